@@ -1,0 +1,255 @@
+"""Every setting, in two types: what can change a result, and where it is computed.
+
+`Config` enters the keys, `Execution` never does; two types, so that one cannot leak into the
+other. Defaults are the paper's numbers. Presets and the user's TOML files are merged over them
+key by key; an unknown key is refused with its nearest neighbour.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct
+
+from dnd_local.core.errors import BadConfig
+from dnd_local.core.records import Rule
+
+Dtype: TypeAlias = Literal["float32", "float16", "bfloat16"]
+Quantisation: TypeAlias = Literal["none", "int8", "int4"]
+Compat: TypeAlias = Literal["default", "official"]
+
+
+class NetworkConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The network under study and how it is run."""
+
+    name: Annotated[str, Meta(description="torchvision name, pocket, or file.py:factory")] = (
+        "pocket"
+    )
+    batch: Annotated[int, Meta(ge=1, description="padded batch shape of every forward")] = 32
+    dtype: Annotated[Dtype, Meta(description="precision of the network")] = "float32"
+    pool: Annotated[
+        Literal["avg", "max"], Meta(description="a map's response: its mean or its maximum")
+    ] = "avg"
+    tokens: Annotated[
+        Literal["cls", "mean", "max"],
+        Meta(description="a transformer's response: CLS token, mean or max over patch tokens"),
+    ] = "mean"
+
+
+class ProbeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The probe set: the images whose responses are read."""
+
+    sets: Annotated[
+        tuple[str, ...], Meta(min_length=1, description="names or folders, joined in order")
+    ] = ("imagenet-val", "broden")
+    holdout: Annotated[
+        float, Meta(ge=0, le=0.9, description="share that never yields exemplars, for evaluation")
+    ] = 0.0
+    chunk: Annotated[int, Meta(ge=1, description="images in one stored part of responses")] = 512
+
+
+class TriageConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When a neuron is not worth describing."""
+
+    dead_below: Annotated[
+        float, Meta(ge=0, description="dead: no response above this on any image")
+    ] = 1e-6
+    constant_below: Annotated[
+        float,
+        Meta(ge=0, description="constant: standard deviation below this share of the mean size"),
+    ] = 1e-4
+    duplicate_above: Annotated[
+        float, Meta(gt=0, le=1, description="duplicate: correlation with a lower index above this")
+    ] = 0.9999
+
+
+class ExemplarsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Top images, attention crops and the exemplars chosen among them."""
+
+    images: Annotated[int, Meta(ge=1, description="K, probe images of highest response")] = 10
+    count: Annotated[int, Meta(ge=1, description="exemplars kept of images and crops")] = 10
+    crops: Annotated[int, Meta(ge=0, description="attention crops a picture at most")] = 4
+    crop_iou: Annotated[
+        float, Meta(ge=0, le=1, description="drop a box whose IoU with a kept one exceeds this")
+    ] = 0.5
+    whole_iou: Annotated[
+        float, Meta(ge=0, le=1, description="drop a box whose IoU with the picture is this or more")
+    ] = 0.8
+
+
+class CaptionsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The captioner and its decoding (greedy)."""
+
+    model: Annotated[str, Meta(description="manifest id of the captioner")] = "blip-base"
+    batch: Annotated[int, Meta(ge=1, description="padded batch shape")] = 16
+    dtype: Annotated[Dtype, Meta(description="precision")] = "float16"
+    quantisation: Annotated[Quantisation, Meta(description="bitsandbytes, or none")] = "none"
+    min_tokens: Annotated[int, Meta(ge=1, description="shortest caption in new tokens")] = 5
+    max_tokens: Annotated[int, Meta(ge=1, description="longest caption in new tokens")] = 32
+
+
+class LlmConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The language model that writes phrases and labels."""
+
+    engine: Annotated[str, Meta(description="vllm, transformers, or replay:RUN[/DESCRIBER]")] = (
+        "vllm"
+    )
+    model: Annotated[str, Meta(description="manifest id of the language model")] = (
+        "qwen3-4b-instruct"
+    )
+    batch: Annotated[int, Meta(ge=1, description="padded batch shape (transformers engine)")] = 16
+    dtype: Annotated[Dtype, Meta(description="precision")] = "bfloat16"
+    quantisation: Annotated[
+        Literal["none", "int8", "int4", "fp8"], Meta(description="weights of fewer bits, or none")
+    ] = "none"
+    temperature: Annotated[float, Meta(ge=0, le=2, description="of every request")] = 0.3
+    max_tokens: Annotated[int, Meta(ge=1, description="longest reply in new tokens")] = 40
+
+
+class ConceptsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Candidate concepts."""
+
+    count: Annotated[int, Meta(ge=1, description="N, distinct candidates asked for")] = 5
+    max_draws: Annotated[int, Meta(ge=1, description="draws at most when labels repeat")] = 10
+    max_words: Annotated[int, Meta(ge=1, description="longest label in words")] = 5
+
+
+class PicturesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The image generator."""
+
+    model: Annotated[str, Meta(description="manifest id of the image generator")] = "sd15"
+    count: Annotated[int, Meta(ge=1, description="Q, pictures a candidate")] = 10
+    steps: Annotated[int, Meta(ge=1, description="DPM-Solver++ multistep steps")] = 50
+    guidance: Annotated[float, Meta(ge=0, description="classifier-free guidance scale")] = 7.5
+    size: Annotated[int, Meta(ge=8, multiple_of=8, description="picture side in pixels")] = 512
+    batch: Annotated[int, Meta(ge=1, description="padded batch shape")] = 10
+    dtype: Annotated[Dtype, Meta(description="precision")] = "float16"
+    decoder: Annotated[str, Meta(description="own, or the manifest id of a small decoder")] = "own"
+
+
+class ClipConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The embedder behind the CLIP cosines."""
+
+    model: Annotated[str, Meta(description="manifest id of the open_clip model")] = "clip-vit-b-16"
+    batch: Annotated[int, Meta(ge=1, description="padded batch shape")] = 32
+    dtype: Annotated[Dtype, Meta(description="precision")] = "float32"
+
+
+class ScoresConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The choice among candidates."""
+
+    rule: Annotated[Rule, Meta(description="the rule that decides; all four are kept")] = (
+        "topk-compare"
+    )
+    beta: Annotated[int, Meta(ge=1, description="best pictures of a candidate that count")] = 5
+
+
+class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that can change a result."""
+
+    seed: Annotated[int, Meta(ge=0, description="seed of the run")] = 0
+    compat: Annotated[
+        Compat, Meta(description="official: the released code's choices where safe")
+    ] = "default"
+    network: NetworkConfig = NetworkConfig()
+    probe: ProbeConfig = ProbeConfig()
+    triage: TriageConfig = TriageConfig()
+    exemplars: ExemplarsConfig = ExemplarsConfig()
+    captions: CaptionsConfig = CaptionsConfig()
+    llm: LlmConfig = LlmConfig()
+    concepts: ConceptsConfig = ConceptsConfig()
+    pictures: PicturesConfig = PicturesConfig()
+    clip: ClipConfig = ClipConfig()
+    scores: ScoresConfig = ScoresConfig()
+
+    def __post_init__(self) -> None:
+        if self.concepts.max_draws < self.concepts.count:
+            raise BadConfig(
+                f"concepts.max_draws is {self.concepts.max_draws}, fewer than concepts.count "
+                f"({self.concepts.count}); raise it to at least {self.concepts.count}"
+            )
+        if self.captions.max_tokens < self.captions.min_tokens:
+            raise BadConfig(
+                f"captions.max_tokens is {self.captions.max_tokens}, below captions.min_tokens "
+                f"({self.captions.min_tokens})"
+            )
+
+
+class Execution(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a run is computed and by how many; nothing here can change a result.
+
+    `devices` are "cpu" or CUDA indices; `workers` the number of processes (one a device).
+    """
+
+    workspace: Path
+    weights: Path
+    prompts: Path | None = None
+    devices: tuple[str, ...] = ("cpu",)
+    workers: int = 1
+    llm_url: str = ""
+    allow_remote_llm: bool = False
+    vllm_python: str = ""
+    vllm_options: tuple[str, ...] = ()
+
+
+def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested mappings merged key by key, later ones winning."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for name, value in layer.items():
+            old = merged.get(name)
+            if isinstance(value, Mapping):
+                merged[name] = merge(old if isinstance(old, Mapping) else {}, value)
+            else:
+                merged[name] = value
+    return merged
+
+
+def read_config(values: Mapping[str, Any], source: str = "settings") -> Config:
+    """Return the checked `Config` of nested `values` over the defaults.
+
+    Raises:
+        BadConfig: an unknown key (with its nearest name) or a value out of range.
+    """
+    _refuse_unknown(values, Config, source)
+    try:
+        return msgspec.convert(values, Config)
+    except msgspec.ValidationError as error:
+        raise BadConfig(f"{source}: {_plain(str(error))}") from None
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the nested settings of a TOML file, not yet checked against `Config`.
+
+    Raises:
+        BadConfig: the file is missing or is not TOML.
+    """
+    try:
+        values = msgspec.toml.decode(path.read_bytes())
+    except OSError as error:
+        raise BadConfig(f"cannot read settings file {path}: {error.strerror}") from None
+    except msgspec.DecodeError as error:
+        raise BadConfig(f"{path} is not valid TOML: {error}") from None
+    if not isinstance(values, dict):  # pragma: no cover - a TOML document is always a table
+        raise BadConfig(f"{path} is not a table of settings")
+    return values
+
+
+def _refuse_unknown(values: Mapping[str, Any], struct: type[Struct], where: str) -> None:
+    known = {field.name: field.type for field in msgspec.structs.fields(struct)}
+    for name, value in values.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+            raise BadConfig(f"{where}: unknown key '{name}'; the nearest is '{near[0]}'")
+        section = known[name]
+        if isinstance(section, type) and issubclass(section, Struct) and isinstance(value, Mapping):
+            _refuse_unknown(value, section, f"{where}, [{name}]")
+
+
+def _plain(message: str) -> str:
+    """Return msgspec's message with `$.pictures.steps` written as `pictures.steps`."""
+    return message.replace("`$.", "`").replace(" - at ", ": ")

@@ -1,0 +1,143 @@
+"""The seams: what a stage may ask of an engine or a store.
+
+An engine takes any number of inputs at once and returns as many results in the same order. It
+runs its model at the one padded batch shape it was given, so a result depends on its input and
+never on its company. Pictures are uint8 RGB arrays of shape (height, width, 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dnd_local.core.records import BlobId, Box, LayerInfo, Message, Pixels, Reply, Request
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ResponseMap:
+    """A neuron's map over one picture: `values` float32 (height, width).
+
+    `seen` is the region of the picture that the map covers, or None where it is not known.
+    """
+
+    values: NDArray[np.float32]
+    seen: Box | None
+
+
+@runtime_checkable
+class Target(Protocol):
+    """The network under study."""
+
+    def layers(self) -> tuple[LayerInfo, ...]:
+        """Return every layer that can be dissected, in the order it runs."""
+
+    def responses(
+        self, pictures: Sequence[Pixels], layers: Sequence[str]
+    ) -> dict[str, NDArray[np.float32]]:
+        """Return, for each layer, the responses, float32 of shape (n_pictures, n_neurons).
+
+        Raises:
+            UnknownName: a layer that the network has not; near matches are listed.
+        """
+
+    def maps(
+        self, pictures: Sequence[Pixels], layer: str, neurons: Sequence[Sequence[int]]
+    ) -> list[list[ResponseMap]]:
+        """Return, for each picture, the maps of the neurons asked for with it.
+
+        An empty inner list where the layer has no map.
+        """
+
+    def framing(self, height: int, width: int) -> Box | None:
+        """Return the region the network sees of a picture of this size, None where not known."""
+
+
+@runtime_checkable
+class Captioner(Protocol):
+    """A model that says in a sentence what a picture shows."""
+
+    def caption(self, pictures: Sequence[Pixels]) -> list[str]:
+        """Return one caption a picture."""
+
+
+@runtime_checkable
+class Summariser(Protocol):
+    """A language model."""
+
+    def reply(self, requests: Sequence[Request]) -> list[Reply]:
+        """Return one raw reply a request; the same request has the same reply.
+
+        Raises:
+            NoReply: the server failed for good.
+        """
+
+
+@runtime_checkable
+class Painter(Protocol):
+    """An image generator."""
+
+    def paint(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Pixels]:
+        """Return one picture a (prompt, seed); the same pair has the same picture."""
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """A joint embedding of pictures and texts (CLIP)."""
+
+    def embed_pictures(self, pictures: Sequence[Pixels]) -> NDArray[np.float32]:
+        """Return unit vectors, float32 of shape (n_pictures, dimensions)."""
+
+    def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return unit vectors, float32 of shape (n_texts, dimensions)."""
+
+
+class ProbeSet(Protocol):
+    """The images whose responses are read, numbered from 0."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of everything that can change what `pixels` returns."""
+
+    def __len__(self) -> int: ...
+
+    def name(self, index: int) -> str:
+        """Return an image's name as shown to people, for example its path in its folder."""
+
+    def pixels(self, index: int) -> Pixels:
+        """Return an image as RGB.
+
+        Raises:
+            UnreadableImage: the image cannot be used; the message is the reason.
+        """
+
+
+class UnreadableImage(Exception):
+    """A probe image that cannot be used. A value in disguise: readers turn it into a record."""
+
+
+class Blobs(Protocol):
+    """Pictures kept once each, named by the digest of their bytes."""
+
+    def put(self, pixels: NDArray[np.uint8]) -> BlobId:
+        """Store a picture, RGB (height, width, 3) or grey (height, width), losslessly."""
+
+    def get(self, blob: BlobId) -> Pixels:
+        """Return a stored picture as RGB.
+
+        Raises:
+            DamagedFile: the stored bytes are not what their name promises, or are gone.
+        """
+
+
+class Prompts(Protocol):
+    """The prompt files."""
+
+    def messages(self, name: str, **variables: str) -> tuple[Message, ...]:
+        """Return the turns of a prompt with its variables filled in."""
+
+    def digest(self, name: str) -> str:
+        """Return the SHA-256 of a prompt file's bytes."""

@@ -1,0 +1,102 @@
+"""Top-k choice and the four scoring rules (the paper's "Best Concept Selection")."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dnd_local.core.records import Label, Rule, ScoredCandidate
+
+LOWER_IS_BETTER: frozenset[Rule] = frozenset({"mean", "topk-sq-mean"})
+
+
+def highest(values: ArrayLike, count: int) -> list[int]:
+    """Return the indices of the `count` highest values, highest first.
+
+    Ties go to the lower index; NaN is never chosen, so fewer may come back.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    order = np.argsort(-array, kind="stable")
+    return [int(i) for i in order[: min(count, len(order))] if not np.isnan(array[i])]
+
+
+def ranks_from_highest(values: ArrayLike) -> NDArray[np.float64]:
+    """Return each value's rank, 0 = highest; tied values share their average rank.
+
+    NaN counts as lower than every number and ties with other NaN.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    if array.size == 0:
+        return np.zeros(0)
+    filled = np.where(np.isnan(array), -np.inf, array)
+    _, group, sizes = np.unique(-filled, return_inverse=True, return_counts=True)
+    ends = np.cumsum(sizes)
+    average = (ends - sizes + ends - 1) / 2
+    return np.asarray(average[group], dtype=np.float64)
+
+
+def score_candidates(
+    texts: Sequence[str],
+    responses: Sequence[Sequence[float]],
+    cosines: Sequence[Sequence[float]],
+    beta: int,
+) -> tuple[ScoredCandidate, ...]:
+    """Return every candidate with its ranks and all four scores, in the given order.
+
+    Args:
+        texts: the candidates' labels.
+        responses: the target's response to each candidate's pictures.
+        cosines: the mean CLIP cosine of each picture to the neuron's exemplars.
+        beta: how many of a candidate's best pictures count.
+
+    The rules, with r the ranks of a candidate's pictures among all pictures of the neuron:
+    `mean` is the mean of r; `topk-sq-mean` the mean of the squares of the beta lowest r;
+    `topk-compare` is (1 + number of candidates with a worse topk-sq-mean) x the mean cosine of
+    the beta highest-responding pictures; `image-products` the mean of w x cosine, w the response
+    scaled to [0, 1] over all pictures of the neuron (the formula is ours: the paper names the
+    rule, its code is unreleased).
+    """
+    flat = np.array([r for own in responses for r in own], dtype=np.float64)
+    ranks = _split(ranks_from_highest(flat), responses)
+    weights = _split(_unit_range(flat), responses)
+    squares = [float(np.mean(np.sort(own)[:beta] ** 2)) for own in ranks]
+    scored = []
+    for i, text in enumerate(texts):
+        own_cosines = np.asarray(cosines[i], dtype=np.float64)
+        best = np.argsort(ranks[i], kind="stable")[:beta]
+        worse = sum(other > squares[i] for other in squares)
+        scored.append(
+            ScoredCandidate(
+                text=text,
+                responses=tuple(float(r) for r in responses[i]),
+                ranks=tuple(ranks[i].tolist()),
+                cosines=tuple(own_cosines.tolist()),
+                mean=float(np.mean(ranks[i])),
+                topk_sq_mean=squares[i],
+                topk_compare=float((1 + worse) * np.mean(own_cosines[best])),
+                image_products=float(np.mean(weights[i] * own_cosines)),
+            )
+        )
+    return tuple(scored)
+
+
+def best_labels(candidates: Sequence[ScoredCandidate], rule: Rule, count: int) -> list[Label]:
+    """Return the `count` best labels under `rule`, best first; ties keep the order drawn."""
+    sign = 1.0 if rule in LOWER_IS_BETTER else -1.0
+    ranked = sorted(candidates, key=lambda candidate: sign * candidate.score(rule))
+    return [Label(c.text, c.score(rule)) for c in ranked[:count]]
+
+
+def _unit_range(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return `values` scaled to [0, 1]; all 0 where they are all equal; NaN becomes 0."""
+    known = values[~np.isnan(values)]
+    if known.size == 0 or known.max() == known.min():
+        return np.zeros_like(values)
+    scaled = (values - known.min()) / (known.max() - known.min())
+    return np.asarray(np.nan_to_num(scaled, nan=0.0), dtype=np.float64)
+
+
+def _split(flat: NDArray[np.float64], like: Sequence[Sequence[float]]) -> list[NDArray[np.float64]]:
+    return np.split(flat, np.cumsum([len(own) for own in like])[:-1])

@@ -1,0 +1,1 @@
+"""Adapters to the heavy libraries, one library a file, loaded by name."""

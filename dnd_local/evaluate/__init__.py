@@ -1,0 +1,1 @@
+"""Does a description predict its neuron, and how do describers compare?"""

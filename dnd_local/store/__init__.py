@@ -1,0 +1,1 @@
+"""Everything that touches disk: parts, pictures, runs, probe sets, prompts, weights."""
