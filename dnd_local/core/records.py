@@ -26,6 +26,7 @@ Rule: TypeAlias = Literal["mean", "topk-sq-mean", "topk-compare", "image-product
 RULES: tuple[Rule, ...] = ("mean", "topk-sq-mean", "topk-compare", "image-products")
 
 NeuronClass: TypeAlias = Literal["live", "dead", "constant", "duplicate"]
+Purpose: TypeAlias = Literal["simplify", "summarise", "merge"]
 Role: TypeAlias = Literal["system", "user", "assistant"]
 Status: TypeAlias = Literal["described", "dead", "constant", "duplicate", "abstained", "failed"]
 
@@ -210,7 +211,7 @@ class Reply(Card):
 class Exchange(Card):
     """A request, its raw reply, what became of it; `problem` is empty where it was usable."""
 
-    purpose: Literal["simplify", "summarise", "merge"]
+    purpose: Purpose
     draw: int
     attempt: int
     request: Request

@@ -92,7 +92,7 @@ def _turns(text: str, path: Path) -> tuple[Message, ...]:
     for role, body in zip(pieces[1::2], pieces[2::2], strict=True):
         if role not in roles:
             raise BadConfig(f"prompt {path}: unknown role '{role}'; use {', '.join(roles)}")
-        turns.append(Message(role, body.strip()))
+        turns.append(Message(role, body.strip()))  # type: ignore[arg-type]  # checked above
     if turns[-1].role != "user":
         raise BadConfig(f"prompt {path} must close with a '--- user' turn, for the model to answer")
     return tuple(turns)

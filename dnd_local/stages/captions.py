@@ -1,0 +1,27 @@
+"""Stage 2a: one caption an exemplar."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dnd_local.core.protocols import Blobs, Captioner
+from dnd_local.core.records import Captions, Exemplars
+
+
+def caption(batch: Sequence[Exemplars], captioner: Captioner, blobs: Blobs) -> list[Captions]:
+    """Return the captions of each neuron's exemplars; a picture that several share is read once."""
+    wanted = list(dict.fromkeys(e.blob for own in batch for e in own.exemplars))
+    texts = captioner.caption([blobs.get(blob) for blob in wanted])
+    said = {blob: one_line(text) for blob, text in zip(wanted, texts, strict=True)}
+    return [
+        Captions(own.neuron, tuple(said[exemplar.blob] for exemplar in own.exemplars))
+        for own in batch
+    ]
+
+
+def one_line(text: str) -> str:
+    """Return `text` on one line, without control characters, with single spaces.
+
+    A caption is put into a prompt: it must not be able to open a line of its own there.
+    """
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

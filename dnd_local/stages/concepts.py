@@ -1,0 +1,117 @@
+"""Stage 2c: candidate concepts, drawn several times from the phrases in another order each time."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from dnd_local.core.config import ConceptsConfig, LlmConfig
+from dnd_local.core.digest import seed
+from dnd_local.core.protocols import Prompts, Summariser
+from dnd_local.core.records import Candidate, Concepts, Exchange, Neuron, Phrases, Reject
+from dnd_local.stages.asking import Question, ask, is_list
+
+BACKGROUND_ENDINGS = ("design", "designs", "graphic", "graphics")
+
+
+@dataclass(slots=True)
+class _Draws:
+    """One neuron's draws so far."""
+
+    phrases: Phrases
+    drawn: int = 0
+    distinct: int = 0
+    candidates: list[Candidate] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+    exchanges: list[Exchange] = field(default_factory=list)
+
+    def wanted(self, config: ConceptsConfig) -> range:
+        """Return the numbers of the next draws: as many as are missing, within the bound."""
+        if not self.phrases.texts:
+            return range(0)
+        more = min(config.count - self.distinct, config.max_draws - self.drawn)
+        return range(self.drawn, self.drawn + max(more, 0))
+
+    def take(self, draw: int, exchanges: Sequence[Exchange]) -> None:
+        """Enter the outcome of one draw: a new candidate, a repeat, or a reject."""
+        self.drawn = max(self.drawn, draw + 1)
+        self.exchanges.extend(exchanges)
+        last = exchanges[-1]
+        if last.problem or is_list(last.text):
+            reason = last.problem or "still a list after merging"
+            self.rejects.append(Reject(last.reply.text, reason, draw))
+            return
+        label = clean(last.text)
+        known = {candidate.text for candidate in self.candidates}
+        if label in known:
+            return
+        self.distinct += 1
+        self.candidates.append(Candidate(label, last.reply.text, draw))
+        if label.split()[-1] in BACKGROUND_ENDINGS and f"{label} background" not in known:
+            self.candidates.append(Candidate(f"{label} background", last.reply.text, draw))
+
+
+def conceive(
+    batch: Sequence[Phrases],
+    summariser: Summariser,
+    prompts: Prompts,
+    llm: LlmConfig,
+    config: ConceptsConfig,
+    run_seed: int,
+) -> list[Concepts]:
+    """Return each neuron's candidate concepts.
+
+    `count` draws at first; where labels repeat, more until `count` are distinct or `max_draws`
+    are spent. A reply that lists several is sent back once, alone, to be merged. The questions of
+    all neurons of a round go out together.
+    """
+    draws = [_Draws(phrases) for phrases in batch]
+    while open_draws := [(own, d) for own in draws for d in own.wanted(config)]:
+        questions = [_summarise(own.phrases, d, prompts, config, run_seed) for own, d in open_draws]
+        answers = ask(questions, summariser, llm, run_seed)
+        lists = [i for i, made in enumerate(answers) if _wants_merging(made)]
+        merges = [
+            _merge(answers[i][-1].text, open_draws[i][0].phrases.neuron, open_draws[i][1], prompts,
+                   config)
+            for i in lists
+        ]  # fmt: skip
+        for i, made in zip(lists, ask(merges, summariser, llm, run_seed), strict=True):
+            answers[i] += made
+        for (own, d), made in zip(open_draws, answers, strict=True):
+            own.take(d, made)
+    return [
+        Concepts(own.phrases.neuron, tuple(own.candidates), tuple(own.rejects),
+                 tuple(own.exchanges))
+        for own in draws
+    ]  # fmt: skip
+
+
+def clean(label: str) -> str:
+    """Return a label in lower case, single-spaced, without a trailing period."""
+    return " ".join(label.lower().split()).rstrip(".").rstrip()
+
+
+def _wants_merging(exchanges: Sequence[Exchange]) -> bool:
+    return not exchanges[-1].problem and is_list(exchanges[-1].text)
+
+
+def _summarise(
+    phrases: Phrases, draw: int, prompts: Prompts, config: ConceptsConfig, run_seed: int
+) -> Question:
+    neuron = phrases.neuron
+    order = list(phrases.texts)
+    random.Random(seed(run_seed, "order", *_about(neuron), draw)).shuffle(order)
+    messages = prompts.messages("summarise", phrases="\n".join(order))
+    return Question("summarise", messages, _about(neuron), draw, config.max_words)
+
+
+def _merge(
+    label: str, neuron: Neuron, draw: int, prompts: Prompts, config: ConceptsConfig
+) -> Question:
+    messages = prompts.messages("merge", label=label)
+    return Question("merge", messages, _about(neuron), draw, config.max_words)
+
+
+def _about(neuron: Neuron) -> tuple[str, str, int]:
+    return (neuron.target, neuron.layer, neuron.index)

@@ -1,0 +1,212 @@
+"""Stage 1: the pictures that say most about a neuron (the paper's "probing set augmentation").
+
+The K probe images of highest response, and crops of them around what the neuron's own map lights
+up, compete by response; the best are the exemplars.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dnd_local.core import regions
+from dnd_local.core.config import Compat, ExemplarsConfig
+from dnd_local.core.protocols import Blobs, ProbeSet, ResponseMap, Target
+from dnd_local.core.ranking import highest
+from dnd_local.core.records import BlobId, Box, Exemplar, Exemplars, Neuron, Pixels, Responses
+
+OFFICIAL_SIDE = 375
+"""The square that the released code squashes every picture to."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _View:
+    """A picture that competes to be an exemplar: a probe image, or a crop of one."""
+
+    image: int
+    box: Box | None
+    pixels: Pixels
+    map: BlobId | None
+    seen: Box | None
+
+
+def top_images(
+    chunks: Iterable[Responses],
+    neurons: Sequence[int],
+    count: int,
+    eligible: NDArray[np.bool_],
+) -> list[list[int]]:
+    """Return, for each neuron, the probe indices of its `count` highest responses, best first.
+
+    Ties go to the lower index; skipped images (NaN) and those not `eligible` never enter. One
+    pass, and only the best so far are held.
+    """
+    best: list[list[tuple[float, int]]] = [[] for _ in neurons]
+    for chunk in chunks:
+        allowed = eligible[chunk.first : chunk.first + len(chunk.values)]
+        columns = chunk.values[:, list(neurons)].astype(np.float64)
+        columns[~allowed] = np.nan
+        for own, column in zip(best, columns.T, strict=True):
+            own.extend((-float(column[i]), chunk.first + i) for i in highest(column, count))
+            own.sort()
+            del own[count:]
+    return [[index for _, index in own] for own in best]
+
+
+def exemplify(
+    neurons: Sequence[Neuron],
+    top: Sequence[Sequence[int]],
+    target: Target,
+    probe: ProbeSet,
+    blobs: Blobs,
+    config: ExemplarsConfig,
+    compat: Compat = "default",
+) -> list[Exemplars]:
+    """Return the exemplars of each neuron of one layer, highest response first.
+
+    Args:
+        neurons: neurons of the same layer.
+        top: for each, the probe indices of its highest responses.
+        compat: `official` squashes pictures to squares of 375, wraps maps modulo 256 and
+            stretches them over the whole picture, as the released code does.
+    """
+    layer = neurons[0].layer
+    pictures = _read(top, probe, compat)
+    maps = _maps(neurons, top, pictures, target, layer)
+    views, notes = [], []
+    for neuron, images in zip(neurons, top, strict=True):
+        own, note = _views(neuron, images, pictures, maps, blobs, config, compat)
+        views.append(own)
+        notes.append(note)
+    share = _seen_share(target)
+    prepare = _as_it_is if compat == "official" else _padder(share)
+    flat = [prepare(view) for own in views for view in own]
+    responses = iter(target.responses(flat, [layer])[layer])
+    chosen = []
+    for neuron, own, note in zip(neurons, views, notes, strict=True):
+        own_responses = [float(next(responses)[neuron.index]) for _ in own]
+        chosen.append(_choose(neuron, own, own_responses, note, probe, blobs, config.count))
+    return chosen
+
+
+def _read(top: Sequence[Sequence[int]], probe: ProbeSet, compat: Compat) -> dict[int, Pixels]:
+    """Return each wanted image once, however many neurons share it."""
+    wanted = sorted({index for images in top for index in images})
+    pictures = {index: probe.pixels(index) for index in wanted}
+    if compat == "official":
+        return {index: regions.squash(p, OFFICIAL_SIDE) for index, p in pictures.items()}
+    return pictures
+
+
+def _maps(
+    neurons: Sequence[Neuron],
+    top: Sequence[Sequence[int]],
+    pictures: dict[int, Pixels],
+    target: Target,
+    layer: str,
+) -> dict[tuple[int, int], ResponseMap]:
+    """Return the map of each (image, neuron) that is wanted, one forward an image."""
+    asked: dict[int, list[int]] = {index: [] for index in pictures}
+    for neuron, images in zip(neurons, top, strict=True):
+        for index in images:
+            asked[index].append(neuron.index)
+    found = target.maps(list(pictures.values()), layer, list(asked.values()))
+    return {
+        (index, k): one
+        for (index, ks), maps in zip(asked.items(), found, strict=True)
+        for k, one in zip(ks, maps, strict=False)  # a layer without maps gives none
+    }
+
+
+def _views(
+    neuron: Neuron,
+    images: Sequence[int],
+    pictures: dict[int, Pixels],
+    maps: dict[tuple[int, int], ResponseMap],
+    blobs: Blobs,
+    config: ExemplarsConfig,
+    compat: Compat,
+) -> tuple[list[_View], str]:
+    """Return a neuron's images and their crops, and why there are no crops where there are none."""
+    views: list[_View] = []
+    note = ""
+    for index in images:
+        pixels = pictures[index]
+        height, width = pixels.shape[:2]
+        found = maps.get((index, neuron.index))
+        if found is None:
+            note = "the layer has no map, so there are no crops"
+            views.append(_View(index, None, pixels, None, None))
+            continue
+        official = compat == "official"
+        eight_bit = (regions.wrap_to_eight_bit if official else regions.to_eight_bit)(found.values)
+        seen = Box(0, 0, width, height) if official else found.seen
+        stored = blobs.put(eight_bit)
+        views.append(_View(index, None, pixels, stored, seen))
+        if seen is None:
+            note = "the transform could not be followed, so there are no crops"
+            continue
+        for box in regions.attention_boxes(
+            eight_bit,
+            seen,
+            height,
+            width,
+            count=config.crops,
+            crop_iou=config.crop_iou,
+            whole_iou=config.whole_iou,
+        ):
+            cut = regions.crop(pixels, box)
+            if official:
+                cut = regions.squash(cut, OFFICIAL_SIDE)
+            views.append(_View(index, box, cut, stored, seen))
+    return views, note
+
+
+def _seen_share(target: Target) -> float:
+    """Return the side of what the network sees of a square picture, as a share of its side."""
+    side = 1000
+    seen = target.framing(side, side)
+    return min(seen.width, seen.height) / side if seen else 1.0
+
+
+def _as_it_is(view: _View) -> Pixels:
+    return view.pixels
+
+
+def _padder(share: float) -> Callable[[_View], Pixels]:
+    def prepare(view: _View) -> Pixels:
+        return view.pixels if view.box is None else regions.pad_to_framing(view.pixels, share)
+
+    return prepare
+
+
+def _choose(
+    neuron: Neuron,
+    views: Sequence[_View],
+    responses: Sequence[float],
+    note: str,
+    probe: ProbeSet,
+    blobs: Blobs,
+    count: int,
+) -> Exemplars:
+    """Return the `count` views of highest response as the neuron's exemplars."""
+    chosen = tuple(
+        Exemplar(
+            image=views[i].image,
+            name=probe.name(views[i].image),
+            box=views[i].box,
+            response=responses[i],
+            blob=blobs.put(views[i].pixels),
+            map=views[i].map,
+            seen=views[i].seen,
+        )
+        for i in highest(responses, count)
+    )
+    boxes: dict[int, list[Box]] = {}
+    for view in views:
+        if view.box is not None:
+            boxes.setdefault(view.image, []).append(view.box)
+    return Exemplars(neuron, chosen, tuple((i, tuple(b)) for i, b in boxes.items()), note)

@@ -1,0 +1,42 @@
+"""Stage 2b: each caption cut down to a short phrase without its incidental detail."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dnd_local.core.config import LlmConfig
+from dnd_local.core.protocols import Prompts, Summariser
+from dnd_local.core.records import Captions, Phrases
+from dnd_local.stages.asking import Question, ask
+
+
+def simplify(
+    batch: Sequence[Captions],
+    summariser: Summariser,
+    prompts: Prompts,
+    llm: LlmConfig,
+    run_seed: int,
+) -> list[Phrases]:
+    """Return one phrase a caption.
+
+    The seed depends on the caption alone, so a caption that many neurons share is asked about
+    once. Where no usable phrase comes back the caption itself stands in, and the exchange says so.
+    """
+    questions = {
+        text: Question("simplify", prompts.messages("simplify", caption=text), (text,))
+        for own in batch
+        for text in own.texts
+    }
+    answers = ask(list(questions.values()), summariser, llm, run_seed)
+    exchanges = dict(zip(questions, answers, strict=True))
+    return [
+        Phrases(
+            own.neuron,
+            tuple(
+                exchanges[text][-1].text if not exchanges[text][-1].problem else text
+                for text in own.texts
+            ),
+            tuple(one for text in dict.fromkeys(own.texts) for one in exchanges[text]),
+        )
+        for own in batch
+    ]
