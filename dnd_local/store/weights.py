@@ -1,0 +1,278 @@
+"""From a manifest id to a folder of verified files, or to one line that says what is wrong.
+
+An engine gets a path from `Weights.folder` and from nowhere else. Large files are hashed once and
+then known by size, times and inode (`<root>/.verified/`); what ships with the package is small
+and is hashed anew by every process.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+from dnd_local.core.digest import file_sha256, key
+from dnd_local.core.errors import DamagedFile, MissingWeights
+from dnd_local.store.lock import LOCK_NAME, Lock
+from dnd_local.store.manifest import Entry, File, Manifest, Shipped, User, size_text
+from dnd_local.store.resources import shipped
+from dnd_local.store.stamps import Stamp, read_stamps, stamp_of, write_stamps
+from dnd_local.store.trust import extra_files, refuse_code, refuse_strangers
+
+ROOT_VARIABLE: Final = "DND_LOCAL_WEIGHTS"
+FileState: TypeAlias = Literal["have", "missing", "damaged", "unpinned"]
+
+
+@dataclass(frozen=True, slots=True)
+class EntryReport:
+    """What is on disk of an entry: each file's state, the files nobody named, bytes present."""
+
+    entry: Entry
+    folder: Path
+    files: tuple[tuple[str, FileState], ...]
+    extras: tuple[str, ...]
+    size: int
+
+    @property
+    def state(self) -> FileState:
+        """The worst state of its files."""
+        states = {state for _, state in self.files}
+        order: tuple[FileState, ...] = ("damaged", "missing", "unpinned")
+        return next((state for state in order if state in states), "have")
+
+
+class Weights:
+    """The weights folder, seen through the manifest and the lock.
+
+    Args:
+        root: the weights folder; it need not exist.
+        manifest: what may be read.
+        lock: hashes pinned at the first pull.
+        models: where the shipped models lie; the package's own folder by default.
+    """
+
+    def __init__(
+        self, root: Path, manifest: Manifest, lock: Lock, models: Path | None = None
+    ) -> None:
+        self.root, self.manifest, self.lock = root, manifest, lock
+        self._models = models
+        self._checked: set[str] = set()
+
+    @classmethod
+    def open(cls, root: Path | None = None, manifest: Path | None = None) -> Weights:
+        """Return the weights of a folder (the default one if not given) and its lock file.
+
+        Raises:
+            BadConfig: manifest or lock cannot be read.
+        """
+        root = root or default_root()
+        return cls(root, Manifest.read(manifest), Lock.read(root / LOCK_NAME))
+
+    def place(self, entry: Entry) -> Path:
+        """Return where an entry's files belong, whether or not they are there."""
+        if not isinstance(entry.source, Shipped):
+            return self.root / entry.id
+        models = self._models or _shipped_models()
+        return models / entry.source.folder
+
+    def folder(self, name: str) -> Path:
+        """Return the verified local folder of an id.
+
+        The first call in a process checks every file (fast where its stamp is known) and that
+        nothing else lies beside them; later calls answer from memory.
+
+        Raises:
+            UnknownName: the manifest has no such id.
+            MissingWeights: files are missing, or no hash of them is known.
+            DamagedFile: a file is not what its hash promises; it is named.
+            Refused: the folder holds files that nobody named, or asks for code.
+        """
+        entry = self.manifest.entry(name)
+        folder = self.place(entry)
+        if name in self._checked:
+            return folder
+        absent = [file for file in entry.files if not (folder / file.path).is_file()]
+        if absent or not entry.files:
+            raise MissingWeights(self._missing_text(entry, absent))
+        refuse_strangers(name, folder, (file.path for file in entry.files))
+        stamps = self._stamps(entry)
+        fresh = {file.path: self._verify(entry, file, stamps) for file in entry.files}
+        refuse_code(name, folder, (file.path for file in entry.files))
+        if fresh != stamps:
+            self._remember(entry, fresh)
+        self._checked.add(name)
+        return folder
+
+    def digest(self, name: str) -> str:
+        """Return the SHA-256 that stands for an id in keys; no file is read.
+
+        It covers the path and hash of each file; a converted file counts by what it was made
+        from, so that the version of the converter cannot change it.
+
+        Raises:
+            UnknownName: the manifest has no such id.
+            MissingWeights: a hash is not known yet; a pull pins it.
+        """
+        entry = self.manifest.entry(name)
+        hashes = []
+        for file in entry.files:
+            pin = self.lock.find(entry, file.path)
+            known = file.sha256 or (pin.sha256 if pin else None)
+            if file.converted_from is not None:
+                known = file.converted_from.sha256 or (pin.origin if pin else None)
+            if known is None:
+                raise MissingWeights(self._missing_text(entry, [file]))
+            hashes.append((file.path, known))
+        if not hashes:
+            raise MissingWeights(self._missing_text(entry, []))
+        return key(sorted(hashes))
+
+    def missing(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return those ids of which a file is absent or has no known hash; nothing is hashed.
+
+        Raises:
+            UnknownName: the manifest has no such id.
+        """
+        entries = [self.manifest.entry(name) for name in names]
+        return tuple(entry.id for entry in entries if not self._complete(entry))
+
+    def require(self, names: Iterable[str]) -> None:
+        """Check in one go that weights are there, before anything slow starts.
+
+        Raises:
+            MissingWeights: some are not; the message names them all.
+        """
+        absent = [self.manifest.entry(name) for name in self.missing(names)]
+        if len(absent) == 1:
+            raise MissingWeights(self._missing_text(absent[0], []))
+        if absent:
+            ids = " ".join(entry.id for entry in absent)
+            size = size_text(sum(entry.known_size for entry in absent))
+            raise MissingWeights(
+                f"weights {ids.replace(' ', ', ')} ({size} or more) are not in {self.root}; get "
+                f"them on a connected machine: dnd-local weights pull {ids}"
+            )
+
+    def report(
+        self, name: str, *, deep: bool = False, progress: Callable[[int], None] | None = None
+    ) -> EntryReport:
+        """Return what is on disk of an id, damage included, raising nothing about it.
+
+        Args:
+            name: the id.
+            deep: hash every file, whatever its stamp.
+            progress: called with the size of each file once it is checked.
+        """
+        entry = self.manifest.entry(name)
+        folder = self.place(entry)
+        stamps = {} if deep else self._stamps(entry)
+        states: list[tuple[str, FileState]] = []
+        fresh: dict[str, Stamp] = {}
+        size = 0
+        for file in entry.files:
+            path = folder / file.path
+            try:
+                fresh[file.path] = self._verify(entry, file, stamps)
+                states.append((file.path, "have"))
+            except DamagedFile:
+                states.append((file.path, "damaged"))
+            except MissingWeights:
+                states.append((file.path, "unpinned" if path.is_file() else "missing"))
+            length = path.stat().st_size if path.is_file() else 0
+            size += length
+            if progress is not None:
+                progress(length)
+        if fresh != stamps and fresh:
+            self._remember(entry, fresh)
+        extras = extra_files(folder, (file.path for file in entry.files))
+        return EntryReport(entry, folder, tuple(states), extras, size)
+
+    def expected(self, entry: Entry, file: File) -> str | None:
+        """Return the hash a local file must have, None where neither manifest nor lock says."""
+        pin = self.lock.find(entry, file.path)
+        return file.sha256 or (pin.sha256 if pin else None)
+
+    def _verify(self, entry: Entry, file: File, stamps: Mapping[str, Stamp]) -> Stamp:
+        """Return the stamp of a file that is what its hash promises."""
+        path = self.place(entry) / file.path
+        expected = self.expected(entry, file)
+        if not path.is_file():
+            raise MissingWeights(self._missing_text(entry, [file]))
+        if expected is None:
+            raise MissingWeights(
+                f"'{entry.id}': no hash of {path} is known, so it cannot be trusted; get it "
+                f"again: dnd-local weights pull {entry.id}"
+            )
+        try:
+            stamp = stamp_of(path)
+            if stamps.get(file.path) == stamp:
+                return stamp
+            if file.size is not None and stamp[0] != file.size:
+                raise self._damaged(entry, path, f"{stamp[0]} bytes long, not {file.size}")
+            found = file_sha256(path)
+        except OSError as error:
+            raise self._damaged(entry, path, f"not readable ({error.strerror})") from None
+        if found != expected:
+            what = f"altered: its sha256 is {found[:16]}..., not {expected[:16]}..."
+            raise self._damaged(entry, path, what)
+        return stamp
+
+    def _damaged(self, entry: Entry, path: Path, what: str) -> DamagedFile:
+        cure = f"get it again: dnd-local weights pull {entry.id}"
+        if isinstance(entry.source, Shipped):
+            cure = "install dnd-local again"
+        return DamagedFile(f"'{entry.id}': {path} is {what}; {cure}")
+
+    def _missing_text(self, entry: Entry, absent: list[File]) -> str:
+        size = f", {size_text(entry.known_size)}" if entry.known_size else ", of unknown size"
+        part = f" ({len(absent)} of {len(entry.files)} files)" if absent else ""
+        text = f"weights '{entry.id}' ({entry.role}{size}) are not in {self.place(entry)}{part}; "
+        match entry.source:
+            case Shipped():
+                return text + "they ship with dnd-local, so install it again"
+            case User(page=page):
+                return text + f"its terms leave the download to you: {page}"
+            case _:
+                return text + f"get them on a connected machine: dnd-local weights pull {entry.id}"
+
+    def _complete(self, entry: Entry) -> bool:
+        folder = self.place(entry)
+        return bool(entry.files) and all(
+            (folder / file.path).is_file() and self.expected(entry, file) for file in entry.files
+        )
+
+    def _rule(self, entry: Entry) -> str:
+        return key([(file.path, self.expected(entry, file)) for file in entry.files])
+
+    def _stamps(self, entry: Entry) -> dict[str, Stamp]:
+        """Return the stamps of files verified before; none for what ships."""
+        if isinstance(entry.source, Shipped):
+            return {}
+        return read_stamps(self.root, entry.id, self._rule(entry))
+
+    def _remember(self, entry: Entry, stamps: Mapping[str, Stamp]) -> None:
+        if not isinstance(entry.source, Shipped):
+            write_stamps(self.root, entry.id, self._rule(entry), stamps)
+
+
+def default_root(
+    environment: Mapping[str, str] = os.environ,
+    platform: str = sys.platform,
+    home: Path | None = None,
+) -> Path:
+    """Return the weights folder: `$DND_LOCAL_WEIGHTS`, else the user's data folder."""
+    if named := environment.get(ROOT_VARIABLE):
+        return Path(named).expanduser()
+    home = home or Path.home()
+    if platform == "win32":
+        base = Path(environment.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    else:
+        base = Path(environment.get("XDG_DATA_HOME") or home / ".local" / "share")
+    return base / "dnd-local" / "weights"
+
+
+def _shipped_models() -> Path:
+    return shipped("pocket") / "models"
