@@ -72,30 +72,34 @@ class File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError(f"'{self.path}' is converted, so it must end in .safetensors")
 
 
-class _Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
-    """Where an entry comes from."""
-
-
-class Hub(_Source, tag="hub"):
+class Hub(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="hub"
+):
     """A model hub's repository at one commit."""
 
     repository: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*\Z")]
     revision: Annotated[str, Meta(pattern=r"^[0-9a-f]{40}\Z")]
 
 
-class Url(_Source, tag="url"):
+class Url(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="url"
+):
     """A folder on a web server, ending in a slash."""
 
     base: Annotated[str, Meta(pattern=r"^https?://[^\s/]+/(\S*/)?\Z")]
 
 
-class Shipped(_Source, tag="shipped"):
+class Shipped(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="shipped"
+):
     """A folder of the package's own `pocket/models`."""
 
     folder: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]*\Z")]
 
 
-class User(_Source, tag="user"):
+class User(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="user"
+):
     """An archive that its owner's terms leave to the user to fetch, from `page`."""
 
     page: Link
