@@ -210,7 +210,7 @@ def _receive(
         if have and not resumed:
             progress.landed(-have)
         with landing.open(resumed=resumed) as file:
-            for piece in response.iter_raw(CHUNK_BYTES):
+            for piece in response.iter_raw():
                 if stop.is_set():
                     raise Interrupted(f"stopped while {wanted.label} was on its way")
                 landing.add(file, piece)
