@@ -90,10 +90,13 @@ class Lock:
         self._pins = {where: pin for where, pin in self._pins.items() if where[0] != name}
         self._write()
 
-    def _write(self) -> None:
+    def encoded(self) -> bytes:
+        """Return the lock file's bytes."""
         value = _LockFile(schema=1, pins=self.pins())
-        data = msgspec.json.format(canonical(value), indent=2) + b"\n"
-        write_atomic(self._path, data)
+        return msgspec.json.format(canonical(value), indent=2) + b"\n"
+
+    def _write(self) -> None:
+        write_atomic(self._path, self.encoded())
 
 
 def parse_lock(data: bytes, name: str) -> tuple[Pin, ...]:

@@ -51,7 +51,7 @@ class Origin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     url: Link | None = None
 
     def __post_init__(self) -> None:
-        _check_path(self.path)
+        check_path(self.path)
 
 
 class File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,7 +65,7 @@ class File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     converted_from: Origin | None = None
 
     def __post_init__(self) -> None:
-        _check_path(self.path)
+        check_path(self.path)
         if is_pickle(self.path):
             raise ValueError(f"'{self.path}' is a pickle; name it in converted_from")
         if self.converted_from is not None and not self.path.endswith(".safetensors"):
@@ -225,8 +225,12 @@ def size_text(size: int) -> str:
     return f"{value:.0f} {unit}" if value >= 10 or unit == "B" else f"{value:.1f} {unit}"
 
 
-def _check_path(path: str) -> None:
-    """Raise ValueError unless `path` is a plain relative path on every system."""
+def check_path(path: str) -> None:
+    """Check that `path` is a plain relative path on every system.
+
+    Raises:
+        ValueError: it is not.
+    """
     parts = path.split("/")
     if any(not part or part[-1] in " ." or part[0] == " " for part in parts):
         raise ValueError(f"path '{path}' is not a plain relative path")

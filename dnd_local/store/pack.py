@@ -1,0 +1,194 @@
+"""Writing a bundle on the connected machine, for one that has no network."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from dnd_local.core.digest import canonical, file_sha256, sha256
+from dnd_local.core.errors import DamagedFile, UserError
+from dnd_local.store.bundle import (
+    INVENTORY,
+    MANIFEST,
+    SCHEMA,
+    SCRIPT,
+    SUMS,
+    WEIGHTS,
+    Inventory,
+    Listed,
+    copy_checked,
+)
+from dnd_local.store.fetch import Progress
+from dnd_local.store.install_script import install_script
+from dnd_local.store.lock import LOCK_NAME, Lock
+from dnd_local.store.manifest import Entry, Shipped, User
+from dnd_local.store.weights import Weights
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A bundle that was written: where, its ids, its size, entries left to the user."""
+
+    path: Path
+    ids: tuple[str, ...]
+    size: int
+    by_hand: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """One file to pack: its bytes are `data`, or lie at `path`."""
+
+    name: str
+    size: int
+    sha256: str
+    path: Path | None = None
+    data: bytes = b""
+
+    @classmethod
+    def of(cls, name: str, data: bytes) -> _Item:
+        return cls(name, len(data), sha256(data), data=data)
+
+    def open(self) -> BinaryIO:
+        return io.BytesIO(self.data) if self.path is None else self.path.open("rb")
+
+
+def pack(
+    weights: Weights,
+    names: Iterable[str],
+    output: Path,
+    progress: Progress,
+    *,
+    made_by: str,
+    wheels: Callable[[Path], None] | None = None,
+) -> Packed:
+    """Write the bundle of ids and profiles to `output` and return what it holds.
+
+    Args:
+        weights: the weights folder; every file is verified on its way.
+        names: ids and profiles.
+        output: a new folder, or a file ending in `.tar`.
+        progress: who watches.
+        made_by: this program's name and version.
+        wheels: fills a folder with wheels, below `main` and `vllm`; None leaves them out.
+
+    Raises:
+        UnknownName, MissingWeights, DamagedFile, Refused: from the weights.
+        UserError: `output` is there already.
+    """
+    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
+        raise UserError(f"{output} is there already; name a new folder or .tar file")
+    entries = [one for one in weights.manifest.select(names) if not isinstance(one.source, Shipped)]
+    by_hand = tuple(entry for entry in entries if isinstance(entry.source, User))
+    packed = [entry for entry in entries if not isinstance(entry.source, User)]
+    weights.require(entry.id for entry in packed)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".pack-") as scratch:
+        items = [_item(weights, entry, path) for entry in packed for path in _paths(entry)]
+        found = _wheel_items(Path(scratch) / "wheels", wheels) if wheels else []
+        items = [*_papers(weights, packed, found), *found, *items]
+        lines = tuple(Listed(path=i.name, size=i.size, sha256=i.sha256) for i in items)
+        ids = tuple(entry.id for entry in packed)
+        inventory = Inventory(schema=SCHEMA, made_by=made_by, ids=ids, files=lines)
+        items = [_Item.of(INVENTORY, _readable(inventory)), *items]
+        progress.total(sum(item.size for item in items))
+        made = Path(scratch) / "bundle"
+        write = _write_tar if output.suffix == ".tar" else _write_folder
+        write(made, items, progress)
+        made.replace(output)
+    return Packed(output, ids, sum(item.size for item in items), by_hand)
+
+
+def _item(weights: Weights, entry: Entry, path: str) -> _Item:
+    place = weights.folder(entry.id) / path
+    file = next(one for one in entry.files if one.path == path)
+    expected = weights.expected(entry, file)
+    assert expected is not None  # `folder` has verified it
+    return _Item(f"{WEIGHTS}/{entry.id}/{path}", place.stat().st_size, expected, place)
+
+
+def _papers(weights: Weights, entries: Iterable[Entry], wheels: Iterable[_Item]) -> list[_Item]:
+    """Return the bundle's own small files: manifest, lock, sums and script."""
+    ids = [entry.id for entry in entries]
+    lock = Lock(Path(), [pin for pin in weights.lock.pins() if pin.id in ids])
+    names = [item.name for item in wheels]
+    script = install_script(ids, has_wheels=bool(names), has_vllm=_has(names, "wheels/vllm/"))
+    sums = "".join(f"{item.sha256}  {item.name}\n" for item in wheels)
+    return [
+        _Item.of(MANIFEST, _readable(weights.manifest)),
+        _Item.of(f"{WEIGHTS}/{LOCK_NAME}", lock.encoded()),
+        _Item.of(SCRIPT, script.encode()),
+        _Item.of(SUMS, sums.encode()),
+    ]
+
+
+def _has(names: Iterable[str], prefix: str) -> bool:
+    return any(name.startswith(prefix) for name in names)
+
+
+def _wheel_items(folder: Path, wheels: Callable[[Path], None]) -> list[_Item]:
+    folder.mkdir(parents=True)
+    wheels(folder)
+    paths = sorted(path for path in folder.rglob("*.whl") if path.is_file())
+    return [
+        _Item(
+            f"wheels/{path.relative_to(folder).as_posix()}",
+            path.stat().st_size,
+            file_sha256(path),
+            path,
+        )
+        for path in paths
+    ]
+
+
+def _readable(value: object) -> bytes:
+    return msgspec.json.format(canonical(value), indent=2) + b"\n"
+
+
+def _write_folder(target: Path, items: Iterable[_Item], progress: Progress) -> None:
+    for item in items:
+        with item.open() as source:
+            copy_checked(
+                source, target / item.name, item.sha256, str(item.path or item.name), progress
+            )
+    (target / SCRIPT).chmod(0o755)
+
+
+def _write_tar(target: Path, items: Iterable[_Item], progress: Progress) -> None:
+    """Write a tar file whose bytes depend on its contents alone."""
+    with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as tar:
+        for item in items:
+            member = tarfile.TarInfo(item.name)
+            member.size = item.size
+            member.mode = 0o755 if item.name == SCRIPT else 0o644
+            with item.open() as source:
+                reader = _Hashing(source, progress)
+                tar.addfile(member, reader)
+            if reader.digest.hexdigest() != item.sha256:
+                raise DamagedFile(f"{item.path or item.name} changed while it was packed")
+
+
+class _Hashing(io.RawIOBase):
+    """A reader that hashes what goes through it."""
+
+    def __init__(self, source: BinaryIO, progress: Progress) -> None:
+        self._source, self._progress = source, progress
+        self.digest = hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        piece = self._source.read(size)
+        self.digest.update(piece)
+        self._progress.landed(len(piece))
+        return piece
+
+
+def _paths(entry: Entry) -> list[str]:
+    return [file.path for file in entry.files]

