@@ -75,11 +75,12 @@ def _asks_for_code(filename: str, settings: Any) -> str:
         if key == "trust_remote_code" and value:
             return "asks to trust remote code"
     if filename == "model_index.json" and isinstance(settings, dict):
-        for part, value in settings.items():
-            if isinstance(value, list) and value[0] not in (None, *_PIPELINE_LIBRARIES):
-                return f"takes its {part} from '{value[0]}'"
         if isinstance(settings.get("_class_name"), list):
             return "names a class of its own"
+        for part, value in settings.items():
+            library = value[0] if isinstance(value, list) and value else None
+            if library not in (None, *_PIPELINE_LIBRARIES):
+                return f"takes its {part} from '{library}'"
     if filename == "modules.json" and isinstance(settings, list):
         for module in settings:
             kind = str(module.get("type")) if isinstance(module, dict) else str(module)
