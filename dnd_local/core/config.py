@@ -182,11 +182,13 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Execution(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where a run is computed and by how many; nothing here can change a result.
 
+    `workspace` holds parts, pictures and runs; `weights` the models; `data` prepared probe sets.
     `devices` are "cpu" or CUDA indices; `workers` the number of processes (one a device).
     """
 
     workspace: Path
     weights: Path
+    data: Path
     prompts: Path | None = None
     devices: tuple[str, ...] = ("cpu",)
     workers: int = 1
@@ -232,7 +234,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         values = msgspec.toml.decode(path.read_bytes())
     except OSError as error:
         raise BadConfig(f"cannot read settings file {path}: {error.strerror}") from None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadConfig(f"{path} is not valid TOML: {error}") from None
     if not isinstance(values, dict):  # pragma: no cover - a TOML document is always a table
         raise BadConfig(f"{path} is not a table of settings")

@@ -11,6 +11,8 @@ from dnd_local.core.records import Label, Rule, ScoredCandidate
 
 LOWER_IS_BETTER: frozenset[Rule] = frozenset({"mean", "topk-sq-mean"})
 
+_LARGEST = float(np.finfo(np.float32).max)
+
 
 def highest(values: ArrayLike, count: int) -> list[int]:
     """Return the indices of the `count` highest values, highest first.
@@ -47,7 +49,7 @@ def score_candidates(
 
     Args:
         texts: the candidates' labels.
-        responses: the target's response to each candidate's pictures.
+        responses: the target's response to each candidate's pictures, at least one a candidate.
         cosines: the mean CLIP cosine of each picture to the neuron's exemplars.
         beta: how many of a candidate's best pictures count.
 
@@ -58,6 +60,8 @@ def score_candidates(
     scaled to [0, 1] over all pictures of the neuron (the formula is ours: the paper names the
     rule, its code is unreleased).
     """
+    if not texts:
+        return ()
     flat = np.array([r for own in responses for r in own], dtype=np.float64)
     ranks = _split(ranks_from_highest(flat), responses)
     weights = _split(_unit_range(flat), responses)
@@ -90,7 +94,11 @@ def best_labels(candidates: Sequence[ScoredCandidate], rule: Rule, count: int) -
 
 
 def _unit_range(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return `values` scaled to [0, 1]; all 0 where they are all equal; NaN becomes 0."""
+    """Return `values` scaled to [0, 1]; all 0 where they are all equal; NaN becomes 0.
+
+    An infinite response counts as the largest number a network can give.
+    """
+    values = np.clip(values, -_LARGEST, _LARGEST)
     known = values[~np.isnan(values)]
     if known.size == 0 or known.max() == known.min():
         return np.zeros_like(values)

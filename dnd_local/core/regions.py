@@ -24,13 +24,18 @@ def to_eight_bit(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     if known.size == 0 or known.max() <= known.min():
         return np.zeros(values.shape, dtype=np.uint8)
     low, high = float(known.min()), float(known.max())
-    scaled = (np.nan_to_num(values, nan=low, posinf=high, neginf=low) - low) / (high - low)
+    filled = np.nan_to_num(values, nan=low, posinf=high, neginf=low).astype(np.float64)
+    scaled = (filled - low) / (high - low)
     return np.asarray(np.rint(scaled * 255), dtype=np.uint8)
 
 
 def wrap_to_eight_bit(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return a map times 255 modulo 256, as the released code's cast does (`compat official`)."""
-    return np.asarray(np.mod(np.trunc(np.nan_to_num(values) * 255), 256), dtype=np.uint8)
+    """Return a map times 255 modulo 256, as the released code's cast does (`compat official`).
+
+    NaN and infinity count as 0.
+    """
+    known = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+    return np.asarray(np.mod(np.trunc(known * 255), 256), dtype=np.uint8)
 
 
 def attention_boxes(
@@ -55,9 +60,13 @@ def attention_boxes(
         crop_iou: a box is dropped if its IoU with a kept one exceeds this.
         whole_iou: a box is dropped if its IoU with the whole picture is this or more.
     """
-    if count == 0 or eight_bit.max() == eight_bit.min():
+    if count == 0:
         return ()
     resized = cv2.resize(eight_bit, (seen.width, seen.height), interpolation=cv2.INTER_LINEAR)
+    # A flat map has nothing to threshold (Otsu would call all of it bright), and a map larger
+    # than the picture can become flat by being made smaller.
+    if resized.max() == resized.min():
+        return ()
     _, mask = cv2.threshold(resized, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     boxes = []
@@ -110,7 +119,10 @@ def pad_to_framing(picture: Pixels, seen_share: float) -> Pixels:
     The margin has the crop's mean colour, which adds no edge stronger than the crop's own.
     """
     height, width = picture.shape[:2]
-    side = int(np.ceil(max(height, width) / seen_share))
+    longest = max(height, width)
+    side = int(np.ceil(longest / seen_share))
+    # Of the crop's parity, so that it lies in the very middle and no half pixel is cut off.
+    side += (side - longest) % 2
     canvas = np.empty((side, side, 3), dtype=np.uint8)
     canvas[:] = np.rint(picture.reshape(-1, 3).mean(axis=0)).astype(np.uint8)
     top, left = (side - height) // 2, (side - width) // 2

@@ -1,0 +1,165 @@
+"""Settings: the paper's numbers by default, checked at the edge, merged key by key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from dnd_local.core.config import Config, Execution, merge, read_config, read_toml
+from dnd_local.core.errors import BadConfig
+
+
+def test_the_defaults_are_the_papers_numbers() -> None:
+    config = Config()
+    assert config.seed == 0
+    assert config.compat == "default"
+    assert config.network.pool == "avg"
+    assert config.probe.sets == ("imagenet-val", "broden")
+    assert config.probe.holdout == 0
+    exemplars = config.exemplars
+    assert (exemplars.images, exemplars.count, exemplars.crops) == (10, 10, 4)
+    assert (exemplars.crop_iou, exemplars.whole_iou) == (0.5, 0.8)
+    captions = config.captions
+    assert (captions.model, captions.min_tokens, captions.max_tokens) == ("blip-base", 5, 32)
+    assert config.llm.temperature == 0.3
+    assert (config.concepts.count, config.concepts.max_words) == (5, 5)
+    pictures = config.pictures
+    assert (pictures.count, pictures.steps, pictures.guidance, pictures.size, pictures.dtype) == (
+        10, 50, 7.5, 512, "float16",
+    )  # fmt: skip
+    assert config.clip.model == "clip-vit-b-16"
+    assert (config.scores.rule, config.scores.beta) == ("topk-compare", 5)
+
+
+def test_every_setting_explains_itself() -> None:
+    for section in msgspec.structs.fields(Config):
+        if isinstance(section.type, type) and issubclass(section.type, msgspec.Struct):
+            for field in msgspec.structs.fields(section.type):
+                metas = getattr(field.type, "__metadata__", ())
+                assert any(meta.description for meta in metas), f"{section.name}.{field.name}"
+
+
+def test_nothing_given_is_the_defaults() -> None:
+    assert read_config({}) == Config()
+
+
+def test_values_go_over_the_defaults_key_by_key() -> None:
+    config = read_config({"pictures": {"steps": 20}, "probe": {"sets": ["pocket"]}})
+    assert (config.pictures.steps, config.pictures.guidance) == (20, 7.5)
+    assert config.probe.sets == ("pocket",)
+
+
+def test_settings_come_back_from_json() -> None:
+    config = read_config({"pictures": {"steps": 20}, "seed": 4})
+    assert read_config(msgspec.to_builtins(config)) == config
+    assert msgspec.json.decode(msgspec.json.encode(config), type=Config) == config
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"sede": 1}, "settings: unknown key 'sede'; the nearest is 'seed'"),
+        (
+            {"pictures": {"step": 20}},
+            "settings, [pictures]: unknown key 'step'; the nearest is 'steps'",
+        ),
+        ({"pictures": {"xyz": 1}}, "settings, [pictures]: unknown key 'xyz'; the nearest is '"),
+        ({"": 1}, "settings: unknown key ''; the nearest is '"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_the_nearest(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadConfig) as caught:
+        read_config(values)
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("values", "where"),
+    [
+        ({"pictures": {"steps": 0}}, "pictures.steps"),
+        ({"pictures": {"steps": 2.5}}, "pictures.steps"),
+        ({"pictures": {"steps": "20"}}, "pictures.steps"),
+        ({"pictures": {"size": 500}}, "pictures.size"),
+        ({"pictures": {"guidance": -1}}, "pictures.guidance"),
+        ({"pictures": {"guidance": float("nan")}}, "pictures.guidance"),
+        ({"pictures": 7}, "pictures"),
+        ({"llm": {"temperature": 2.1}}, "llm.temperature"),
+        ({"probe": {"sets": []}}, "probe.sets"),
+        ({"probe": {"sets": "pocket"}}, "probe.sets"),
+        ({"probe": {"holdout": 0.95}}, "probe.holdout"),
+        ({"scores": {"rule": "best"}}, "scores.rule"),
+        ({"exemplars": {"crop_iou": 1.1}}, "exemplars.crop_iou"),
+        ({"triage": {"duplicate_above": 0}}, "triage.duplicate_above"),
+        ({"seed": -1}, "seed"),
+        ({"compat": "old"}, "compat"),
+    ],
+)
+def test_a_value_out_of_range_names_its_place(values: dict[str, Any], where: str) -> None:
+    with pytest.raises(BadConfig) as caught:
+        read_config(values, "mine.toml")
+    message = str(caught.value)
+    assert message.startswith("mine.toml: ")
+    assert f"`{where}" in message
+    assert "$" not in message
+
+
+def test_settings_that_contradict_each_other_are_refused() -> None:
+    with pytest.raises(
+        BadConfig, match=r"concepts.max_draws is 3, fewer than concepts.count \(5\)"
+    ):
+        read_config({"concepts": {"max_draws": 3}})
+    with pytest.raises(BadConfig, match=r"captions.max_tokens is 4, below captions.min_tokens"):
+        read_config({"captions": {"max_tokens": 4}})
+
+
+def test_merge_goes_key_by_key_and_later_wins() -> None:
+    first = {"pictures": {"steps": 50, "size": 512}, "seed": 1, "llm": 3}
+    second = {"pictures": {"steps": 20}, "seed": 2, "llm": {"engine": "vllm"}}
+    assert merge(first, second) == {
+        "pictures": {"steps": 20, "size": 512}, "seed": 2, "llm": {"engine": "vllm"},
+    }  # fmt: skip
+    assert merge(second, {"pictures": 5})["pictures"] == 5
+    assert merge() == {}
+
+
+def test_merge_leaves_its_arguments_alone() -> None:
+    first = {"pictures": {"steps": 50}}
+    merged = merge(first, {"pictures": {"size": 64}})
+    merged["pictures"]["steps"] = 1
+    assert first == {"pictures": {"steps": 50}}
+    alone = merge(first)
+    alone["pictures"]["steps"] = 1
+    assert first == {"pictures": {"steps": 50}}
+
+
+def test_a_toml_file_is_read_as_nested_settings(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('seed = 3\n[probe]\nsets = ["a", "b"]\n', encoding="utf-8")
+    assert read_toml(path) == {"seed": 3, "probe": {"sets": ["a", "b"]}}
+    assert read_config(read_toml(path)).probe.sets == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    "text", [b"seed = ", b"= 3", b"[a\n", b'x = "\xff"', b"seed = 1\nseed = 2"]
+)
+def test_what_is_no_toml_is_named(tmp_path: Path, text: bytes) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(text)
+    with pytest.raises(BadConfig, match=r"mine.toml is not valid TOML"):
+        read_toml(path)
+
+
+def test_a_missing_settings_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadConfig, match=r"cannot read settings file .*none.toml: No such file"):
+        read_toml(tmp_path / "none.toml")
+    with pytest.raises(BadConfig, match="Is a directory"):
+        read_toml(tmp_path)
+
+
+def test_nothing_of_execution_is_a_setting() -> None:
+    config = {field.name for field in msgspec.structs.fields(Config)}
+    execution = {field.name for field in msgspec.structs.fields(Execution)}
+    assert not config & execution

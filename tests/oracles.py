@@ -1,0 +1,190 @@
+"""Slow, obvious re-implementations that the fast code is compared with.
+
+Written from the method's own words, in plain Python: no numpy tricks, no OpenCV, nothing shared
+with the code under test but the records.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from dnd_local.core.records import Box
+
+Grid = Sequence[Sequence[int]]
+
+
+def highest(values: Sequence[float], count: int) -> list[int]:
+    """Take the highest value that is left, the lower index first, until there are enough."""
+    left = [i for i, value in enumerate(values) if not math.isnan(value)]
+    chosen: list[int] = []
+    while left and len(chosen) < count:
+        best = left[0]
+        for i in left:
+            if values[i] > values[best]:
+                best = i
+        left.remove(best)
+        chosen.append(best)
+    return chosen
+
+
+def ranks_from_highest(values: Sequence[float]) -> list[float]:
+    """A value's rank: how many are higher, plus half of the others that are equal."""
+    known = [-math.inf if math.isnan(value) else value for value in values]
+    return [
+        sum(other > value for other in known) + (sum(other == value for other in known) - 1) / 2
+        for value in known
+    ]
+
+
+@dataclass
+class OracleScores:
+    """The four scores of one candidate."""
+
+    mean: float
+    topk_sq_mean: float
+    topk_compare: float
+    image_products: float
+
+
+def average(values: Sequence[float]) -> float:
+    """The mean."""
+    return math.fsum(values) / len(values)
+
+
+def scores(
+    responses: Sequence[Sequence[float]], cosines: Sequence[Sequence[float]], beta: int
+) -> list[OracleScores]:
+    """The four scores of every candidate, as the method's section on the best concept has them."""
+    everything = [value for own in responses for value in own]
+    all_ranks = ranks_from_highest(everything)
+    known = [value for value in everything if not math.isnan(value)]
+    low, high = (min(known), max(known)) if known else (0.0, 0.0)
+
+    ranks: list[list[float]] = []
+    start = 0
+    for own in responses:
+        ranks.append(all_ranks[start : start + len(own)])
+        start += len(own)
+
+    squared = [average([rank * rank for rank in sorted(own)[:beta]]) for own in ranks]
+    found = []
+    for i, own in enumerate(responses):
+        worse = sum(other > squared[i] for other in squared)
+        by_response = sorted(range(len(own)), key=lambda picture: ranks[i][picture])[:beta]
+        products = []
+        for value, cosine in zip(own, cosines[i], strict=True):
+            flat = high == low or math.isnan(value)
+            weight = 0.0 if flat else (value - low) / (high - low)
+            products.append(weight * cosine)
+        found.append(
+            OracleScores(
+                mean=average(ranks[i]),
+                topk_sq_mean=squared[i],
+                topk_compare=(1 + worse) * average([cosines[i][p] for p in by_response]),
+                image_products=average(products),
+            )
+        )
+    return found
+
+
+def pixels_of(box: Box) -> set[tuple[int, int]]:
+    """Every pixel inside a box."""
+    return {(x, y) for x in range(box.left, box.right) for y in range(box.top, box.bottom)}
+
+
+def iou(one: Box, other: Box) -> float:
+    """Pixels in both over pixels in either, counted one by one."""
+    either = pixels_of(one) | pixels_of(other)
+    return len(pixels_of(one) & pixels_of(other)) / len(either) if either else 0.0
+
+
+def keep_apart(
+    boxes: Sequence[Box], whole: Box, count: int, crop_iou: float, whole_iou: float
+) -> list[Box]:
+    """Largest first; drop what is like the whole picture or like one that was kept."""
+    left = list(boxes)
+    kept: list[Box] = []
+    while left and len(kept) < count:
+        largest = left[0]
+        for box in left:
+            by_size = len(pixels_of(box)) - len(pixels_of(largest))
+            if by_size > 0 or (by_size == 0 and (box.top, box.left) < (largest.top, largest.left)):
+                largest = box
+        left.remove(largest)
+        too_large = iou(largest, whole) >= whole_iou
+        too_like = any(iou(largest, other) > crop_iou for other in kept)
+        if not too_large and not too_like:
+            kept.append(largest)
+    return kept
+
+
+def otsu_thresholds(grid: Grid) -> list[int]:
+    """Every threshold whose variance between the two classes is highest, in exact arithmetic.
+
+    Pixels above a threshold are bright. Several thresholds may be equally good.
+    """
+    flat = [value for row in grid for value in row]
+    best: Fraction | None = None
+    found: list[int] = []
+    for threshold in range(256):
+        dark = [value for value in flat if value <= threshold]
+        bright = [value for value in flat if value > threshold]
+        if not dark or not bright:
+            continue
+        gap = Fraction(sum(dark), len(dark)) - Fraction(sum(bright), len(bright))
+        variance = gap * gap * len(dark) * len(bright)
+        if best is None or variance > best:
+            best, found = variance, [threshold]
+        elif variance == best:
+            found.append(threshold)
+    return found
+
+
+SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1))
+AROUND = (*SIDES, (1, 1), (1, -1), (-1, 1), (-1, -1))
+Pixel = tuple[int, int]
+
+
+def flood(
+    start: Pixel, steps: Sequence[Pixel], may_enter: Callable[[int, int], bool]
+) -> set[Pixel]:
+    """Every pixel that can be reached from `start` by `steps`."""
+    reached, waiting = {start}, [start]
+    while waiting:
+        x, y = waiting.pop()
+        for dx, dy in steps:
+            step = (x + dx, y + dy)
+            if step not in reached and may_enter(*step):
+                reached.add(step)
+                waiting.append(step)
+    return reached
+
+
+def outer_boxes(bright: Sequence[Sequence[bool]]) -> list[Box]:
+    """Bounding boxes of bright areas (joined by corners too), but for those inside another's hole.
+
+    What is outside is flooded from beyond the border; an area counts if the flood touches it.
+    """
+    height, width = len(bright), len(bright[0])
+
+    def lit(x: int, y: int) -> bool:
+        return 0 <= x < width and 0 <= y < height and bright[y][x]
+
+    def dark_or_beyond(x: int, y: int) -> bool:
+        return -1 <= x <= width and -1 <= y <= height and not lit(x, y)
+
+    outside = flood((-1, -1), SIDES, dark_or_beyond)
+    seen: set[Pixel] = set()
+    boxes = []
+    for pixel in ((x, y) for y in range(height) for x in range(width)):
+        if not lit(*pixel) or pixel in seen:
+            continue
+        area = flood(pixel, AROUND, lit)
+        seen |= area
+        if any((x + dx, y + dy) in outside for x, y in area for dx, dy in SIDES):
+            xs, ys = [x for x, _ in area], [y for _, y in area]
+            boxes.append(Box(min(xs), min(ys), max(xs) + 1, max(ys) + 1))
+    return boxes
