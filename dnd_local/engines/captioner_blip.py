@@ -1,0 +1,97 @@
+"""BLIP and BLIP-2 as captioners, through transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from transformers import (
+    AutoImageProcessor,
+    AutoTokenizer,
+    Blip2ForConditionalGeneration,
+    BlipForConditionalGeneration,
+)
+
+from dnd_local.core.config import CaptionsConfig
+from dnd_local.core.errors import UserError
+from dnd_local.core.records import Pixels
+from dnd_local.engines.batching import PaddedBatches
+from dnd_local.engines.device import CPU, dtype_of, home, loading, make_deterministic
+from dnd_local.engines.folders import settings_of
+
+_CLASSES: Final = {
+    "BlipForConditionalGeneration": BlipForConditionalGeneration,
+    "Blip2ForConditionalGeneration": Blip2ForConditionalGeneration,
+}
+
+
+class BlipCaptioner:
+    """A `Captioner`: greedy captions of BLIP or BLIP-2, whichever the folder's `config.json` is.
+
+    Args:
+        folder: a verified local folder (configuration, safetensors, tokenizer, image processor).
+        config: batch shape, precision, quantisation, lengths.
+        devices: as in `Execution.devices`.
+
+    Raises:
+        UserError: another architecture.
+        Refused: the folder asks to run code of its own.
+    """
+
+    def __init__(self, folder: Path, config: CaptionsConfig, devices: Sequence[str] = CPU) -> None:
+        make_deterministic()
+        names = settings_of(folder).get("architectures") or ["none"]
+        if names[0] not in _CLASSES:
+            raise UserError(
+                f"{folder} holds {names[0]}, which is no captioner known here; use "
+                f"{' or '.join(_CLASSES)}"
+            )
+        settings_of(folder, "preprocessor_config.json")
+        self._home, self._dtype, self._config = home(devices), dtype_of(config.dtype), config
+        # The PIL backend is pinned: torchvision's resizing gives other pixels.
+        self._processor = AutoImageProcessor.from_pretrained(
+            folder, backend="pil", local_files_only=True, trust_remote_code=False
+        )
+        self._tokenizer = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+        how = loading(folder, devices, config.dtype, config.quantisation)
+        self.model: Any = _CLASSES[names[0]].from_pretrained(folder, **how).eval()
+        self._prompt = _prompt_length(self.model)
+        self._batches = PaddedBatches(config.batch)
+
+    def close(self) -> None:
+        """Let go of the model."""
+        del self.model
+
+    def caption(self, pictures: Sequence[Pixels]) -> list[str]:
+        """Return one caption a picture."""
+        return self._batches.run(pictures, self._caption)
+
+    def _caption(self, pictures: list[Pixels]) -> list[str]:
+        pixels = self._processor(images=pictures, return_tensors="pt")["pixel_values"]
+        with torch.inference_mode():
+            tokens = self.model.generate(
+                pixel_values=pixels.to(self._home, self._dtype),
+                do_sample=False,
+                num_beams=1,
+                min_new_tokens=self._config.min_tokens,
+                max_new_tokens=self._config.max_tokens,
+            )
+        texts = self._tokenizer.batch_decode(tokens[:, self._prompt :], skip_special_tokens=True)
+        return [text.strip() for text in texts]
+
+
+def _prompt_length(model: Any) -> int:
+    """Return how many tokens of `generate`'s answer are its own prompt.
+
+    BLIP's begins with one start token; BLIP-2's with the query tokens and a start token if its
+    language model is a decoder, and with the decoder's start token if it is an encoder-decoder.
+    """
+    if not isinstance(model, Blip2ForConditionalGeneration):
+        return 1
+    if model.config.text_config.is_encoder_decoder:
+        return 1
+    return int(model.config.num_query_tokens) + 1

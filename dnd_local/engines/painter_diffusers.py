@@ -1,0 +1,101 @@
+"""Stable Diffusion as painter, through diffusers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderTiny, DPMSolverMultistepScheduler, StableDiffusionPipeline
+from diffusers.utils import logging
+
+from dnd_local.core.config import PicturesConfig
+from dnd_local.core.records import Pixels
+from dnd_local.engines.batching import PaddedBatches
+from dnd_local.engines.device import CPU, dtype_of, home, make_deterministic, placement
+from dnd_local.engines.folders import settings_of
+
+
+class DiffusersPainter:
+    """A `Painter`: a Stable Diffusion pipeline with DPM-Solver++ multistep.
+
+    Each picture has a noise generator of its own, on the CPU, so that it is the same on every
+    device and in every company.
+
+    Args:
+        folder: a verified local folder in diffusers' layout.
+        config: size, steps, guidance, batch shape, precision.
+        decoder: the folder of a small decoder (`AutoencoderTiny`); None for the pipeline's own.
+        devices: as in `Execution.devices`.
+
+    Raises:
+        MissingWeights: the folder is no pipeline.
+        Refused: the folder asks to run code of its own.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        config: PicturesConfig,
+        decoder: Path | None = None,
+        devices: Sequence[str] = CPU,
+    ) -> None:
+        make_deterministic()
+        logging.disable_progress_bar()  # ours is one line a stage
+        logging.set_verbosity_error()
+        settings_of(folder, "model_index.json")
+        how = {
+            "dtype": dtype_of(config.dtype),
+            "local_files_only": True,
+            "use_safetensors": True,
+        }
+        self.pipeline: Any = StableDiffusionPipeline.from_pretrained(
+            folder,
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+            **how,
+        )
+        if decoder is not None:
+            small = AutoencoderTiny.from_pretrained(decoder, **how)
+            self.pipeline.register_modules(vae=small)
+        self.pipeline.scheduler = DPMSolverMultistepScheduler.from_config(
+            self.pipeline.scheduler.config, algorithm_type="dpmsolver++"
+        )
+        self.pipeline.vae.enable_slicing()  # decoding a batch at once takes more than painting it
+        self.pipeline.set_progress_bar_config(disable=True)
+        self._config = config
+        self._batches = PaddedBatches(config.batch)
+        self._place(folder, devices)
+
+    def close(self) -> None:
+        """Let go of the pipeline."""
+        del self.pipeline
+
+    def paint(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Pixels]:
+        """Return one picture a (prompt, seed); the same pair has the same picture."""
+        return self._batches.run(list(zip(prompts, seeds, strict=True)), self._paint)
+
+    def _paint(self, asked: list[tuple[str, int]]) -> list[Pixels]:
+        config = self._config
+        made = self.pipeline(
+            prompt=[prompt for prompt, _ in asked],
+            generator=[torch.Generator().manual_seed(seed) for _, seed in asked],
+            num_inference_steps=config.steps,
+            guidance_scale=config.guidance,
+            height=config.size,
+            width=config.size,
+            output_type="np",
+        ).images
+        return list(np.rint(made * 255).astype(np.uint8))
+
+    def _place(self, folder: Path, devices: Sequence[str]) -> None:
+        """Put the pipeline on its device, part by part as each is needed if it is too large."""
+        size = sum(path.stat().st_size for path in folder.glob("*/*.safetensors"))
+        where, _ = placement(devices, size)
+        if isinstance(where, str):
+            self.pipeline.enable_model_cpu_offload(device=home(devices))  # GPU only
+        else:
+            self.pipeline.to(home(devices))

@@ -1,0 +1,250 @@
+"""Networks to study: torchvision's by name, small ones from a folder, a user's own from a file."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import re
+import sys
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+import numpy as np
+import torch
+import torchvision
+from PIL import Image
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torchvision.models import get_model_builder, get_model_weights, list_models
+from torchvision.transforms._presets import ImageClassification
+
+from dnd_local.core.errors import DamagedFile, MissingWeights, UnknownName, UserError
+from dnd_local.engines.folders import settings_of
+from dnd_local.engines.framing import Transform
+from dnd_local.engines.small_resnet import SmallResNet
+
+SMALL_RESNET: Final = "torchvision-resnet-basicblock"
+Loaded = tuple[nn.Module, Transform]
+
+_FACTORY = re.compile(r"^(?P<file>.+\.py):(?P<function>[A-Za-z_]\w*)$")
+
+_OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.\w+)$")
+"""DenseNet's published weights are older than its module names: ``norm.1`` for ``norm1``."""
+
+_DIGEST_PICTURES: Final = ((96, 128), (160, 90))
+"""Height and width of the pictures by which a transform is told from another."""
+
+
+def torchvision_names() -> tuple[str, ...]:
+    """Return the names of torchvision's classification networks."""
+    return tuple(list_models(module=torchvision.models))
+
+
+def load_torchvision(name: str, state_path: Path) -> Loaded:
+    """Return a torchvision classification network and the transform of its default weights.
+
+    Args:
+        name: as torchvision spells it, for example ``resnet50``.
+        state_path: the default weights' state dict as safetensors.
+
+    Raises:
+        UnknownName: torchvision has no such network.
+        MissingWeights, DamagedFile: the file is not there, or is not safetensors.
+        UserError: its tensors are not this network's.
+    """
+    known = torchvision_names()
+    if name not in known:
+        raise UnknownName("network", name, known, "Or give path/to/file.py:function.")
+    weights = get_model_weights(name).DEFAULT
+    module = get_model_builder(name)(weights=None, **published_options(name))
+    load_state(module, state_path, name)
+    return _channels_last(module), weights.transforms()
+
+
+def published_options(name: str) -> dict[str, Any]:
+    """Return what torchvision's builder changes when it is given the default weights.
+
+    A network built without them would differ: in its input's size or normalisation.
+    """
+    if name.startswith("vit_"):
+        return {"image_size": get_model_weights(name).DEFAULT.meta["min_size"][0]}
+    if name.startswith("maxvit"):
+        return {"input_size": get_model_weights(name).DEFAULT.meta["min_size"]}
+    if name in ("googlenet", "inception_v3"):
+        return {"transform_input": True, "init_weights": False}
+    return {}
+
+
+def load_folder(folder: Path) -> Loaded:
+    """Return the network of a folder with `config.json` and `model.safetensors`.
+
+    The configuration holds ``architecture`` (torchvision-resnet-basicblock: a `SmallResNet`), its
+    ``widths``, the names of its ``outputs``, and the transform's ``size`` (shorter side, then
+    centre crop), ``mean`` and ``std``.
+
+    Raises:
+        MissingWeights, DamagedFile: a file is not there, or is not what it should be.
+        UserError: another architecture, or tensors that are not this network's.
+    """
+    config = settings_of(folder)
+    if config.get("architecture") != SMALL_RESNET:
+        raise UserError(
+            f"{folder / 'config.json'}: architecture '{config.get('architecture')}' is not "
+            f"{SMALL_RESNET}; for a network of your own use path/to/file.py:function"
+        )
+    try:
+        module = SmallResNet(config["widths"], len(config["outputs"]))
+        size = config["size"]
+        transform = ImageClassification(
+            crop_size=size, resize_size=size, mean=config["mean"], std=config["std"]
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedFile(f"{folder / 'config.json'} is not whole: {error!r}") from None
+    load_state(module, folder / "model.safetensors", folder.name)
+    return _channels_last(module), transform
+
+
+def factory_file(name: str) -> Path:
+    """Return the file of ``path/to/file.py:function``.
+
+    Raises:
+        UserError: the name has another form.
+    """
+    match = _FACTORY.match(name)
+    if match is None:
+        raise UserError(f"'{name}' is not of the form path/to/file.py:function")
+    return Path(match["file"])
+
+
+def load_factory(name: str) -> Loaded:
+    """Return what a user's own function gives: a network and its transform.
+
+    The file is run as Python, from its path; it is the user's own code. It may import files that
+    lie beside it. What it raises itself passes through, with its traceback.
+
+    Raises:
+        UserError: no such file or function, or the result is not (module, transform).
+    """
+    path = factory_file(name).resolve()
+    function = name.rpartition(":")[2]
+    if not path.is_file():
+        raise UserError(f"there is no file {path} to take the network from")
+    source = _import_file(path)
+    make = getattr(source, function, None)
+    if not callable(make):
+        known = [key for key, value in vars(source).items() if callable(value)]
+        raise UnknownName("function", function, known, f"{path} does not define it.")
+    made = make()
+    if not (
+        isinstance(made, tuple | list)
+        and len(made) == 2
+        and isinstance(made[0], nn.Module)
+        and callable(made[1])
+    ):
+        raise UserError(
+            f"{name} must return (module, transform), a torch module and a function from a PIL "
+            f"picture to a tensor; it returned {_describe(made)}"
+        )
+    return made[0], made[1]
+
+
+def _describe(made: Any) -> str:
+    if isinstance(made, tuple | list):
+        return f"({', '.join(type(item).__name__ for item in made)})"
+    return type(made).__name__
+
+
+def _import_file(path: Path) -> ModuleType:
+    digest = hashlib.sha256(str(path).encode()).hexdigest()[:16]
+    spec = importlib.util.spec_from_file_location(f"dnd_factory_{digest}", path)
+    if spec is None or spec.loader is None:  # pragma: no cover - a .py file always has a loader
+        raise UserError(f"cannot import {path}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up there
+    sys.path.insert(0, str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+    except (SyntaxError, ImportError) as error:
+        raise UserError(f"cannot import {path}: {error}") from error
+    finally:
+        sys.path.remove(str(path.parent))
+    return module
+
+
+def load_state(module: nn.Module, path: Path, name: str) -> None:
+    """Put the tensors of a safetensors file into a network, every one, in the network's dtype.
+
+    Raises:
+        MissingWeights, DamagedFile: the file is not there, or is not safetensors.
+        UserError: keys are missing, left over, or of another shape; the first few are named.
+    """
+    if not path.is_file():
+        raise MissingWeights(f"weights of {name} are not at {path}")
+    try:
+        state = load_file(path)
+    except SafetensorError as error:
+        raise DamagedFile(f"{path} is not a whole safetensors file: {error}") from None
+    given = {_OLD_DENSENET.sub(r"\1\2", key): value for key, value in state.items()}
+    wanted = module.state_dict()
+    problems = _differences(wanted, given)
+    if problems:
+        raise UserError(f"{path} does not fit {name}: {'; '.join(problems)}")
+    full: OrderedDict[str, Tensor] = OrderedDict({**wanted, **given})
+    full._metadata = wanted._metadata  # type: ignore[attr-defined]  # versions: MNASNet asks
+    module.load_state_dict(full)
+
+
+def _differences(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
+    counters = {key for key in wanted if key.endswith("num_batches_tracked")}
+    shapes = [
+        f"{key} {tuple(given[key].shape)} for {tuple(wanted[key].shape)}"
+        for key in wanted.keys() & given.keys()
+        if given[key].shape != wanted[key].shape
+    ]
+    kinds = {
+        "missing": wanted.keys() - given.keys() - counters,  # old files lack those
+        "left over": given.keys() - wanted.keys(),
+        "of another shape": shapes,
+    }
+    return [f"{len(keys)} {kind} ({_few(keys)})" for kind, keys in kinds.items() if keys]
+
+
+def _few(keys: Iterable[str]) -> str:
+    names = sorted(keys)
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+
+
+def _channels_last(module: nn.Module) -> nn.Module:
+    """Return a torchvision network with its convolutions' weights in the faster layout.
+
+    Not for a user's own: one that calls `view` on a map would fail.
+    """
+    return module.to(memory_format=torch.channels_last)
+
+
+def state_digest(module: nn.Module) -> str:
+    """Return the SHA-256 of a network's tensors: names, dtypes, shapes and bytes."""
+    digest = hashlib.sha256()
+    for key, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        digest.update(flat.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def transform_digest(transform: Transform) -> str:
+    """Return the SHA-256 of what a transform makes of fixed pictures, one wide and one tall.
+
+    By what it does, since a function has no name that lasts; a random one never repeats itself.
+    """
+    digest = hashlib.sha256()
+    for shape in _DIGEST_PICTURES:
+        noise = np.random.default_rng(0).integers(0, 256, (*shape, 3)).astype(np.uint8)
+        made = transform(Image.fromarray(noise))
+        digest.update(f"{made.dtype} {tuple(made.shape)}\n".encode())
+        digest.update(made.contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,208 @@
+"""The network under study, as a torch module with the transform that feeds it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from dnd_local.core.config import NetworkConfig
+from dnd_local.core.errors import UserError
+from dnd_local.core.protocols import ResponseMap
+from dnd_local.core.records import Box, LayerInfo, Pixels
+from dnd_local.engines.batching import PaddedBatches
+from dnd_local.engines.device import CPU, dtype_of, home, make_deterministic, place
+from dnd_local.engines.framing import Framing, Transform
+from dnd_local.engines.layers import Output, find_layer, find_outputs, first_tensor
+
+_DISCOVERY_SIDE = 224
+"""Side in pixels of the picture on which the layers are found."""
+
+
+class TorchTarget:
+    """A `Target` over any torch module.
+
+    The transform runs on PIL pictures in threads, one batch ahead of the network, so its pixels
+    are exactly those that the network was made for.
+
+    Args:
+        module: the network.
+        transform: from an RGB picture to one input (channels, height, width) of the network.
+        config: batch shape, precision, and how maps and tokens become responses.
+        devices: as in `Execution.devices`.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        transform: Transform,
+        config: NetworkConfig,
+        devices: Sequence[str] = CPU,
+    ) -> None:
+        make_deterministic()
+        self._home, self._dtype = home(devices), dtype_of(config.dtype)
+        self.module = place(module.eval().requires_grad_(False).to(self._dtype), devices)
+        self._transform, self._config = transform, config
+        self._batches = PaddedBatches(config.batch)
+        self._framing = Framing(transform)
+        self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="transform")
+
+    def close(self) -> None:
+        """End the transform's threads and let go of the network."""
+        self._threads.shutdown()
+        del self.module
+
+    def layers(self) -> tuple[LayerInfo, ...]:
+        """Return every layer that can be dissected, in the order it runs."""
+        return tuple(output.info for output in self._outputs.values())
+
+    def responses(
+        self, pictures: Sequence[Pixels], layers: Sequence[str]
+    ) -> dict[str, NDArray[np.float32]]:
+        """Return, for each layer, the responses, float32 of shape (n_pictures, n_neurons).
+
+        Raises:
+            UnknownName: a layer that the network has not; near matches are listed.
+            UserError: a module without neurons, or a CLS token where there is none.
+        """
+        reading = {layer: self._output(layer) for layer in layers}
+        config = self._config
+
+        def read(output: Output, values: Tensor) -> NDArray[np.float32]:
+            found = output.responses(values, config.pool, config.tokens)
+            return np.asarray(found.cpu().numpy())
+
+        rows = self._forward(pictures, {o.path: o for o in reading.values()}, read)
+        return {
+            layer: np.stack([row[output.path] for row in rows])
+            if rows
+            else np.zeros((0, output.neurons), np.float32)
+            for layer, output in reading.items()
+        }
+
+    def maps(
+        self, pictures: Sequence[Pixels], layer: str, neurons: Sequence[Sequence[int]]
+    ) -> list[list[ResponseMap]]:
+        """Return, for each picture, the maps of the neurons asked for with it.
+
+        An empty inner list where the layer has no map.
+
+        Raises:
+            UnknownName: as `responses`.
+        """
+        output = self._output(layer)
+        if output.grid is None:
+            return [[] for _ in pictures]
+        wanted = sorted({neuron for asked in neurons for neuron in asked})
+        column = {neuron: i for i, neuron in enumerate(wanted)}
+
+        def read(output: Output, values: Tensor) -> NDArray[np.float32]:
+            return np.asarray(output.maps(values)[:, wanted].float().cpu().numpy())
+
+        rows = self._forward(pictures, {output.path: output}, read)
+        return [
+            [
+                ResponseMap(row[output.path][column[neuron]].copy(), self.framing(*shape))
+                for neuron in asked
+            ]
+            for row, asked, shape in zip(
+                rows, neurons, [picture.shape[:2] for picture in pictures], strict=True
+            )
+        ]
+
+    def framing(self, height: int, width: int) -> Box | None:
+        """Return the region the network sees of a picture of this size, None where not known."""
+        return self._framing.region(height, width)
+
+    @cached_property
+    def _outputs(self) -> dict[str, Output]:
+        grey = np.full((_DISCOVERY_SIDE, _DISCOVERY_SIDE, 3), 127, np.uint8)
+        return find_outputs(self.module, self._stack([self._prepare(grey)] * 2))
+
+    def _output(self, layer: str) -> Output:
+        return self._outputs[find_layer(self.module, self._outputs, layer)]
+
+    def _forward(
+        self,
+        pictures: Sequence[Pixels],
+        outputs: dict[str, Output],
+        read: Callable[[Output, Tensor], NDArray[np.float32]],
+    ) -> list[dict[str, NDArray[np.float32]]]:
+        """Return for each picture what `read` makes of its row of each output, by path.
+
+        Outputs are read while the forward runs: a later layer may write over them in place.
+        """
+        ahead = _Ahead(self._threads, self._prepare, pictures)
+        read_now: dict[str, NDArray[np.float32]] = {}
+
+        def hook(output: Output) -> Any:
+            def note(_module: nn.Module, _inputs: Any, made: Any) -> None:
+                values = first_tensor(made)
+                if values is not None:
+                    read_now[output.path] = read(output, values)
+
+            return note
+
+        def run(indices: list[int]) -> list[dict[str, NDArray[np.float32]]]:
+            batch = self._stack(ahead.take(indices))
+            with torch.inference_mode():
+                self.module(batch)
+            return [{path: rows[i] for path, rows in read_now.items()} for i in range(len(batch))]
+
+        hooks = [
+            self.module.get_submodule(path).register_forward_hook(hook(output))
+            for path, output in outputs.items()
+        ]
+        try:
+            return self._batches.run(range(len(pictures)), run)
+        finally:
+            ahead.cancel()
+            for handle in hooks:
+                handle.remove()
+
+    def _prepare(self, picture: Pixels) -> Tensor:
+        return self._transform(Image.fromarray(picture))
+
+    def _stack(self, inputs: Sequence[Tensor]) -> Tensor:
+        shapes = {tuple(tensor.shape) for tensor in inputs}
+        if len(shapes) > 1:
+            raise UserError(
+                f"the network's transform gives inputs of different shapes {sorted(shapes)}; it "
+                "must bring every picture to one size"
+            )
+        return torch.stack(list(inputs)).to(self._home, self._dtype)
+
+
+class _Ahead:
+    """Transformed pictures, one batch of them made ahead in threads."""
+
+    def __init__(
+        self,
+        threads: ThreadPoolExecutor,
+        prepare: Callable[[Pixels], Tensor],
+        pictures: Sequence[Pixels],
+    ) -> None:
+        self._threads, self._prepare, self._pictures = threads, prepare, pictures
+        self._started: dict[int, Future[Tensor]] = {}
+
+    def take(self, indices: Sequence[int]) -> list[Tensor]:
+        """Return the inputs at `indices` and start on as many that follow them."""
+        last = indices[-1] + 1
+        for index in (*indices, *range(last, min(last + len(indices), len(self._pictures)))):
+            if index not in self._started:
+                self._started[index] = self._threads.submit(self._prepare, self._pictures[index])
+        made = {index: self._started.pop(index).result() for index in dict.fromkeys(indices)}
+        return [made[index] for index in indices]
+
+    def cancel(self) -> None:
+        """Drop what was started and never taken."""
+        for future in self._started.values():
+            future.cancel()
