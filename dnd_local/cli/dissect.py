@@ -1,0 +1,128 @@
+"""``dissect``, the main job, and ``triage``, its cheap beginning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dnd_local.cli import tables
+from dnd_local.cli.options import with_settings
+from dnd_local.cli.progress import ProgressLines
+from dnd_local.store.guard import go_offline
+
+if TYPE_CHECKING:
+    from dnd_local.pipeline.request import Request
+
+Model = Annotated[
+    str, typer.Argument(help="pocket, a torchvision name, or path/to/file.py:factory.")
+]
+Layers = Annotated[str, typer.Argument(help="Layers by dotted path: layer4, layer4.1.conv2,fc.")]
+Workspace = Annotated[
+    Path | None,
+    typer.Option(help="Where all work is kept. Default: $DND_LOCAL_WORKSPACE or ./dnd-workspace."),
+]
+Probe = Annotated[
+    str | None, typer.Option(help="Probe set: pocket, imagenet-val, broden, a folder, or A+B.")
+]
+Preset = Annotated[str, typer.Option(help="paper, fast or pocket. Default: by the target.")]
+Settings = Annotated[
+    Path | None, typer.Option("--config", help="TOML file of settings, over the preset.")
+]
+Devices = Annotated[str, typer.Option(help="cpu, or CUDA indices: 0 or 0,1,2,3.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+@with_settings
+def dissect(
+    model: Model,
+    layer: Layers,
+    ids: Annotated[str, typer.Option(help="Neurons: 1,2,3 or 0-63 or all.")] = "all",
+    probe: Probe = None,
+    preset: Preset = "",
+    config: Settings = None,
+    run: Annotated[str, typer.Option(help="The run's name. Default: made from the rest.")] = "",
+    workspace: Workspace = None,
+    weights: Annotated[Path | None, typer.Option(help="The weights folder.")] = None,
+    devices: Devices = "cpu",
+    workers: Annotated[int, typer.Option(help="Processes. Default: one a device.", min=0)] = 0,
+    seed: Annotated[int | None, typer.Option(help="Seed of the run.", min=0)] = None,
+    prompts: Annotated[Path | None, typer.Option(help="Another folder of prompts.")] = None,
+    llm_url: Annotated[str, typer.Option(help="A server that already runs.")] = "",
+    allow_remote_llm: Annotated[
+        bool, typer.Option(help="Let --llm-url leave this machine; the run says so.")
+    ] = False,
+    vllm_python: Annotated[
+        str, typer.Option(help="The Python that has vLLM.", envvar="DND_LOCAL_VLLM_PYTHON")
+    ] = "",
+    dry_run: Annotated[bool, typer.Option(help="Say what would be done, and stop.")] = False,
+    as_json: AsJson = False,
+    *,
+    settings: dict[str, Any],
+) -> None:
+    """Describe neurons of a network in plain words, with all the evidence.
+
+    Everything is kept: the same command again does nothing, more ids cost only the new ones, and
+    a run that was stopped goes on where it was.
+
+    Examples:
+
+      dnd-local dissect pocket layer4 --ids 1,2,3
+
+      dnd-local dissect resnet50 layer4 --ids 0-63 --preset fast --devices 0,1
+
+      dnd-local dissect my/net.py:make encoder.layers.5 --ids all --probe photos/
+    """
+    from dnd_local.pipeline import request as asked
+
+    go_offline(allow=asked.allowed_hosts(llm_url, allow_remote_llm))
+    request = asked.Request(
+        model=model, layer=layer, ids=ids, probe=probe, preset=preset, config=config, run=run,
+        workspace=workspace, weights=weights, devices=devices, workers=workers, seed=seed,
+        prompts=prompts, llm_url=llm_url, allow_remote_llm=allow_remote_llm,
+        vllm_python=vllm_python, settings=settings,
+    )  # fmt: skip
+    if dry_run:
+        tables.show_forecast(request.forecast(), as_json)
+        return
+    tables.show_result(_carry_out(request), as_json)
+
+
+def _carry_out(request: Request) -> Any:
+    with ProgressLines() as progress:
+        return request.run_now(progress)
+
+
+@with_settings
+def triage(
+    model: Model,
+    layer: Layers,
+    probe: Probe = None,
+    preset: Preset = "",
+    config: Settings = None,
+    workspace: Workspace = None,
+    weights: Annotated[Path | None, typer.Option(help="The weights folder.")] = None,
+    devices: Devices = "cpu",
+    as_json: AsJson = False,
+    *,
+    settings: dict[str, Any],
+) -> None:
+    """Say which neurons are live, dead, constant or duplicates, before any generation.
+
+    Example:
+
+      dnd-local triage pocket layer4
+    """
+    from dnd_local.pipeline import request as asked
+    from dnd_local.pipeline.runner import triage_layers
+
+    request = asked.Request(
+        model=model, layer=layer, probe=probe, preset=preset, config=config, workspace=workspace,
+        weights=weights, devices=devices, settings=settings,
+    )  # fmt: skip
+    with ProgressLines() as progress:
+        found = triage_layers(
+            request.make_config(), request.execution(), request.selection().layers, progress
+        )
+    tables.show_triage(found, as_json)

@@ -1,0 +1,68 @@
+"""The command line: ``dnd-local COMMAND``. Importing it loads no model library."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from dnd_local import __version__
+from dnd_local.cli import dissect, probe, runs, targets
+from dnd_local.core.errors import DndError
+from dnd_local.store.guard import go_offline
+
+app = typer.Typer(
+    name="dnd-local",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Say in plain words what each neuron of a vision network looks for, on your own machine.",
+    epilog="Start here: [bold]dnd-local dissect pocket layer4 --ids 1,2,3[/bold]",
+)
+
+OPEN = frozenset({"weights", "dissect"})
+"""Commands that close the network themselves: a pull needs it, an allowed remote model too."""
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"dnd-local {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it and stop.")
+    ] = False,
+) -> None:
+    # Before any model library is imported: some read their offline switches only once.
+    if context.invoked_subcommand not in OPEN:
+        go_offline()
+
+
+app.command("dissect")(dissect.dissect)
+app.command("triage")(dissect.triage)
+app.command("status")(runs.status)
+app.command("show")(runs.show)
+app.command("runs")(runs.runs)
+app.command("targets")(targets.targets)
+app.command("layers")(targets.layers)
+app.add_typer(probe.app, name="probe")
+
+
+def run() -> None:
+    """Run the command line; an error of ours is one line and its exit code."""
+    try:
+        app()
+    except DndError as error:
+        typer.secho(f"dnd-local: {error}", err=True, fg="red")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.secho(
+            "interrupted; what was done is kept, and the same command goes on from there",
+            err=True,
+        )
+        sys.exit(130)

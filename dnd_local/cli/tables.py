@@ -1,0 +1,228 @@
+"""Tables one can read, or JSON for programs: nothing is decided here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from dnd_local.core.digest import canonical
+from dnd_local.core.records import RULES, Description, LayerInfo, LayerTriage
+
+if TYPE_CHECKING:
+    from dnd_local.pipeline.catalogue import KnownTarget
+    from dnd_local.pipeline.forecast import Forecast
+    from dnd_local.pipeline.reading import Evidence, RunSummary, StageStatus
+    from dnd_local.pipeline.runner import RunResult
+
+STATUS_COLOURS = {"described": "green", "failed": "red", "abstained": "yellow"}
+
+
+def console() -> Console:
+    """Return the console that tables go to."""
+    return Console(highlight=False)
+
+
+def echo_json(value: Any) -> None:
+    """Print a value as one JSON document."""
+    typer.echo(msgspec.json.format(canonical(value)).decode())
+
+
+def size_text(size: float) -> str:
+    """Return bytes as people write them."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def time_text(seconds: float | None) -> str:
+    """Return a duration as people write it; a question mark where it was never measured."""
+    if seconds is None:
+        return "?"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if seconds < 3600:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def description_table(descriptions: Iterable[Description]) -> Table:
+    """Return a table of neurons with their labels."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("Neuron", "Label", "Score", "Second", "Third", "Status"):
+        table.add_column(name, justify="right" if name in ("Neuron", "Score") else "left")
+    for description in descriptions:
+        texts = [label.text for label in description.labels] + ["", "", ""]
+        score = f"{description.labels[0].score:.2f}" if description.labels else ""
+        colour = STATUS_COLOURS.get(description.status, "dim")
+        status = f"[{colour}]{description.status}[/{colour}]"
+        if description.reason:
+            status += f" [dim]({_plain(description.reason)})[/dim]"
+        neuron = f"{description.neuron.layer} {description.neuron.index}"
+        first, second, third = (_plain(text) for text in texts[:3])
+        table.add_row(neuron, f"[bold]{first}[/bold]", score, second, third, status)
+    return table
+
+
+def show_result(result: RunResult, as_json: bool) -> None:
+    """Print a run's descriptions and where its files are; exit with 3 if items failed."""
+    if as_json:
+        echo_json({"run": result.record.name, "made": result.made,
+                   "descriptions": result.descriptions, "failures": result.failures})  # fmt: skip
+    else:
+        out = console()
+        out.print(description_table(result.descriptions))
+        if not result.made:
+            out.print("\nAll of this was done before; nothing was computed again.")
+        out.print(f"\nRun [bold]{result.record.name}[/bold]: {result.folder}", soft_wrap=True)
+        out.print(f"Look closer: dnd-local show {result.record.name} NEURON", soft_wrap=True)
+        for failure in result.failures:
+            out.print(f"[red]failed[/red] {failure.stage} {failure.item}: {_plain(failure.reason)}")
+    if result.failures:
+        raise typer.Exit(3)
+
+
+def show_triage(results: Sequence[LayerTriage], as_json: bool) -> None:
+    """Print the class of every neuron, and the counts."""
+    if as_json:
+        echo_json(results)
+        return
+    out = console()
+    for result in results:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name in ("Neuron", "Class", "Min", "Mean", "Max", "Spread", "Active"):
+            table.add_column(name, justify="left" if name == "Class" else "right")
+        for own in result.neurons:
+            verdict = own.verdict if own.twin is None else f"{own.verdict} of {own.twin}"
+            figures = (own.minimum, own.mean, own.maximum, own.spread)
+            table.add_row(
+                str(own.index), verdict, *(f"{x:.4g}" for x in figures), f"{own.active_share:.1%}"
+            )
+        out.print(table)
+        counts: dict[str, int] = {}
+        for own in result.neurons:
+            counts[own.verdict] = counts.get(own.verdict, 0) + 1
+        words = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
+        out.print(
+            f"\n{result.layer}: {len(result.neurons)} neurons over {result.n_images:,} images "
+            f"({result.n_skipped} skipped): {words}"
+        )
+
+
+def show_layers(layers: Sequence[LayerInfo], as_json: bool) -> None:
+    """Print the layers of a network."""
+    if as_json:
+        echo_json(layers)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("Layer", "Kind", "Output", "Neurons", "Map"):
+        table.add_column(name, justify="right" if name == "Neurons" else "left")
+    for layer in layers:
+        shape = " x ".join(map(str, layer.shape))
+        spatial = "yes" if layer.spatial else "no"
+        table.add_row(_plain(layer.path), layer.kind, shape, str(layer.neurons), spatial)
+    console().print(table)
+
+
+def show_forecast(found: Forecast, as_json: bool) -> None:
+    """Print what a run would cost."""
+    if as_json:
+        echo_json(found)
+        return
+    out = console()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("Stage", "Items", "Done", "Time left"):
+        table.add_column(name, justify="left" if name == "Stage" else "right")
+    for stage in found.stages:
+        table.add_row(stage.stage, str(stage.items), str(stage.done), time_text(stage.seconds))
+    out.print(f"Run [bold]{found.run}[/bold] (nothing was computed)\n")
+    out.print(table)
+    out.print(f"\nPictures to paint: {found.pictures:,} at most, {size_text(found.disk_bytes)} of "
+              f"{size_text(found.free_bytes)} free. Largest model: "
+              f"{size_text(found.memory_bytes)} of memory.")  # fmt: skip
+    if any(stage.seconds is None for stage in found.stages):
+        out.print("A time of ? was never measured in this workspace: run a few neurons first.")
+    if found.missing_weights:
+        ids = " ".join(found.missing_weights)
+        out.print(f"[red]Missing weights[/red]: {ids}. Get them: dnd-local weights pull {ids}")
+
+
+def _plain(text: str) -> str:
+    """Return text from models and users so that rich prints it as it is."""
+    return text.replace("[", "\\[")
+
+
+def show_targets(found: Sequence[KnownTarget], as_json: bool) -> None:
+    """Print the networks known by name."""
+    if as_json:
+        echo_json(found)
+        return
+    out = console()
+    out.print(_table(("Target", "Kind", "Weights"), ((t.name, t.kind, t.weights) for t in found)))
+    out.print("\nAny other network: path/to/file.py:factory, returning (module, transform).")
+
+
+def show_runs(found: Sequence[RunSummary], as_json: bool) -> None:
+    """Print the runs of a workspace."""
+    if as_json:
+        echo_json(found)
+        return
+    rows = (
+        (r.name, r.target, ", ".join(r.layers), str(r.neurons), r.captioner, r.llm, r.painter)
+        for r in found
+    )
+    names = ("Run", "Target", "Layers", "Neurons", "Captions by", "Labels by", "Pictures by")
+    console().print(_table(names, rows) if found else "No runs here yet.")
+
+
+def show_status(found: Sequence[StageStatus], as_json: bool) -> None:
+    """Print how far each stage of a run is."""
+    if as_json:
+        echo_json(found)
+        return
+    rows = ((s.stage, f"{s.done} of {s.of}", time_text(s.seconds)) for s in found)
+    console().print(_table(("Stage", "Done", "Time spent"), rows))
+
+
+def show_evidence(found: Evidence, as_json: bool) -> None:
+    """Print everything that is known about a neuron."""
+    if as_json:
+        echo_json(found)
+        return
+    out = console()
+    out.print(f"[bold]{_plain(str(found.neuron))}[/bold]: {found.triage.verdict}")
+    labels = ", ".join(f"{x.text} ({x.score:.2f})" for x in found.description.labels)
+    out.print(f"Labels: [bold]{_plain(labels) or found.description.reason}[/bold]\n")
+    if found.exemplars and found.captions and found.phrases:
+        rows = []
+        for exemplar, caption, phrase in zip(
+            found.exemplars.exemplars, found.captions.texts, found.phrases.texts, strict=True
+        ):
+            box = exemplar.box
+            part = f"{box.left},{box.top} to {box.right},{box.bottom}" if box else "whole"
+            rows.append((f"{exemplar.response:.3f}", exemplar.name, part, caption, phrase))
+        out.print(_table(("Response", "Exemplar", "Part", "Caption", "Phrase"), rows))
+    if found.scores:
+        scored = [
+            (c.text, *(f"{c.score(rule):.3f}" for rule in RULES), f"{max(c.responses):.3f}")
+            for c in found.scores.candidates
+        ]
+        out.print()
+        out.print(_table(("Candidate", *RULES, "Best response"), scored))
+    for reject in found.concepts.rejects if found.concepts else ():
+        out.print(f"rejected: {_plain(reject.text)!r} ({_plain(reject.reason)})")
+
+
+def _table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in names:
+        table.add_column(name)
+    for row in rows:
+        table.add_row(*map(_plain, row))
+    return table

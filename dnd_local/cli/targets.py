@@ -1,0 +1,41 @@
+"""``targets`` and ``layers``: what can be dissected."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dnd_local.cli import tables
+from dnd_local.cli.dissect import AsJson, Model
+
+
+def targets(as_json: AsJson = False) -> None:
+    """List the networks that can be dissected by name.
+
+    Example:
+
+      dnd-local targets
+    """
+    from dnd_local.pipeline.catalogue import known_targets
+
+    tables.show_targets(known_targets(), as_json)
+
+
+def layers(
+    model: Model,
+    weights: Annotated[Path | None, typer.Option(help="The weights folder.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List a network's layers: path, kind, output shape, neurons, and whether they have a map.
+
+    Examples:
+
+      dnd-local layers pocket
+
+      dnd-local layers resnet50
+    """
+    from dnd_local.pipeline.catalogue import layers_of
+
+    tables.show_layers(layers_of(model, weights), as_json)

@@ -1,0 +1,54 @@
+"""What can be dissected: networks by name, and the layers of one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dnd_local.core.records import Card, LayerInfo
+from dnd_local.engines import registry
+from dnd_local.pipeline.lab import Lab
+from dnd_local.pipeline.opening import POCKET_TARGETS
+from dnd_local.pipeline.request import Request
+from dnd_local.store.weights import Weights
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTarget(Card):
+    """A network that can be dissected by name, and whether its weights are here."""
+
+    name: str
+    kind: str
+    weights: str
+
+
+def known_targets(weights_root: Path | None = None) -> tuple[KnownTarget, ...]:
+    """Return every network known by name: the embedded ones, then torchvision's."""
+    weights = Weights.open(weights_root)
+    in_manifest = {entry.id for entry in weights.manifest.entries}
+    found = [_known(weights, name, "embedded", entry) for name, entry in POCKET_TARGETS.items()]
+    for name in registry.adapter("target_loading").torchvision_names():
+        if name in in_manifest:
+            found.append(_known(weights, name, "torchvision", name))
+        else:
+            found.append(KnownTarget(name, "torchvision", "not in the manifest"))
+    return tuple(found)
+
+
+def layers_of(model: str, weights_root: Path | None = None) -> tuple[LayerInfo, ...]:
+    """Return the layers of a network, in the order they run.
+
+    Raises:
+        MissingWeights: its weights are not here.
+        UnknownName: no network has that name.
+    """
+    request = Request(model=model, layer="-", weights=weights_root)
+    lab = Lab(request.make_config(), request.execution())
+    try:
+        return lab.target.layers()
+    finally:
+        lab.close()
+
+
+def _known(weights: Weights, name: str, kind: str, entry: str) -> KnownTarget:
+    return KnownTarget(name, kind, "missing" if weights.missing([entry]) else "here")

@@ -1,0 +1,263 @@
+"""Who makes a stage's missing parts: this process, or one process a device.
+
+Parts are per item, so there is no queue and nothing to merge: a worker takes every n-th batch of
+what is missing, writes parts and exits. Exit frees the device.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from dnd_local.core.config import Config, Execution
+from dnd_local.core.digest import canonical
+from dnd_local.core.errors import (
+    BadConfig,
+    DamagedFile,
+    DndError,
+    EngineError,
+    MissingWeights,
+    NoReply,
+    OutOfMemory,
+    Refused,
+    UserError,
+)
+from dnd_local.pipeline.lab import Lab
+from dnd_local.pipeline.stage import Item, Stage
+
+POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An item that a stage could not make a part for, and why."""
+
+    stage: str
+    item: str
+    reason: str
+
+
+class Executor(Protocol):
+    """Makes parts."""
+
+    def make(
+        self, stage: Stage, items: Sequence[Item], advance: Callable[[int], None]
+    ) -> list[Failure]:
+        """Make the parts of `items`; `advance` hears of each few that are done.
+
+        Raises:
+            UserError: something that the user can mend and that stops every item.
+            EngineError: an engine that is broken for every item.
+        """
+
+
+class InProcess:
+    """Makes parts in this process, with the engines of one `Lab`."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+
+    def make(
+        self, stage: Stage, items: Sequence[Item], advance: Callable[[int], None]
+    ) -> list[Failure]:
+        """See `Executor`. Engines are let go at the end of the stage."""
+        try:
+            return make_parts(stage, self.lab, list(stage.batches(items)), advance)
+        finally:
+            self.lab.close()
+
+
+def make_parts(
+    stage: Stage,
+    lab: Lab,
+    batches: Sequence[Sequence[Item]],
+    advance: Callable[[int], None],
+) -> list[Failure]:
+    """Make and store the parts of every batch; return the items that failed on their own.
+
+    A batch that fails is halved, down to the item that is to blame, so that one bad item does
+    not take its company with it. A first batch of which every item fails is a broken engine.
+    """
+    folder = lab.parts(stage)
+    folder.describe(lab.meaning(stage))
+    failures: list[Failure] = []
+    done = 0
+    for batch in batches:
+        failed = _make_batch(stage, lab, batch, advance)
+        failures += failed
+        done += len(batch) - len(failed)
+        if failed and not done:
+            raise EngineError(
+                f"{stage.name} fails on every item; the first says: {failed[0].reason}"
+            )
+    return failures
+
+
+def _make_batch(
+    stage: Stage, lab: Lab, batch: Sequence[Item], advance: Callable[[int], None]
+) -> list[Failure]:
+    try:
+        records = stage.run(lab, batch)
+    except NoReply:
+        raise
+    except EngineError as error:
+        if len(batch) == 1:
+            return [Failure(stage.name, batch[0].name, _reason(error))]
+        middle = len(batch) // 2
+        return _make_batch(stage, lab, batch[:middle], advance) + _make_batch(
+            stage, lab, batch[middle:], advance
+        )
+    folder = lab.parts(stage)
+    for item, record in zip(batch, records, strict=True):
+        folder.write(item.name, record)
+    advance(len(batch))
+    return []
+
+
+def _reason(error: EngineError) -> str:
+    if isinstance(error, OutOfMemory):
+        return f"out of memory, even alone; lower the stage's batch setting ({error})"
+    return str(error)
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """What the worker processes of one stage are told."""
+
+    config: Config
+    execution: Execution
+    stage: str
+    items: tuple[Item, ...]
+    outcome: Path
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What one worker process answers, in a file of its own."""
+
+    failures: tuple[Failure, ...] = ()
+    error: str = ""
+    message: str = ""
+
+
+class Processes:
+    """Makes parts in `execution.workers` processes, started through accelerate's launcher."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+
+    def make(
+        self, stage: Stage, items: Sequence[Item], advance: Callable[[int], None]
+    ) -> list[Failure]:
+        """See `Executor`. Ctrl-C and errors end every worker; what they wrote stays."""
+        execution = self.lab.execution
+        with tempfile.TemporaryDirectory(prefix="dnd-local-") as scratch:
+            job = Job(
+                config=self.lab.config,
+                execution=execution,
+                stage=stage.name,
+                items=tuple(items),
+                outcome=Path(scratch),
+            )
+            path = Path(scratch) / "job.json"
+            path.write_bytes(canonical(job))
+            command, environment = launch(path, execution)
+            with subprocess.Popen(
+                command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL,
+                stderr=(Path(scratch) / "stderr").open("wb"),
+            ) as process:  # fmt: skip
+                try:
+                    self._watch(process, stage, items, advance)
+                except BaseException:
+                    os.killpg(process.pid, 15)
+                    process.wait()
+                    raise
+            return _gather(Path(scratch), execution.workers, stage)
+
+    def _watch(
+        self,
+        process: subprocess.Popen[bytes],
+        stage: Stage,
+        items: Sequence[Item],
+        advance: Callable[[int], None],
+    ) -> None:
+        folder, names = self.lab.parts(stage), [item.name for item in items]
+        done = 0
+        running = True
+        while running:
+            running = process.poll() is None
+            now = len(names) - len(folder.missing(names))
+            if now > done:
+                advance(now - done)
+                done = now
+            if running:
+                time.sleep(POLL_SECONDS)
+
+
+def launch(job: Path, execution: Execution) -> tuple[list[str], dict[str, str]]:
+    """Return the command and environment that start a job's workers through accelerate."""
+    environment = dict(os.environ, OMP_NUM_THREADS=os.environ.get("OMP_NUM_THREADS", "1"))
+    command = [sys.executable, "-m", "accelerate.commands.launch"]
+    command += ["--num_processes", str(execution.workers), "--num_machines", "1"]
+    command += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    if execution.workers > 1:
+        # On the CPU too: the launcher's --cpu silently starts one process.
+        command += ["--multi_gpu"]
+    if execution.devices == ("cpu",):
+        environment["ACCELERATE_USE_CPU"] = "true"
+    else:
+        command += ["--gpu_ids", ",".join(execution.devices)]
+    return [*command, "-m", "dnd_local.pipeline.worker", str(job)], environment
+
+
+def _gather(scratch: Path, workers: int, stage: Stage) -> list[Failure]:
+    """Return all workers' failures, or raise what one of them could not go on from."""
+    failures: list[Failure] = []
+    for rank in range(workers):
+        path = scratch / f"outcome-{rank}.json"
+        if not path.exists():
+            tail = (scratch / "stderr").read_text(errors="replace").strip().splitlines()[-15:]
+            raise EngineError(
+                f"worker {rank} of stage {stage.name} ended without an answer; its last lines:\n"
+                + "\n".join(tail)
+            )
+        outcome = msgspec.json.decode(path.read_bytes(), type=Outcome)
+        if outcome.error:
+            raise _ERRORS.get(outcome.error, EngineError)(outcome.message)
+        failures += outcome.failures
+    return failures
+
+
+_ERRORS: dict[str, type[DndError]] = {
+    kind.__name__: kind
+    for kind in (UserError, BadConfig, MissingWeights, DamagedFile, Refused, EngineError, NoReply)
+}
+"""Errors that cross from a worker with their type; any other user error arrives as `UserError`."""
+
+
+def outcome_of(error: DndError) -> Outcome:
+    """Return the outcome that carries `error` from a worker to the process that started it."""
+    name = type(error).__name__
+    fallback = "UserError" if isinstance(error, UserError) else "EngineError"
+    return Outcome(error=name if name in _ERRORS else fallback, message=str(error))
+
+
+def read_job(path: Path) -> Job:
+    """Return the job in a file written by `Processes`."""
+    return msgspec.json.decode(path.read_bytes(), type=Job)
+
+
+def write_outcome(job: Job, rank: int, outcome: Outcome) -> None:
+    """Leave a worker's answer where the process that started it looks."""
+    path = job.outcome / f"outcome-{rank}.json"
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(msgspec.to_builtins(outcome)))
+    temporary.replace(path)

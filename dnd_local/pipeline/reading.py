@@ -1,0 +1,228 @@
+"""A run as it lies on disk: how far it is, and all the evidence for a neuron. Opens no engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dnd_local.core.config import Execution
+from dnd_local.core.errors import BadConfig, UserError
+from dnd_local.core.records import (
+    Captions,
+    Card,
+    Concepts,
+    Description,
+    Exemplars,
+    Neuron,
+    Phrases,
+    Pictures,
+    Scores,
+    Triage,
+)
+from dnd_local.pipeline.lab import Lab
+from dnd_local.pipeline.plan import (
+    CAPTIONS,
+    CONCEPTS,
+    EXEMPLARS,
+    PHRASES,
+    PICTURES,
+    PLAN,
+    RESPONSES,
+    SCORES,
+    TRIAGE,
+)
+from dnd_local.pipeline.runner import describe_all
+from dnd_local.pipeline.settings import default_data, default_workspace
+from dnd_local.pipeline.stage import Item, Stage
+from dnd_local.store.runs import RunFolder, RunRecord, run_names
+from dnd_local.store.weights import default_root
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary(Card):
+    """One line about a run."""
+
+    name: str
+    target: str
+    layers: tuple[str, ...]
+    neurons: int
+    captioner: str
+    llm: str
+    painter: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageStatus(Card):
+    """How many of a stage's parts there are, of how many a run needs so far."""
+
+    stage: str
+    done: int
+    of: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence(Card):
+    """Everything that is known about one neuron; None where a stage has not run for it."""
+
+    neuron: Neuron
+    triage: Triage
+    exemplars: Exemplars | None
+    captions: Captions | None
+    phrases: Phrases | None
+    concepts: Concepts | None
+    pictures: tuple[Pictures, ...]
+    scores: Scores | None
+    description: Description
+
+
+class StoredRun:
+    """A run of a workspace, read only.
+
+    Args:
+        record: the run's record.
+        lab: its stores.
+    """
+
+    def __init__(self, record: RunRecord, folder: RunFolder, lab: Lab) -> None:
+        self.record, self.folder, self.lab = record, folder, lab
+
+    def descriptions(self) -> tuple[Description, ...]:
+        """Return the description of every neuron, as far as the run is."""
+        return describe_all(self.lab, self.record)
+
+    def status(self) -> tuple[StageStatus, ...]:
+        """Return how far each stage is; pictures count the candidates known so far."""
+        layers = list(self.record.neurons)
+        chunks = [Item.of_chunk(layer, i) for i in range(self.lab.chunks) for layer in layers]
+        neurons = self._live()
+        known = self._there(CONCEPTS, neurons)
+        texts = [c.text for own in self.lab.read(CONCEPTS, known) for c in own.candidates]
+        items: dict[str, list[Item]] = {
+            RESPONSES.name: chunks,
+            TRIAGE.name: [Item.of_layer(layer) for layer in layers],
+            PICTURES.name: [Item.of_concept(text) for text in dict.fromkeys(texts)],
+        }
+        found = []
+        for stage in PLAN:
+            own = items.get(stage.name, neurons)
+            done = len(self._there(stage, own))
+            seconds = self.record.seconds.get(stage.name, 0.0)
+            found.append(StageStatus(stage.name, done, len(own), seconds))
+        return tuple(found)
+
+    def neuron(self, text: str) -> Neuron:
+        """Return the neuron written as ``17``, or ``layer4:17`` where there are several layers.
+
+        Raises:
+            BadConfig: it cannot be read, or the layer is needed.
+            UserError: the run has no such neuron.
+        """
+        layer, _, index = text.rpartition(":")
+        layers = list(self.record.neurons)
+        if not index.isdecimal() or (not layer and len(layers) > 1):
+            raise BadConfig(
+                f"neuron '{text}' cannot be read; write an index, or LAYER:INDEX with a layer of "
+                f"{', '.join(layers)}"
+            )
+        neuron = Neuron(self.record.config.network.name, layer or layers[0], int(index))
+        if neuron.index not in self.record.neurons.get(neuron.layer, ()):
+            raise UserError(
+                f"run '{self.record.name}' has no neuron {neuron.layer}:{neuron.index}; add it: "
+                f"dnd-local dissect {neuron.target} {neuron.layer} --ids {neuron.index} "
+                f"--run {self.record.name}"
+            )
+        return neuron
+
+    def evidence(self, text: str) -> Evidence:
+        """Return everything about the neuron written as `text` (see `neuron`)."""
+        return self.evidence_of(self.neuron(text))
+
+    def evidence_of(self, neuron: Neuron) -> Evidence:
+        """Return everything about a neuron."""
+        item = Item.of_neuron(neuron)
+        concepts: Concepts | None = self._part(CONCEPTS, item)
+        wanted = [Item.of_concept(c.text) for c in concepts.candidates] if concepts else []
+        (triage,) = self.lab.read(TRIAGE, [Item.of_layer(neuron.layer)])
+        only = RunRecord(
+            schema=self.record.schema, name=self.record.name, config=self.record.config,
+            neurons={neuron.layer: (neuron.index,)},
+        )  # fmt: skip
+        return Evidence(
+            neuron=neuron,
+            triage=triage.neurons[neuron.index],
+            exemplars=self._part(EXEMPLARS, item),
+            captions=self._part(CAPTIONS, item),
+            phrases=self._part(PHRASES, item),
+            concepts=concepts,
+            pictures=tuple(self.lab.read(PICTURES, self._there(PICTURES, wanted))),
+            scores=self._part(SCORES, item),
+            description=describe_all(self.lab, only)[0],
+        )
+
+    def _part(self, stage: Stage, item: Item) -> Any:
+        there = self._there(stage, [item])
+        return self.lab.read(stage, there)[0] if there else None
+
+    def _there(self, stage: Stage, items: list[Item]) -> list[Item]:
+        missing = set(self.lab.parts(stage).missing([item.name for item in items]))
+        return [item for item in items if item.name not in missing]
+
+    def _live(self) -> list[Item]:
+        found = []
+        for layer, ids in self.record.neurons.items():
+            (triage,) = self.lab.read(TRIAGE, [Item.of_layer(layer)])
+            live = {own.index for own in triage.neurons if own.verdict == "live"}
+            found += [
+                Item.of_neuron(n)
+                for n in self.record.wanted()
+                if n.layer == layer and n.index in live and n.index in ids
+            ]
+        return found
+
+
+def open_run(
+    name: str,
+    workspace: Path | None = None,
+    weights: Path | None = None,
+    data: Path | None = None,
+    prompts: Path | None = None,
+) -> StoredRun:
+    """Return a run of a workspace.
+
+    Raises:
+        UnknownName: there is no such run.
+        MissingWeights: the weights that its keys name are not known here.
+    """
+    workspace = workspace or default_workspace()
+    folder = RunFolder(workspace, name)
+    record = folder.read()
+    execution = Execution(
+        workspace=workspace,
+        weights=weights or default_root(),
+        data=data or default_data(),
+        prompts=prompts,
+    )
+    return StoredRun(record, folder, Lab(record.config, execution))
+
+
+def list_runs(workspace: Path | None = None) -> tuple[RunSummary, ...]:
+    """Return one summary a run, by name."""
+    workspace = workspace or default_workspace()
+    found = []
+    for name in run_names(workspace):
+        record = RunFolder(workspace, name).read()
+        config = record.config
+        found.append(
+            RunSummary(
+                name=name,
+                target=config.network.name,
+                layers=tuple(record.neurons),
+                neurons=sum(map(len, record.neurons.values())),
+                captioner=config.captions.model,
+                llm=f"{config.llm.model} ({config.llm.engine})",
+                painter=config.pictures.model,
+            )
+        )
+    return tuple(found)

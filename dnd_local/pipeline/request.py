@@ -1,0 +1,131 @@
+"""What a user asks for, in their words, and `dissect`, which does it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from dnd_local.core.config import Config, Execution
+from dnd_local.core.errors import BadConfig
+from dnd_local.pipeline.forecast import Forecast, forecast
+from dnd_local.pipeline.runner import Progress, RunResult, dissect_neurons
+from dnd_local.pipeline.selection import Selection, read_selection
+from dnd_local.pipeline.settings import default_data, default_workspace, make_config
+from dnd_local.store.weights import default_root
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One dissection as it was asked for; what is left empty takes its default.
+
+    `settings` are nested settings given one by one; they win over `config`, a TOML file, which
+    wins over the preset.
+    """
+
+    model: str
+    layer: str
+    ids: str = "all"
+    probe: str | None = None
+    preset: str = ""
+    config: Path | None = None
+    run: str = ""
+    workspace: Path | None = None
+    weights: Path | None = None
+    data: Path | None = None
+    devices: str = "cpu"
+    workers: int = 0
+    seed: int | None = None
+    prompts: Path | None = None
+    llm_url: str = ""
+    allow_remote_llm: bool = False
+    vllm_python: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def make_config(self) -> Config:
+        """Return the settings asked for.
+
+        Raises:
+            BadConfig: an unknown key or a value out of range.
+            UnknownName: no such preset.
+        """
+        options: dict[str, Any] = dict(self.settings.items())
+        if self.probe is not None:
+            sets = [part.strip() for part in self.probe.split("+")]
+            options["probe"] = {**options.get("probe", {}), "sets": sets}
+        if self.seed is not None:
+            options["seed"] = self.seed
+        return make_config(self.model, self.preset, self.config, options)
+
+    def execution(self) -> Execution:
+        """Return where the work is done.
+
+        Raises:
+            BadConfig: devices that are neither "cpu" nor CUDA indices.
+        """
+        devices = read_devices(self.devices)
+        return Execution(
+            workspace=self.workspace or default_workspace(),
+            weights=self.weights or default_root(),
+            data=self.data or default_data(),
+            prompts=self.prompts,
+            devices=devices,
+            workers=self.workers or len(devices),
+            llm_url=self.llm_url,
+            allow_remote_llm=self.allow_remote_llm,
+            vllm_python=self.vllm_python,
+        )
+
+    def selection(self) -> Selection:
+        """Return the neurons asked for.
+
+        Raises:
+            BadConfig: layers or ids that cannot be read.
+        """
+        return read_selection(self.layer, self.ids)
+
+    def run_now(self, progress: Progress | None = None) -> RunResult:
+        """Do what is asked for, making only what is not on disk yet."""
+        selection = self.selection()
+        return dissect_neurons(self.make_config(), self.execution(), selection, self.run, progress)
+
+    def forecast(self) -> Forecast:
+        """Return what doing it would cost, without doing it."""
+        return forecast(self.make_config(), self.execution(), self.selection(), self.run)
+
+
+def dissect(model: str, layer: str, ids: str = "all", **words: Any) -> RunResult:
+    """Return plain-word descriptions of neurons, with all their evidence on disk.
+
+    Args:
+        model: ``pocket``, a torchvision name, or ``path/to/file.py:factory``.
+        layer: dotted paths, joined by commas.
+        ids: ``1,2,3``, ``0-63`` or ``all``.
+        **words: the other fields of `Request`.
+
+    Raises:
+        UserError: what was asked for cannot be done; the message says why and what to do.
+    """
+    return Request(model=model, layer=layer, ids=ids, **words).run_now()
+
+
+def read_devices(text: str) -> tuple[str, ...]:
+    """Return ``cpu`` or CUDA indices as a tuple.
+
+    Raises:
+        BadConfig: it is neither.
+    """
+    devices = tuple(part.strip() for part in text.split(","))
+    if devices != ("cpu",) and not all(part.isdecimal() for part in devices):
+        raise BadConfig(f"devices '{text}' cannot be read; write cpu, or CUDA indices: 0 or 0,1")
+    if len(set(devices)) != len(devices):
+        raise BadConfig(f"devices '{text}' names one twice")
+    return devices
+
+
+def allowed_hosts(llm_url: str, allow_remote: bool) -> tuple[str, ...]:
+    """Return the hosts that may be reached: a language model server, if the user says so."""
+    host = urlsplit(llm_url).hostname if allow_remote and llm_url else None
+    return (host,) if host else ()

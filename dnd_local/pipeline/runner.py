@@ -1,0 +1,294 @@
+"""A run from start to end: responses, triage, and the method for every live neuron asked for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from dnd_local.core.config import Config, Execution
+from dnd_local.core.errors import UserError
+from dnd_local.core.ranking import best_labels
+from dnd_local.core.records import (
+    Concepts,
+    Description,
+    LayerTriage,
+    Neuron,
+    Scores,
+    Triage,
+)
+from dnd_local.pipeline.executors import Executor, Failure, InProcess, Processes
+from dnd_local.pipeline.lab import Lab
+from dnd_local.pipeline.plan import (
+    CAPTIONS,
+    CONCEPTS,
+    EXEMPLARS,
+    PHRASES,
+    PICTURES,
+    PLAN,
+    RESPONSES,
+    SCORES,
+    TRIAGE,
+)
+from dnd_local.pipeline.selection import Selection
+from dnd_local.pipeline.stage import Item, Stage
+from dnd_local.store.outputs import write_results
+from dnd_local.store.runs import RunFolder, RunRecord, default_name
+
+LABELS = 3
+"""Labels of a description, as in the paper."""
+
+
+class Progress(Protocol):
+    """What a person watching is told."""
+
+    def start(self, stage: str, total: int, missing: int) -> None:
+        """A stage begins: of `total` items `missing` are to be made."""
+
+    def advance(self, stage: str, done: int) -> None:
+        """`done` more items are made."""
+
+    def finish(self, stage: str, seconds: float) -> None:
+        """A stage has ended."""
+
+
+class Quiet:
+    """A `Progress` that tells nobody."""
+
+    def start(self, stage: str, total: int, missing: int) -> None:
+        """Do nothing."""
+
+    def advance(self, stage: str, done: int) -> None:
+        """Do nothing."""
+
+    def finish(self, stage: str, seconds: float) -> None:
+        """Do nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run came to: its record, a description for each neuron, and what failed.
+
+    `made` counts the parts that this call had to make; 0 means that all was done before.
+    """
+
+    record: RunRecord
+    folder: Path
+    descriptions: tuple[Description, ...]
+    failures: tuple[Failure, ...]
+    made: int
+
+
+@dataclass(slots=True)
+class Session:
+    """One call's work on a run: makes what is missing, stage by stage, and keeps count."""
+
+    lab: Lab
+    executor: Executor
+    run: RunFolder
+    progress: Progress
+    failures: list[Failure] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    made: int = 0
+
+    def make(self, stage: Stage, items: Sequence[Item]) -> list[Item]:
+        """Make the missing parts of a stage; return the items that have one now."""
+        unique = list(dict.fromkeys(items))
+        folder = self.lab.parts(stage)
+        missing = set(folder.missing([item.name for item in unique]))
+        todo = [item for item in unique if item.name in missing]
+        self.progress.start(stage.name, len(unique), len(todo))
+        started = time.monotonic()
+        if todo:
+            self.run.event("start", stage=stage.name, items=len(todo), of=len(unique))
+            failed = self.executor.make(
+                stage, todo, lambda done: self.progress.advance(stage.name, done)
+            )
+            self.failures += failed
+            self.made += len(todo) - len(failed)
+            took = time.monotonic() - started
+            self.seconds[stage.name] = self.seconds.get(stage.name, 0.0) + took
+            self.run.event(
+                "finish",
+                stage=stage.name,
+                items=len(todo),
+                failed=len(failed),
+                seconds=round(took, 3),
+            )
+            unmade = set(folder.missing([item.name for item in unique]))
+            unique = [item for item in unique if item.name not in unmade]
+        self.progress.finish(stage.name, time.monotonic() - started)
+        return unique
+
+    def triage(self, layers: Sequence[str]) -> dict[str, LayerTriage]:
+        """Return the triage of each layer, making it and the responses if need be."""
+        wanted = [Item.of_layer(layer) for layer in layers]
+        if self.lab.parts(TRIAGE).missing([item.name for item in wanted]):
+            chunks = range(self.lab.chunks)
+            self.make(RESPONSES, [Item.of_chunk(layer, i) for i in chunks for layer in layers])
+        self.make(TRIAGE, wanted)
+        found = dict(zip(layers, self.lab.read(TRIAGE, wanted), strict=True))
+        for layer, result in found.items():
+            if not result.n_images:
+                raise UserError(
+                    f"no image of the probe set could be read for layer {layer} "
+                    f"({result.n_skipped} skipped); `dnd-local probe info` says why"
+                )
+        return found
+
+    def describe(self, neurons: Sequence[Neuron], triages: Mapping[str, LayerTriage]) -> None:
+        """Make every part that the descriptions of `neurons` rest on; only live ones cost."""
+        live = [n for n in neurons if triages[n.layer].neurons[n.index].verdict == "live"]
+        items = [Item.of_neuron(neuron) for neuron in live]
+        for stage in (EXEMPLARS, CAPTIONS, PHRASES, CONCEPTS):
+            items = self.make(stage, items)
+        concepts: list[Concepts] = self.lab.read(CONCEPTS, items)
+        texts = {
+            item: [c.text for c in own.candidates]
+            for item, own in zip(items, concepts, strict=True)
+        }
+        painted = set(
+            self.make(PICTURES, [Item.of_concept(t) for own in texts.values() for t in own])
+        )
+        ready = [i for i in items if all(Item.of_concept(t) in painted for t in texts[i])]
+        self.make(SCORES, ready)
+
+
+def dissect_neurons(
+    config: Config,
+    execution: Execution,
+    selection: Selection,
+    name: str = "",
+    progress: Progress | None = None,
+) -> RunResult:
+    """Return the descriptions of the neurons selected, making only what is not on disk yet.
+
+    Args:
+        config: what can change a result.
+        execution: where it is computed.
+        selection: layers, and indices or all.
+        name: the run's name; made from target, layers and settings if empty.
+        progress: who is told how far it is.
+
+    Raises:
+        UserError: missing weights, an unknown layer, an index that the layer has not, …: nothing
+            was made, or what was made stays.
+    """
+    session = _open_session(config, execution, selection.layers, name, progress)
+    lab, run = session.lab, session.run
+    lab.require(PLAN)
+    _check_first(lab, selection)
+    triages = session.triage(selection.layers)
+    wanted = selection.resolve({layer: len(own.neurons) for layer, own in triages.items()})
+    record = run.extend(config, wanted)
+    session.describe(record.wanted(), triages)
+    descriptions = describe_all(lab, record, session.failures)
+    scores = read_scores(lab, record)
+    record = run.update(seconds=_added(record.seconds, session.seconds), devices=execution.devices)
+    run.write_json("stages.json", {s.name: lab.parts(s).folder.name for s in PLAN})
+    write_results(run, descriptions, scores)
+    return RunResult(
+        record, run.folder.absolute(), descriptions, tuple(session.failures), session.made
+    )
+
+
+def triage_layers(
+    config: Config,
+    execution: Execution,
+    layers: tuple[str, ...],
+    progress: Progress | None = None,
+) -> tuple[LayerTriage, ...]:
+    """Return the class of every neuron of `layers`; needs nothing but the target and the probe set.
+
+    Raises:
+        UserError: missing weights or probe set, or an unknown layer.
+    """
+    session = _open_session(config, execution, layers, "", progress)
+    session.lab.require((RESPONSES, TRIAGE))
+    _check_first(session.lab, Selection(layers))
+    return tuple(session.triage(layers).values())
+
+
+def _open_session(
+    config: Config,
+    execution: Execution,
+    layers: Sequence[str],
+    name: str,
+    progress: Progress | None,
+) -> Session:
+    lab = Lab(config, execution, execution.devices[0])
+    executor = Processes(lab) if execution.workers > 1 else InProcess(lab)
+    run = RunFolder(execution.workspace, name or default_name(config, layers))
+    return Session(lab, executor, run, progress or Quiet())
+
+
+def _check_first(lab: Lab, selection: Selection) -> None:
+    """Check layers and indices before the pass over the probe set, not after it."""
+    if lab.parts(TRIAGE).missing(list(selection.layers)):
+        selection.check(lab.target.layers())
+
+
+def describe_all(
+    lab: Lab, record: RunRecord, failures: Sequence[Failure] = ()
+) -> tuple[Description, ...]:
+    """Return the description of every neuron of a run from the parts on disk."""
+    layers = list(record.neurons)
+    triages = dict(zip(layers, lab.read(TRIAGE, [Item.of_layer(x) for x in layers]), strict=True))
+    items = [Item.of_neuron(neuron) for neuron in record.wanted()]
+    unscored = set(lab.parts(SCORES).missing([item.name for item in items]))
+    reasons = {failure.item: f"{failure.stage}: {failure.reason}" for failure in failures}
+    keys = tuple((stage.name, lab.key(stage)) for stage in PLAN)
+    made = []
+    for neuron, item in zip(record.wanted(), items, strict=True):
+        verdict: Triage = triages[neuron.layer].neurons[neuron.index]
+        if verdict.verdict == "live" and item.name not in unscored:
+            (scores,) = lab.read(SCORES, [item])
+            made.append(_described(neuron, scores, lab.config, keys))
+        else:
+            made.append(_undescribed(neuron, verdict, lab.config, reasons.get(item.name, ""), keys))
+    return tuple(made)
+
+
+def read_scores(lab: Lab, record: RunRecord) -> list[Scores]:
+    """Return the scores of every neuron of a run that has any, from the parts on disk."""
+    items = [Item.of_neuron(neuron) for neuron in record.wanted()]
+    unscored = set(lab.parts(SCORES).missing([item.name for item in items]))
+    return lab.read(SCORES, [item for item in items if item.name not in unscored])
+
+
+def _described(
+    neuron: Neuron, scores: Scores, config: Config, keys: tuple[tuple[str, str], ...]
+) -> Description:
+    rule = config.scores.rule
+    labels = tuple(best_labels(scores.candidates, rule, LABELS))
+    if labels:
+        return Description(neuron, "described", labels, rule, keys=keys)
+    return Description(
+        neuron, "failed", (), rule, "no reply of the language model was usable", keys
+    )
+
+
+def _undescribed(
+    neuron: Neuron,
+    verdict: Triage,
+    config: Config,
+    failure: str,
+    keys: tuple[tuple[str, str], ...],
+) -> Description:
+    rule = config.scores.rule
+    match verdict.verdict:
+        case "dead":
+            return Description(neuron, "dead", (), rule, "responds to no image", keys)
+        case "constant":
+            return Description(neuron, "constant", (), rule, "responds alike to every image", keys)
+        case "duplicate":
+            reason = f"repeats neuron {verdict.twin}"
+            return Description(neuron, "duplicate", (), rule, reason, keys)
+        case _:
+            return Description(neuron, "failed", (), rule, failure or "not finished yet", keys)
+
+
+def _added(old: Mapping[str, float], new: Mapping[str, float]) -> dict[str, float]:
+    return {s: round(old.get(s, 0.0) + new.get(s, 0.0), 3) for s in {**old, **new}}

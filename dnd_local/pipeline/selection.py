@@ -1,0 +1,72 @@
+"""Which neurons: ``1,2,3``, ``0-63``, both, or ``all``, of one or several layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dnd_local.core.errors import BadConfig, UnknownName, UserError
+from dnd_local.core.records import LayerInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Layers, and the indices wanted of each; `ids` is None for all of them."""
+
+    layers: tuple[str, ...]
+    ids: tuple[int, ...] | None = None
+
+    def check(self, layers: Sequence[LayerInfo]) -> None:
+        """Check against the network before anything slow starts.
+
+        Raises:
+            UnknownName: a layer that the network has not.
+            UserError: an index that a layer has not.
+        """
+        known = {layer.path: layer for layer in layers}
+        for layer in self.layers:
+            if layer not in known:
+                raise UnknownName("layer", layer, known, "`dnd-local layers MODEL` lists them.")
+            self._of(layer, known[layer].neurons)
+
+    def resolve(self, counts: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
+        """Return the indices of each layer, given how many neurons each has.
+
+        Raises:
+            UserError: an index that a layer has not.
+        """
+        return {layer: self._of(layer, counts[layer]) for layer in self.layers}
+
+    def _of(self, layer: str, count: int) -> tuple[int, ...]:
+        if self.ids is None:
+            return tuple(range(count))
+        outside = [i for i in self.ids if i >= count]
+        if outside:
+            raise UserError(
+                f"layer {layer} has {count} neurons (0 to {count - 1}), so none has the id "
+                f"{outside[0]}"
+            )
+        return self.ids
+
+
+def read_selection(layers: str, ids: str) -> Selection:
+    """Return the selection written as ``layer4,fc`` and ``1,2,8-15`` or ``all``.
+
+    Raises:
+        BadConfig: it cannot be read as one.
+    """
+    names = tuple(dict.fromkeys(part.strip() for part in layers.split(",")))
+    if not all(names):
+        raise BadConfig(f"layers '{layers}' has an empty name; write for example layer3,layer4")
+    if ids.strip() == "all":
+        return Selection(names)
+    chosen: set[int] = set()
+    for part in ids.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not (first.isdecimal() and (last.isdecimal() if dash else True)):
+            raise BadConfig(f"ids '{ids}': cannot read '{part}'; write 1,2,3 or 0-63 or all")
+        low, high = int(first), int(last if dash else first)
+        if high < low:
+            raise BadConfig(f"ids '{ids}': the range '{part.strip()}' runs backwards")
+        chosen.update(range(low, high + 1))
+    return Selection(names, tuple(sorted(chosen)))

@@ -1,0 +1,73 @@
+"""From presets, a settings file and options to one checked `Config`, and where work is done."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dnd_local.core.config import Config, merge, read_config, read_toml
+from dnd_local.core.errors import UnknownName
+from dnd_local.pipeline.opening import POCKET_TARGETS
+from dnd_local.store.resources import shipped
+
+WORKSPACE_VARIABLE = "DND_LOCAL_WORKSPACE"
+DATA_VARIABLE = "DND_LOCAL_DATA"
+
+
+def presets() -> dict[str, Path]:
+    """Return the shipped presets by name."""
+    return {path.stem: path for path in sorted(shipped("presets").glob("*.toml"))}
+
+
+def make_config(
+    target: str,
+    preset: str = "",
+    settings: Path | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Config:
+    """Return the settings of a run: preset, then settings file, then options, later ones winning.
+
+    Args:
+        target: the network's name.
+        preset: a preset's name; by itself `pocket` for pocket targets, else `paper`.
+        settings: a TOML file of settings.
+        options: nested settings given one by one.
+
+    Raises:
+        UnknownName: no such preset.
+        BadConfig: an unknown key or a value out of range.
+    """
+    known = presets()
+    preset = preset or ("pocket" if target in POCKET_TARGETS else "paper")
+    if preset not in known:
+        raise UnknownName("preset", preset, known, f"There are {', '.join(known)}.")
+    base = read_toml(known[preset])
+    # Each source is checked on its own, so that a mistake is blamed on the right one.
+    given = read_toml(settings) if settings else {}
+    read_config(merge(base, given), str(settings) if settings else "preset")
+    values = merge(base, given, options or {}, {"network": {"name": target}})
+    return read_config(values, "options")
+
+
+def default_workspace(environment: Mapping[str, str] = os.environ) -> Path:
+    """Return ``$DND_LOCAL_WORKSPACE``, else ``dnd-workspace`` in the current folder."""
+    return Path(environment.get(WORKSPACE_VARIABLE) or "dnd-workspace").expanduser()
+
+
+def default_data(
+    environment: Mapping[str, str] = os.environ,
+    platform: str = sys.platform,
+    home: Path | None = None,
+) -> Path:
+    """Return where prepared probe sets lie: ``$DND_LOCAL_DATA``, else the user's data folder."""
+    if named := environment.get(DATA_VARIABLE):
+        return Path(named).expanduser()
+    home = home or Path.home()
+    if platform == "win32":
+        base = Path(environment.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    else:
+        base = Path(environment.get("XDG_DATA_HOME") or home / ".local" / "share")
+    return base / "dnd-local" / "probe-sets"
