@@ -86,9 +86,11 @@ class Lock:
         self._write()
 
     def forget(self, name: str) -> None:
-        """Drop every pin of an id and write the lock file."""
-        self._pins = {where: pin for where, pin in self._pins.items() if where[0] != name}
-        self._write()
+        """Drop every pin of an id, and write the lock file if there was one."""
+        kept = {where: pin for where, pin in self._pins.items() if where[0] != name}
+        if len(kept) < len(self._pins):
+            self._pins = kept
+            self._write()
 
     def encoded(self) -> bytes:
         """Return the lock file's bytes."""

@@ -242,6 +242,8 @@ def _land(
     finally:
         if pins:
             weights.lock.add(pins)
+    for entry in {job.entry.id for job in jobs}:
+        weights.vouch(entry, [job.file.path for job in jobs if job.entry.id == entry])
     _sweep(weights.root / PARTIAL)
     return tuple(pins)
 

@@ -21,3 +21,9 @@ def shipped(name: str) -> Path:
         if (path := base / name).exists():
             return path
     raise FileNotFoundError(f"this installation of dnd-local lacks {name}; install it again")
+
+
+def checkout() -> Path | None:
+    """Return this project's source tree where the package runs from one, None from a wheel."""
+    home = _PACKAGE.parent
+    return home if (home / "pyproject.toml").is_file() else None

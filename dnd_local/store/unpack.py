@@ -99,6 +99,7 @@ def _land(
         for file in entry.files:
             (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
             Path(scratch, file.path).replace(folder / file.path)
+        weights.vouch(entry.id, _paths(entry))
 
 
 def _check_contents(source: Path, bundle: Bundle, entries: Iterable[Entry]) -> None:

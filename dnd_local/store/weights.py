@@ -38,7 +38,9 @@ class EntryReport:
 
     @property
     def state(self) -> FileState:
-        """The worst state of its files."""
+        """The worst state of its files; a model that ships but has no file is missing."""
+        if not self.files:
+            return "missing"
         states = {state for _, state in self.files}
         order: tuple[FileState, ...] = ("damaged", "missing", "unpinned")
         return next((state for state in order if state in states), "have")
@@ -189,6 +191,12 @@ class Weights:
             self._remember(entry, fresh)
         extras = extra_files(folder, (file.path for file in entry.files))
         return EntryReport(entry, folder, tuple(states), extras, size)
+
+    def vouch(self, name: str, paths: Iterable[str]) -> None:
+        """Remember files that were hashed on their way here, so that they are not hashed again."""
+        entry = self.manifest.entry(name)
+        fresh = {path: stamp_of(self.place(entry) / path) for path in paths}
+        self._remember(entry, {**self._stamps(entry), **fresh})
 
     def expected(self, entry: Entry, file: File) -> str | None:
         """Return the hash a local file must have, None where neither manifest nor lock says."""

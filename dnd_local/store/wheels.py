@@ -6,37 +6,18 @@ pip is asked for exactly the versions that run here, so what arrives is what was
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 from dnd_local.core.errors import UserError
+from dnd_local.store.commands import Runner, output_of
 
 NAME: Final = "dnd-local"
 EXTRA: Final = "eval"
 KERNELS: Final = ("flashinfer-python", "flashinfer-cubin")
 """What vLLM would otherwise fetch or build at its first start on a GPU."""
-
-Runner: TypeAlias = Callable[[Sequence[str]], str]
-"""Runs a command and returns what it printed."""
-
-
-def run(command: Sequence[str]) -> str:
-    """Return what a command prints.
-
-    Raises:
-        UserError: it failed; the message has its last line.
-    """
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError as error:
-        raise UserError(f"cannot run {command[0]}: {error.strerror}") from None
-    if done.returncode:
-        lines = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()
-        raise UserError(f"`{' '.join(command[:4])} ...` failed: {lines[-1]}")
-    return done.stdout
 
 
 def gather(
@@ -45,7 +26,7 @@ def gather(
     checkout: Path | None,
     version: str,
     vllm_python: str = "",
-    runner: Runner = run,
+    runner: Runner = output_of,
 ) -> None:
     """Fill `folder/main`, and `folder/vllm` where an environment for it is named, with wheels.
 

@@ -1,0 +1,73 @@
+"""`dnd-local doctor`: what is here, what is wrong, and what to do about it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from dnd_local.cli import tables
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from dnd_local.pipeline.doctor import Finding
+
+MARKS = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "problem": "[red]problem[/]"}
+
+SMOKE: list[Callable[[], str]] = []
+"""The one-picture run; filled where the command line is put together."""
+
+
+def doctor(
+    weights: Annotated[Path | None, typer.Option(help="The weights folder.")] = None,
+    workspace: Annotated[Path | None, typer.Option(help="Where all work is kept.")] = None,
+    vllm_python: Annotated[
+        str, typer.Option(help="The Python that has vLLM.", envvar="DND_LOCAL_VLLM_PYTHON")
+    ] = "",
+    smoke: Annotated[bool, typer.Option(help="Run one picture through the pocket models.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Look at everything a run needs: Python, GPUs, vLLM, weights, probe sets, disk, air gap.
+
+    Ends with status 2 if there is a problem; each comes with its cure.
+
+    Examples:
+
+      dnd-local doctor
+
+      dnd-local doctor --no-smoke --json
+    """
+    from dnd_local.pipeline.doctor import Patient, examine
+    from dnd_local.pipeline.settings import default_data, default_workspace
+    from dnd_local.store.weights import Weights
+
+    patient = Patient(
+        weights=Weights.open(weights),
+        workspace=workspace or default_workspace(),
+        data=default_data(),
+        vllm_python=vllm_python,
+        smoke=SMOKE[0] if smoke and SMOKE else None,
+    )
+    findings = tuple(examine(patient))
+    _show(findings, as_json)
+    if any(finding.state == "problem" for finding in findings):
+        raise typer.Exit(2)
+
+
+def _show(findings: Iterable[Finding], as_json: bool) -> None:
+    if as_json:
+        tables.echo_json({"version": 1, "findings": [asdict(one) for one in findings]})
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("Looked at", "", "State", "Found"):
+        table.add_column(name)
+    for one in findings:
+        table.add_row(one.subject, one.name, MARKS[one.state], escape(one.found))
+        if one.cure:
+            table.add_row("", "", "", f"[bold]-> {escape(one.cure)}[/]")
+    tables.console().print(table)

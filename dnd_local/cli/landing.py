@@ -1,0 +1,49 @@
+"""What a person watching bytes land sees: one bar on the error stream, lines of note above it."""
+
+from __future__ import annotations
+
+import sys
+from threading import Lock
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.progress import TransferSpeedColumn as Speed
+
+
+class LandingBar:
+    """A `Progress` of `store/fetch.py` as one bar; use as a context manager."""
+
+    def __init__(self, what: str) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=32),
+            DownloadColumn(),
+            Speed(),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not sys.stderr.isatty(),
+        )
+        self._task = self._bars.add_task(what, total=None)
+        self._lock = Lock()
+
+    def __enter__(self) -> LandingBar:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def total(self, size: int) -> None:
+        """Show how many bytes are to come."""
+        self._bars.update(self._task, total=size)
+
+    def landed(self, size: int) -> None:
+        """Move the bar on, from any thread."""
+        with self._lock:
+            self._bars.advance(self._task, size)
+
+    def say(self, text: str) -> None:
+        """Print a line above the bar."""
+        self._console.print(text, soft_wrap=True, markup=False)

@@ -1,0 +1,92 @@
+"""What `dnd-local weights` prints: tables one can read, or JSON for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import typer
+from rich.table import Table
+
+from dnd_local.cli import tables
+from dnd_local.core.errors import DamagedFile, MissingWeights
+from dnd_local.store.manifest import Entry, size_text
+from dnd_local.store.weights import EntryReport
+
+COLOURS = {"have": "green", "missing": "dim", "damaged": "red", "unpinned": "yellow"}
+
+
+def pages(entries: Iterable[Entry]) -> dict[str, str]:
+    """Return where to ask for each entry that is left to the user."""
+    return {entry.id: getattr(entry.source, "page", "") for entry in entries}
+
+
+def refuse(reports: Iterable[EntryReport]) -> None:
+    """Raise for the first damaged, then the first missing file of a verification."""
+    bad = [(one, *file) for one in reports for file in one.files if file[1] != "have"]
+    for report, path, state in sorted(bad, key=lambda one: one[2] != "damaged"):
+        error = DamagedFile if state == "damaged" else MissingWeights
+        raise error(
+            f"'{report.entry.id}': {report.folder / path} is {state}"
+            f"{f' (and {len(bad) - 1} more files)' if len(bad) > 1 else ''}; get it again: "
+            f"dnd-local weights pull {report.entry.id}"
+        )
+
+
+def show(reports: list[EntryReport], as_json: bool) -> None:
+    """Print a line an entry."""
+    if as_json:
+        tables.echo_json({"version": 1, "weights": [_facts(report) for report in reports]})
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("Id", "Role", "State", "Size", "Licence", "Profiles"):
+        justify: Any = "right" if name == "Size" else "left"
+        table.add_column(name, justify=justify, no_wrap=name == "Id", overflow="fold")
+    for report in reports:
+        entry, size = report.entry, report.size or report.entry.known_size
+        table.add_row(
+            entry.id,
+            entry.role,
+            f"[{COLOURS[report.state]}]{report.state}[/]",
+            size_text(size) if size else "?",
+            (entry.licence.spdx or "none stated") + (" (gated)" if entry.gated else ""),
+            ", ".join(entry.profiles),
+        )
+    tables.console().print(table)
+
+
+def _facts(report: EntryReport) -> dict[str, Any]:
+    entry = report.entry
+    return {
+        "id": entry.id,
+        "role": entry.role,
+        "state": report.state,
+        "folder": str(report.folder),
+        "bytes": report.size,
+        "download_bytes": entry.known_size,
+        "licence": {"spdx": entry.licence.spdx, "link": entry.licence.link},
+        "gated": entry.gated,
+        "profiles": entry.profiles,
+        "memory_bytes": entry.memory,
+        "files": dict(report.files),
+        "extras": report.extras,
+    }
+
+
+def tell(facts: dict[str, Any], as_json: bool) -> None:
+    """Print what was done, a line a fact; what is empty is left out."""
+    if as_json:
+        tables.echo_json({"version": 1, **facts})
+        return
+    for name, value in facts.items():
+        if name == "by_hand":
+            for one, page in value.items():
+                typer.echo(f"{one}: its terms leave the download to you: {page}")
+        elif name == "freed":
+            for one, size in value.items():
+                typer.echo(f"{one}: {size_text(size)} freed")
+        elif name == "pinned":
+            typer.echo(f"pinned in the lock file: {len(value)} files") if value else None
+        elif value:
+            shown = size_text(value) if name == "size" else value
+            typer.echo(f"{name}: {shown if isinstance(shown, str) else ', '.join(shown)}")
