@@ -91,8 +91,13 @@ def open_probe_set(config: ProbeConfig, execution: Execution) -> ProbeSet:
         UserError: a set is not there; the message says how to get it.
         UnknownName: neither a name nor a folder.
     """
-    cache_dir = execution.workspace / "cache"
+    cache_dir = probe_cache(execution.workspace)
     return open_probe(config.sets, execution.data, cache_dir, {"pocket": pocket_probe})
+
+
+def probe_cache(workspace: Path) -> Path:
+    """Return where a workspace remembers the content hashes of probe sets."""
+    return workspace / "cache"
 
 
 @cache

@@ -25,11 +25,11 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Final, cast
 
 from dnd_local.core.digest import CHUNK_BYTES, canonical
-from dnd_local.core.errors import DamagedFile, Refused, UnknownName, UserError
+from dnd_local.core.errors import DamagedFile, Refused, UserError
 from dnd_local.store.files import write_atomic
 from dnd_local.store.images import image_suffixes
 from dnd_local.store.probe_folder import RECORD, FolderProbe
-from dnd_local.store.probe_sets import KNOWN_SETS, Prepared, read_record
+from dnd_local.store.probe_sets import Prepared, known_set, read_record
 from dnd_local.store.stamps import stamp_of
 
 MAX_MEMBER_BYTES: Final = 1 << 28
@@ -89,8 +89,7 @@ def prepare(
         Refused: a member would land outside the folder, or is too large for an image.
         DamagedFile: the archive is broken.
     """
-    if name not in KNOWN_SETS:
-        raise UnknownName("probe set", name, KNOWN_SETS, f"Known: {', '.join(KNOWN_SETS)}.")
+    known_set(name)
     goal = data_root / name
     if goal.exists():
         if (done := read_record(goal)) is not None:

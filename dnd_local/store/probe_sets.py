@@ -47,6 +47,17 @@ KNOWN_SETS: Final = {
 }
 
 
+def known_set(name: str) -> KnownSet:
+    """Return the set of a name.
+
+    Raises:
+        UnknownName: not one of `KNOWN_SETS`; near names are offered.
+    """
+    if name not in KNOWN_SETS:
+        raise UnknownName("probe set", name, KNOWN_SETS, f"There are {', '.join(KNOWN_SETS)}.")
+    return KNOWN_SETS[name]
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared(Card):
     """What `probe.json` says of a prepared folder."""

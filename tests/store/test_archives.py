@@ -255,7 +255,7 @@ def test_an_encrypted_zip_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unknown_set_offers_near_ones(tmp_path: Path) -> None:
-    with pytest.raises(UnknownName, match=r"Did you mean broden.*Known: imagenet-val, broden"):
+    with pytest.raises(UnknownName, match=r"Did you mean broden.*There are imagenet-val, broden"):
         run(tmp_path, tmp_path / "a.zip", "brodn")
 
 

@@ -1,0 +1,154 @@
+"""`dnd-local probe`: make a probe set from an archive, look at one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from dnd_local.cli import tables
+from dnd_local.cli.dissect import AsJson, Workspace
+
+if TYPE_CHECKING:
+    from dnd_local.core.protocols import ProbeSet
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Make a probe set from an archive that you have, look at one.",
+)
+
+SHOWN = 20
+"""Skipped images named on the screen; --json names all."""
+
+Data = Annotated[
+    Path | None,
+    typer.Option(help="Where prepared sets lie. Default: $DND_LOCAL_DATA or your data folder."),
+]
+
+
+@app.command()
+def prepare(
+    name: Annotated[str, typer.Argument(help="imagenet-val or broden.")],
+    archive: Annotated[Path, typer.Argument(help="The tar or zip that you have.")],
+    data: Data = None,
+    workspace: Workspace = None,
+) -> None:
+    """Take the images of an archive that you have into a probe set's folder.
+
+    Stop it at any time: the same command goes on from what is there.
+
+    Examples:
+
+      dnd-local probe prepare imagenet-val ILSVRC2012_img_val.tar
+
+      dnd-local probe prepare broden broden1_227.zip
+    """
+    from dnd_local.store.archives import prepare
+    from dnd_local.store.probe_sets import known_set
+
+    root, cache = _places(data, workspace)
+    expected = known_set(name).images
+    with _progress(f"preparing {name}", expected) as step:
+        done = prepare(name, archive, root, cache, step)
+    typer.echo(f"{name}: {done.images:,} images in {root / name}, digest {done.digest}")
+    if done.images != expected:
+        typer.secho(f"note: the full set has {expected:,} images", err=True, fg="yellow")
+
+
+@app.command()
+def info(
+    probe: Annotated[
+        str, typer.Argument(help="pocket, imagenet-val, broden, a folder, or A+B.")
+    ] = "pocket",
+    data: Data = None,
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read every image of a probe set; say how many can be used, and why others cannot.
+
+    Examples:
+
+      dnd-local probe info ~/pictures
+
+      dnd-local probe info imagenet-val+broden --json
+    """
+    from dnd_local.pipeline.opening import pocket_probe
+    from dnd_local.store.probe_sets import open_probe
+
+    root, cache = _places(data, workspace)
+    opened = open_probe(
+        [part.strip() for part in probe.split("+")], root, cache, {"pocket": pocket_probe}
+    )
+    with _progress("reading", len(opened)) as step:
+        found = _facts(opened, step)
+    if as_json:
+        tables.echo_json(found)
+    else:
+        tables.console().print(_table(found), markup=False)
+
+
+def _places(data: Path | None, workspace: Path | None) -> tuple[Path, Path]:
+    """Return where prepared sets lie and where content hashes are remembered."""
+    from dnd_local.pipeline.opening import probe_cache
+    from dnd_local.pipeline.settings import default_data, default_workspace
+
+    return data or default_data(), probe_cache(workspace or default_workspace())
+
+
+def _facts(probe: ProbeSet, progress: Callable[[int], None]) -> dict[str, Any]:
+    """Return what `info` says; sizes are (width, height) in pixels, or bytes."""
+    from dnd_local.pipeline.opening import decoding_threads
+    from dnd_local.store.probe_folder import FolderProbe
+    from dnd_local.store.probe_sets import JoinedProbe
+    from dnd_local.store.probe_survey import survey
+
+    found = survey(probe, decoding_threads(), progress)
+    sets = [one for _, one in probe.sets] if isinstance(probe, JoinedProbe) else [probe]
+    folders = [one for one in sets if isinstance(one, FolderProbe)]
+    return {
+        "schema": 1,
+        "images": found.images,
+        "usable": found.images - len(found.skipped),
+        "skipped": [asdict(image) for image in found.skipped],
+        "smallest": found.smallest,
+        "largest": found.largest,
+        "bytes": sum(folder.size_on_disk() for folder in folders),
+        "other_files": sum(folder.ignored for folder in folders),
+        "digest": probe.digest,
+    }
+
+
+def _table(found: dict[str, Any]) -> Table:
+    """Return the same for people."""
+    skipped = found["skipped"]
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_row("Images", f"{found['images']:,}")
+    table.add_row("Usable", f"{found['usable']:,}")
+    for name in ("smallest", "largest"):
+        if found[name]:
+            table.add_row(name.capitalize(), " x ".join(map(str, found[name])))
+    table.add_row("On disk", tables.size_text(found["bytes"]))
+    table.add_row("Other files", f"{found['other_files']:,}")
+    table.add_row("Digest", found["digest"])
+    table.add_row("Skipped", f"{len(skipped):,}")
+    for image in skipped[:SHOWN]:
+        table.add_row("", f"{image['name']}: {image['reason']}")
+    if len(skipped) > SHOWN:
+        table.add_row("", f"and {len(skipped) - SHOWN:,} more; --json names all")
+    return table
+
+
+@contextmanager
+def _progress(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Show a progress line on a terminal, nothing elsewhere; give what moves it."""
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task(title, total=total)
+        yield lambda done: progress.update(task, completed=done)
