@@ -48,6 +48,10 @@ def dissect(
     devices: Devices = "cpu",
     workers: Annotated[int, typer.Option(help="Processes. Default: one a device.", min=0)] = 0,
     seed: Annotated[int | None, typer.Option(help="Seed of the run.", min=0)] = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(help="A manifest of your own models, in place of the shipped one."),
+    ] = None,
     prompts: Annotated[Path | None, typer.Option(help="Another folder of prompts.")] = None,
     llm_url: Annotated[str, typer.Option(help="A server that already runs.")] = "",
     allow_remote_llm: Annotated[
@@ -79,8 +83,8 @@ def dissect(
     go_offline(allow=asked.allowed_hosts(llm_url, allow_remote_llm))
     request = asked.Request(
         model=model, layer=layer, ids=ids, probe=probe, preset=preset, config=config, run=run,
-        workspace=workspace, weights=weights, devices=devices, workers=workers, seed=seed,
-        prompts=prompts, llm_url=llm_url, allow_remote_llm=allow_remote_llm,
+        workspace=workspace, weights=weights, manifest=manifest, devices=devices, workers=workers,
+        seed=seed, prompts=prompts, llm_url=llm_url, allow_remote_llm=allow_remote_llm,
         vllm_python=vllm_python, settings=settings,
     )  # fmt: skip
     if dry_run:

@@ -167,6 +167,10 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     scores: ScoresConfig = ScoresConfig()
 
     def __post_init__(self) -> None:
+        if self.compat != "default":
+            raise BadConfig(
+                f"compat '{self.compat}' is not finished in this version; leave it at default"
+            )
         if self.concepts.max_draws < self.concepts.count:
             raise BadConfig(
                 f"concepts.max_draws is {self.concepts.max_draws}, fewer than concepts.count "
@@ -182,13 +186,15 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Execution(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where a run is computed and by how many; nothing here can change a result.
 
-    `workspace` holds parts, pictures and runs; `weights` the models; `data` prepared probe sets.
+    `workspace` holds parts, pictures and runs; `weights` the models that `manifest` (the shipped
+    one if None) names; `data` prepared probe sets.
     `devices` are "cpu" or CUDA indices; `workers` the number of processes (one a device).
     """
 
     workspace: Path
     weights: Path
     data: Path
+    manifest: Path | None = None
     prompts: Path | None = None
     devices: tuple[str, ...] = ("cpu",)
     workers: int = 1

@@ -20,7 +20,6 @@ from typing import Protocol
 import msgspec
 
 from dnd_local.core.config import Config, Execution
-from dnd_local.core.digest import canonical
 from dnd_local.core.errors import (
     BadConfig,
     DamagedFile,
@@ -34,6 +33,7 @@ from dnd_local.core.errors import (
 )
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.stage import Item, Stage
+from dnd_local.store.guard import child_environment
 
 POLL_SECONDS = 0.2
 
@@ -157,7 +157,14 @@ class Processes:
     def make(
         self, stage: Stage, items: Sequence[Item], advance: Callable[[int], None]
     ) -> list[Failure]:
-        """See `Executor`. Ctrl-C and errors end every worker; what they wrote stays."""
+        """See `Executor`. Ctrl-C and errors end every worker; what they wrote stays.
+
+        One language model server serves all, with every device: that stage runs in this process.
+        """
+        if "summariser" in stage.roles and self.lab.config.llm.engine != "transformers":
+            return InProcess(self.lab).make(stage, items, advance)
+        # What was opened here for a look at the layers would hold memory that a worker needs.
+        self.lab.close()
         execution = self.lab.execution
         with tempfile.TemporaryDirectory(prefix="dnd-local-") as scratch:
             job = Job(
@@ -168,16 +175,20 @@ class Processes:
                 outcome=Path(scratch),
             )
             path = Path(scratch) / "job.json"
-            path.write_bytes(canonical(job))
+            path.write_bytes(msgspec.json.encode(job, enc_hook=str))
             command, environment = launch(path, execution)
-            with subprocess.Popen(
-                command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL,
-                stderr=(Path(scratch) / "stderr").open("wb"),
-            ) as process:  # fmt: skip
+            with (
+                (Path(scratch) / "stderr").open("wb") as said,
+                subprocess.Popen(
+                    command, env=environment, start_new_session=True,
+                    stdout=subprocess.DEVNULL, stderr=said,
+                ) as process,
+            ):  # fmt: skip
                 try:
                     self._watch(process, stage, items, advance)
                 except BaseException:
-                    os.killpg(process.pid, 15)
+                    # The launcher ends its workers, each in a session of its own, and then itself.
+                    process.terminate()
                     process.wait()
                     raise
             return _gather(Path(scratch), execution.workers, stage)
@@ -204,7 +215,7 @@ class Processes:
 
 def launch(job: Path, execution: Execution) -> tuple[list[str], dict[str, str]]:
     """Return the command and environment that start a job's workers through accelerate."""
-    environment = dict(os.environ, OMP_NUM_THREADS=os.environ.get("OMP_NUM_THREADS", "1"))
+    environment = {"OMP_NUM_THREADS": "1", **child_environment()}
     command = [sys.executable, "-m", "accelerate.commands.launch"]
     command += ["--num_processes", str(execution.workers), "--num_machines", "1"]
     command += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
@@ -252,7 +263,7 @@ def outcome_of(error: DndError) -> Outcome:
 
 def read_job(path: Path) -> Job:
     """Return the job in a file written by `Processes`."""
-    return msgspec.json.decode(path.read_bytes(), type=Job)
+    return msgspec.json.decode(path.read_bytes(), type=Job, dec_hook=lambda kind, text: kind(text))
 
 
 def write_outcome(job: Job, rank: int, outcome: Outcome) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dnd_local.core.config import Config, Execution
 from dnd_local.core.digest import key
+from dnd_local.core.errors import UserError
 from dnd_local.core.protocols import (
     Captioner,
     Embedder,
@@ -49,7 +50,7 @@ class Lab:
         self.config, self.execution, self.device = config, execution, device
         self.blobs = BlobFolder(execution.workspace / "blobs")
         self.prompts = PromptFolder(execution.prompts)
-        self.weights = Weights.open(execution.weights)
+        self.weights = Weights.open(execution.weights, execution.manifest)
         self._engines: dict[Role, Any] = {}
         self._open = ExitStack()
         self._keys: dict[str, str] = {}
@@ -68,11 +69,26 @@ class Lab:
         """Check, before anything slow starts, that weights and probe set are there.
 
         Raises:
-            MissingWeights: some are not; the message names them all and how to get them.
-            UserError: a probe set is not there.
+            UserError: one line for the weights that are not there and one for the probe set, each
+                with its size and the command that gets it.
         """
+        absent = []
+        for look in (self._require_weights, self._require_probe):
+            try:
+                look(stages)
+            except UserError as error:
+                absent.append(error)
+        if len(absent) == 1:
+            raise absent[0]
+        if absent:
+            raise UserError("\n".join(map(str, absent)))
+
+    def _require_weights(self, stages: Sequence[Stage]) -> None:
         self.weights.require(self._ids(stages))
-        len(self.probe)
+
+    def _require_probe(self, stages: Sequence[Stage]) -> None:
+        if any(stage.reads_probe for stage in stages):
+            len(self.probe)
 
     def largest_memory(self, stages: Sequence[Stage]) -> int:
         """Return the bytes of device memory that the largest engine of the stages needs."""

@@ -75,7 +75,7 @@ def open_engine(
         case "summariser" if config.llm.engine.startswith("replay:"):
             opened = _replay(config.llm.engine, execution)
         case "summariser":
-            opened = registry.open_summariser(config.llm, folders, execution)
+            opened = registry.open_summariser(config.llm, folders, execution, devices)
         case "painter":
             opened = registry.open_painter(config.pictures, folders, devices)
         case "embedder":

@@ -34,6 +34,7 @@ class Request:
     run: str = ""
     workspace: Path | None = None
     weights: Path | None = None
+    manifest: Path | None = None
     data: Path | None = None
     devices: str = "cpu"
     workers: int = 0
@@ -70,6 +71,7 @@ class Request:
             workspace=self.workspace or default_workspace(),
             weights=self.weights or default_root(),
             data=self.data or default_data(),
+            manifest=self.manifest,
             prompts=self.prompts,
             devices=devices,
             workers=self.workers or len(devices),
