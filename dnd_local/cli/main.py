@@ -18,7 +18,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     help="Say in plain words what each neuron of a vision network looks for, on your own machine.",
-    epilog="Start here: [bold]dnd-local dissect pocket layer4 --ids 1,2,3[/bold]",
+    epilog="Start here: dnd-local dissect pocket layer4 --ids 1,2,3",
 )
 
 OPEN = frozenset({"weights", "dissect"})
