@@ -17,6 +17,7 @@ from dnd_local.evaluate.agreement import agreement, first_labels, references
 from dnd_local.evaluate.exports import Cell
 from dnd_local.evaluate.intervals import Interval, PairedTest
 from dnd_local.evaluate.matching import match
+from dnd_local.evaluate.metrics import Opened
 from dnd_local.evaluate.tables import ReadTable
 from dnd_local.evaluate.text_similarity import EmbeddingCosine, References, TextMetric
 from dnd_local.evaluate.truth import RELIABLE_ABOVE, Retrieval, reliable, retrieval
@@ -98,24 +99,29 @@ def last_layer(
 def milannotations(
     annotations: ReadTable,
     tables: Sequence[ReadTable],
-    metrics: Sequence[TextMetric],
-    cosine: EmbeddingCosine | None,
-    above: float = RELIABLE_ABOVE,
+    opened: Opened,
+    above: float | None = RELIABLE_ABOVE,
     seed: int = 0,
 ) -> tuple[Figure, ...]:
     """Return the similarity of labels to human annotations on the neurons people agree on.
 
     All describers are held to the same neurons: those that every table describes and of which
-    two annotators agree by `cosine` above `above` (None: no filter).
+    two annotators agree by CLIP cosine above `above` (None: every neuron).
 
     Raises:
-        UserError: no neuron is left.
+        UserError: no neuron is left, or the filter's CLIP is not among the metrics.
     """
+    cosine = opened.cosine("CLIP cosine")
+    if above is not None and cosine is None:
+        raise UserError(
+            "which neurons annotators agree on is told by CLIP: give --metric clip (or "
+            "clip=FOLDER), or --all-neurons"
+        )
     matching = match([annotations.table, *(read.table for read in tables)])
     people = matching.columns[0]
     keep = (
         [True] * len(people)
-        if cosine is None
+        if above is None or cosine is None
         else reliable(cosine, [row.labels for row in people], above)
     )
     if not any(keep):
@@ -132,7 +138,7 @@ def milannotations(
             "milannotations",
             replace(read, table=DescriptionTable(read.table.describer, rows)),
             truth,
-            metrics,
+            opened.metrics,
             ANNOTATION_WORDS,
             0,
             seed,

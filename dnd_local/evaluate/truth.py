@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 import numpy as np
@@ -124,34 +124,52 @@ class Vocabulary:
         return "wrong" if same_kind else "silent"
 
 
-def read_vocabulary(path: Path) -> Vocabulary:
-    """Return the vocabulary of a JSON file ``{"dog": {"kind": "object", "words": ["puppy"]}}``.
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """A network whose neurons' meaning is known: each neuron's concept, and the words for them."""
 
-    A concept's own name is among its words.
+    neurons: Mapping[tuple[str, int], str]
+    words: Vocabulary
+
+
+def read_planted(path: Path) -> Planted:
+    """Return the planted truth of a JSON file.
+
+    ``{"concepts": {"dog": {"kind": "object", "words": ["puppy"]}}, "neurons": {"fc": {"0":
+    "dog"}}}``; a concept's own name is among its words, and a neuron without an entry has no
+    truth.
 
     Raises:
-        UserError: the file cannot be read, has another shape, or a word names two concepts.
+        UserError: the file cannot be read, has another shape, a word names two concepts, or a
+            neuron has a concept that is not listed.
     """
     text, _ = read_text(path)
     try:
-        data: Any = msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
-        raise UserError(f"{path} is not JSON: {error}") from None
-    if not isinstance(data, dict) or not data:
-        raise UserError(f"{path} must map each concept to its kind and its words")
-    kinds: dict[str, str] = {}
-    lists: dict[str, list[str]] = {}
-    for concept, entry in data.items():
-        if not (
-            isinstance(entry, dict)
-            and isinstance(entry.get("kind"), str)
-            and isinstance(entry.get("words"), list)
-            and all(isinstance(word, str) for word in entry["words"])
-        ):
-            raise UserError(f"{path}: '{concept}' needs a text 'kind' and a list of 'words'")
-        kinds[concept] = entry["kind"]
-        lists[concept] = entry["words"]
-    return vocabulary(kinds, lists)
+        file = msgspec.json.decode(text, type=_PlantedFile)
+    except msgspec.MsgspecError as error:
+        raise UserError(f"{path} is no planted truth: {error}") from None
+    words = vocabulary(
+        {name: entry.kind for name, entry in file.concepts.items()},
+        {name: entry.words for name, entry in file.concepts.items()},
+    )
+    neurons = {
+        (layer, index): concept
+        for layer, own in file.neurons.items()
+        for index, concept in own.items()
+    }
+    if unknown := sorted(set(neurons.values()) - words.kinds.keys()):
+        raise UserError(f"{path}: '{unknown[0]}' is planted but not among its concepts")
+    return Planted(neurons, words)
+
+
+class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    kind: str
+    words: tuple[str, ...] = ()
+
+
+class _PlantedFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    concepts: dict[str, _Entry]
+    neurons: dict[str, dict[int, str]]
 
 
 def vocabulary(kinds: Mapping[str, str], words: Mapping[str, Sequence[str]]) -> Vocabulary:

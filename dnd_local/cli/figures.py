@@ -1,0 +1,97 @@
+"""Records as tables for people and as files, for the commands that compare and judge."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from dnd_local.cli import tables
+from dnd_local.evaluate.exports import Cell, write_records
+
+
+def show_records(records: Sequence[Mapping[str, Cell]], columns: Sequence[str] = ()) -> None:
+    """Print records as one table; `columns` chooses and orders, all where none is named.
+
+    A column that is empty throughout is left out.
+    """
+    if not records:
+        return
+    names = [
+        name
+        for name in (columns or list(records[0]))
+        if any(not _empty(record.get(name)) for record in records)
+    ]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in names:
+        numeric = any(isinstance(record.get(name), float | int) for record in records)
+        # Folded, never cut: a figure without its last digits is another figure.
+        table.add_column(
+            escape(name.replace("_", " ")),
+            justify="right" if numeric else "left",
+            overflow="fold",
+        )
+    for record in records:
+        table.add_row(*(escape(_shown(record.get(name))) for name in names))
+    tables.console().print(table)
+
+
+def say_figure(title: str, value: str, record: Mapping[str, Cell]) -> None:
+    """Print a figure as two lines: itself with its interval, then what it must be held against."""
+    shown = f"{_shown(record[value])} [{_shown(record['low'])}, {_shown(record['high'])}]"
+    if not _empty(record.get("published")):
+        shown += f", published {_shown(record['published'])}"
+    say(f"{title}: {shown}")
+    against = []
+    for name, words in (
+        ("null", "unmatched pairs"),
+        ("unmatched", "unmatched pairs"),
+        ("minus_topk_compare", "less topk-compare's"),
+    ):
+        if not _empty(record.get(name)):
+            against.append(f"{words} {_shown(record.get(name))}")
+    against += [
+        f"{name} {_shown(cell)}" for name, cell in record.items() if name.startswith("constant ")
+    ]
+    for name, words in (("top_1", "own class nearest"), ("top_5", "among the nearest five")):
+        share = record.get(name)
+        if isinstance(share, float):
+            against.append(f"{words} {share:.1%}")
+    p_value = record.get("p_value")
+    if isinstance(p_value, float):
+        against.append("p < .001" if p_value < 0.001 else f"p = {p_value:.3f}")
+    if against:
+        say(f"  {'; '.join(against)}")
+
+
+def write_all(out: Path | None, files: Mapping[str, Sequence[Mapping[str, Cell]]]) -> None:
+    """Write each named list of records into the folder `out` as CSV and JSON lines, and say so."""
+    if out is None:
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    for name, records in files.items():
+        if records:
+            for ending in (".csv", ".jsonl"):
+                write_records(records, out / f"{name}{ending}")
+    written = ", ".join(name for name, records in files.items() if records)
+    tables.console().print(f"\nWritten as .csv and .jsonl in {escape(str(out))}: {written}")
+
+
+def say(*lines: str) -> None:
+    """Print lines of plain text."""
+    for line in lines:
+        typer.echo(line)
+
+
+def _empty(value: Cell) -> bool:
+    return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
+
+
+def _shown(value: Cell) -> str:
+    if _empty(value):
+        return ""
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

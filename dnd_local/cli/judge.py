@@ -1,0 +1,254 @@
+"""``evaluate``: does a label predict its neuron? ``baseline``: CLIP-Dissect as a describer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dnd_local.cli import tables
+from dnd_local.cli.compare import (
+    Metrics,
+    Out,
+    Seed,
+    Weights,
+    open_all_metrics,
+    open_describer,
+    say_figures,
+    say_read,
+)
+from dnd_local.cli.dissect import AsJson, Devices, Layers, Model, Preset, Probe, Settings, Workspace
+from dnd_local.cli.figures import say, show_records, write_all
+from dnd_local.cli.options import with_settings
+from dnd_local.cli.progress import ProgressLines
+
+if TYPE_CHECKING:
+    from dnd_local.core.records import DescriptionTable
+    from dnd_local.evaluate.exports import Cell
+    from dnd_local.evaluate.faithfulness import Verdict
+    from dnd_local.evaluate.metrics import Opened
+    from dnd_local.pipeline.reading import StoredRun
+
+SHOWN = ("layer", "neuron", "label", "verdict", "support", "correlation", "auprc", "f1", "iou",
+         "auc", "mad")  # fmt: skip
+
+
+class Evidence(StrEnum):
+    """What labels are judged by."""
+
+    images = "images"
+    pictures = "pictures"
+    both = "both"
+
+
+class Method(StrEnum):
+    """Describers that need no language model."""
+
+    clip_dissect = "clip-dissect"
+
+
+def evaluate(
+    run: Annotated[str, typer.Argument(help="The run's name; `dnd-local runs` lists them.")],
+    labels: Annotated[
+        str, typer.Option(help="Judge another describer's labels on this run's neurons.")
+    ] = "",
+    probe: Annotated[
+        str, typer.Option(help="Images that the run has not seen, where it holds none out.")
+    ] = "",
+    evidence: Annotated[
+        Evidence, typer.Option(help="Held-out images, fresh pictures of the labels, or both.")
+    ] = Evidence.both,
+    truth: Annotated[
+        str,
+        typer.Option(help="Known truth instead: planted concepts (.json), class names of a last "
+                          "layer (.txt), human annotations (.csv)."),
+    ] = "",
+    metric: Metrics = None,
+    agree_above: Annotated[
+        float,
+        typer.Option(help="Annotations: only neurons with two annotators of this CLIP cosine."),
+    ] = 0.81,
+    all_neurons: Annotated[
+        bool, typer.Option(help="Annotations: also neurons on which annotators disagree.")
+    ] = False,
+    devices: Devices = "cpu",
+    word: Annotated[str, typer.Option(help="The constant word of the second null.")] = "object",
+    out: Out = None,
+    seed: Seed = 0,
+    workspace: Workspace = None,
+    weights: Weights = None,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Give every neuron's label a verdict: supported, weak, or no better than the null.
+
+    Images that yielded no exemplar, and pictures from fresh seeds, judge the label against the
+    labels of other neurons and against one constant word. Figures go into the run's verdicts.csv.
+
+    Examples:
+
+      dnd-local evaluate my-run
+
+      dnd-local evaluate my-run --labels clip-dissect.csv --truth planted.json
+    """
+    from dnd_local.pipeline.reading import open_run
+
+    stored = open_run(run, workspace, weights)
+    table = open_describer(labels or run, "", workspace, weights).table
+    if truth.endswith(".json"):
+        _against_planted(table, Path(truth), out, seed, as_json)
+        return
+    if truth:
+        above = None if all_neurons else agree_above
+        with open_all_metrics(metric, weights, devices, None) as opened:
+            _against_texts(table, Path(truth), opened, above, out, seed, as_json)
+        return
+    verdicts = _verdicts(stored, table, probe, evidence, word, seed)
+    records = [verdict.record() for verdict in verdicts]
+    if not labels:
+        _keep_verdicts(stored, records)
+    if as_json:
+        tables.echo_json({"describer": table.describer, "verdicts": records})
+    else:
+        from dnd_local.evaluate.judging import counts
+
+        show_records(records, SHOWN)
+        found = ", ".join(f"{count} {ruling}" for ruling, count in counts(verdicts).items())
+        say("", f"{table.describer}, {len(verdicts)} labels: {found}")
+    write_all(out, {"verdicts": records})
+
+
+@with_settings
+def baseline(
+    method: Annotated[Method, typer.Argument(help="clip-dissect.")],
+    model: Model,
+    layer: Layers,
+    concepts: Annotated[Path, typer.Option(help="The concept list, one a line.")],
+    similarity: Annotated[
+        str,
+        typer.Option(help="soft-wpmi, wpmi, cosine, cosine-cubed or rank-reorder."),
+    ] = "soft-wpmi",
+    ids: Annotated[str, typer.Option(help="Neurons: 1,2,3 or 0-63 or all.")] = "all",
+    out: Annotated[
+        Path | None, typer.Option(help="CSV, .jsonl or .parquet file. Default: named after all.")
+    ] = None,
+    probe: Probe = None,
+    preset: Preset = "",
+    config: Settings = None,
+    workspace: Workspace = None,
+    weights: Weights = None,
+    devices: Devices = "cpu",
+    seed: Annotated[int | None, typer.Option(help="Seed of the run.", min=0)] = None,
+    as_json: AsJson = False,
+    *,
+    settings: dict[str, Any],
+) -> None:
+    """Describe neurons by CLIP-Dissect: the best of your concepts, on a run's own responses.
+
+    The CSV that it writes goes into `compare` and `evaluate --labels`.
+
+    Example:
+
+      dnd-local baseline clip-dissect pocket fc --concepts words.txt
+    """
+    from dnd_local.evaluate.baseline import clip_dissect, read_concepts
+    from dnd_local.evaluate.exports import table_records, write_records
+    from dnd_local.pipeline.request import Request
+
+    request = Request(
+        model=model, layer=layer, ids=ids, probe=probe, preset=preset, config=config,
+        workspace=workspace, weights=weights, devices=devices, seed=seed, settings=settings,
+    )  # fmt: skip
+    words = read_concepts(concepts)
+    with ProgressLines() as progress:
+        table = clip_dissect(
+            request.make_config(), request.execution(), request.selection(), words,
+            similarity,  # type: ignore[arg-type]  # checked there, with the names that would do
+            progress,
+        )  # fmt: skip
+    records = table_records(table)
+    target = out or Path(f"{method.value}-{similarity}-{Path(model).stem}-{layer}.csv")
+    write_records(records, target)
+    if as_json:
+        tables.echo_json(records)
+        return
+    show_records(records, ("layer", "neuron", "status", "label_1", "score_1", "label_2", "label_3"))
+    say("", f"Written: {target}")
+
+
+def _verdicts(
+    stored: StoredRun,
+    table: DescriptionTable,
+    probe: str,
+    evidence: Evidence,
+    word: str,
+    seed: int,
+) -> tuple[Verdict, ...]:
+    from dnd_local.evaluate.judging import SOURCES, judge_run
+
+    sources = [source for source in SOURCES if evidence.value in (source, "both")]
+    try:
+        with ProgressLines() as progress:
+            return judge_run(
+                stored, table, probe=probe, sources=sources, word=word, seed=seed,
+                progress=progress,
+            )  # fmt: skip
+    finally:
+        stored.lab.close()
+
+
+def _keep_verdicts(stored: StoredRun, records: Sequence[dict[str, Cell]]) -> None:
+    from dnd_local.evaluate.exports import csv_text
+
+    stored.folder.write_bytes("verdicts.csv", csv_text(records).encode("utf-8"))
+
+
+def _against_planted(
+    table: DescriptionTable, path: Path, out: Path | None, seed: int, as_json: bool
+) -> None:
+    from dnd_local.evaluate.judging import planted, planted_accuracy
+    from dnd_local.evaluate.truth import read_planted
+
+    known = read_planted(path)
+    answers = planted(table, known.neurons, known.words)
+    accuracy = planted_accuracy(answers, seed)
+    records = [answer.record() for answer in answers]
+    if as_json:
+        tables.echo_json({"describer": table.describer, "accuracy": accuracy, "answers": records})
+    else:
+        show_records(records)
+        say("", f"{table.describer}: {accuracy.value:.1%} right of {accuracy.n} "
+                f"(95 % interval {accuracy.low:.1%} to {accuracy.high:.1%})")  # fmt: skip
+    write_all(out, {"planted": records})
+
+
+def _against_texts(
+    table: DescriptionTable,
+    path: Path,
+    opened: Opened,
+    above: float | None,
+    out: Path | None,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Print how alike labels and class names, or human annotations, are."""
+    from dnd_local.evaluate import reproduce as again
+    from dnd_local.evaluate.tables import ReadTable
+
+    own = ReadTable(table, table.describer, "a run of this workspace")
+    truth = open_describer(str(path))
+    figures = (
+        again.milannotations(truth, [own], opened, above, seed)
+        if truth.stacked
+        else again.last_layer(truth, [own], opened.metrics, seed)
+    )
+    records = [figure.record() for figure in figures]
+    if as_json:
+        tables.echo_json({"figures": records})
+    else:
+        say_read([truth, own], opened)
+        say("")
+        say_figures(records)
+    write_all(out, {"truth": records})

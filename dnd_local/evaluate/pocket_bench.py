@@ -1,0 +1,321 @@
+"""The bench of the pocket pack: each embedded model alone, then the whole method on known truth.
+
+Every figure is a mean with its 95 % bootstrap interval. A planted network is the only full test
+of a method that describes neurons: its answers are known by construction.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, TypeAlias
+
+import msgspec
+import numpy as np
+
+from dnd_local.core.config import Config, Execution, NetworkConfig
+from dnd_local.core.errors import MissingWeights
+from dnd_local.core.ranking import best_labels
+from dnd_local.core.records import (
+    RULES,
+    Candidate,
+    Captions,
+    Concepts,
+    Description,
+    Neuron,
+    Pixels,
+    Rule,
+)
+from dnd_local.engines import registry
+from dnd_local.evaluate.intervals import Interval, bootstrap_mean
+from dnd_local.pipeline.lab import Lab
+from dnd_local.pipeline.plan import EXEMPLARS, PICTURES
+from dnd_local.pipeline.runner import Progress, open_session
+from dnd_local.pipeline.runner import dissect_neurons as dissect
+from dnd_local.pipeline.selection import Selection
+from dnd_local.pipeline.settings import make_config
+from dnd_local.pipeline.stage import Item
+from dnd_local.pocket import captions as grammar
+from dnd_local.pocket import words, world
+from dnd_local.stages.concepts import conceive
+from dnd_local.stages.phrases import simplify
+from dnd_local.stages.scores import score
+
+Figures: TypeAlias = dict[str, Interval]
+Kind: TypeAlias = Literal["object", "colour", "pattern", "category"]
+
+TARGET, ODD = "pocket", "pocket-odd"
+JUDGE = "pocket-judge"
+CAPTIONED = 500
+"""Held-out pictures that are captioned."""
+PAINTED = 100
+"""Pictures painted of combinations that the painter has never seen."""
+LISTED = 4
+"""Held-out caption lists a concept."""
+DECOYS = 4
+SHUFFLES = 20
+KINDS = ("object", "colour", "pattern", "category")
+
+
+class NeuronTruth(msgspec.Struct, frozen=True):
+    """What a neuron stands for: its concept and the concept's kind, None where it has none."""
+
+    neuron: int
+    kind: Kind
+    concept: str | None = None
+
+
+class TargetTruth(msgspec.Struct, frozen=True):
+    """The content of a pocket target's ``truth.json``."""
+
+    fc: tuple[NeuronTruth, ...]
+    layer4: tuple[NeuronTruth, ...]
+
+    def known(self, layer: str) -> dict[int, words.Concept]:
+        """Return the concept of every neuron of a layer that has one."""
+        own: tuple[NeuronTruth, ...] = getattr(self, layer)
+        return {t.neuron: words.Concept(t.kind, t.concept) for t in own if t.concept is not None}
+
+
+def run_bench(execution: Execution, progress: Progress | None = None, seed: int = 0) -> Figures:
+    """Return every figure of the bench by its dotted name.
+
+    Args:
+        execution: where it is computed; its workspace keeps all parts, so a second bench is fast.
+        progress: who is told how far it is.
+        seed: of held-out choices and intervals.
+
+    Raises:
+        MissingWeights: a model of the pack is not there.
+    """
+    config = make_config(TARGET)
+    lab = Lab(config, execution, execution.devices[0])
+    truth = read_truth(lab, TARGET)
+    figures: Figures = {}
+    try:
+        figures |= caption_figures(lab, seed)
+        figures |= picture_figures(lab, seed)
+        figures |= label_figures(lab, seed)
+    finally:
+        lab.close()
+    descriptions = {}
+    for layer in ("fc", "layer4"):
+        chosen = Selection((layer,), tuple(truth.known(layer)))
+        result = dissect(config, execution, chosen, f"bench-{layer}", progress)
+        descriptions[layer] = result.descriptions
+    figures |= truth_figures(descriptions, truth, seed)
+    figures |= selection_figures(config, execution, truth, progress, seed)
+    return figures
+
+
+def read_truth(lab: Lab, target: str) -> TargetTruth:
+    """Return what the neurons of a pocket target stand for.
+
+    Raises:
+        MissingWeights: the target is not there.
+    """
+    path = lab.weights.folder(f"{target.replace('pocket', 'pocket-target')}") / "truth.json"
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=TargetTruth)
+    except OSError as error:  # pragma: no cover - named in the manifest, so verified before
+        raise MissingWeights(f"cannot read {path}: {error.strerror}") from None
+
+
+# ---- each model alone --------------------------------------------------------------------------
+
+
+def caption_figures(lab: Lab, seed: int) -> Figures:
+    """Return how often a caption of a held-out picture names what it shows, all of it."""
+    shown = [world.picture(world.HELD_OUT_SEED, index) for index in range(CAPTIONED)]
+    texts = lab.captioner.caption([np.asarray(image, dtype=np.uint8) for image, _ in shown])
+    right: dict[str, list[float]] = {"object": [], "colour": [], "pattern": []}
+    for text, (_, attributes) in zip(texts, shown, strict=True):
+        said = words.mentions(text)
+        for kind, values in right.items():
+            wanted = {c for c in attributes.concepts() if c.kind == kind}
+            values.append(float({c for c in said if c.kind == kind} == wanted))
+    return {f"captions.{kind}": bootstrap_mean(own, seed) for kind, own in right.items()}
+
+
+def picture_figures(lab: Lab, seed: int) -> Figures:
+    """Return how often a judge finds in a painted picture what was asked for.
+
+    The combinations are those that the painter has never seen; the judge is a classifier trained
+    apart from the target, whose own figures on held-out pictures come first.
+    """
+    rng = random.Random(seed)
+    combinations = list(world.held_out_combinations())
+    rng.shuffle(combinations)
+    asked = [combinations[i % len(combinations)] for i in range(PAINTED)]
+    labels = [f"a {name} on a {grammar.ground(c, p)}" for name, c, p in asked]
+    prompts = [lab.prompts.messages("picture", label=text)[-1].text for text in labels]
+    painted = lab.painter.paint(prompts, [rng.randrange(2**31) for _ in prompts])
+    real = [world.picture(world.HELD_OUT_SEED, CAPTIONED + i) for i in range(CAPTIONED)]
+    single = [(np.asarray(i, dtype=np.uint8), a) for i, a in real if len(a.objects) == 1]
+    figures = {}
+    for name, pictures, truth in (
+        ("judge", [p for p, _ in single], [(a.objects[0], a.colour, a.pattern) for _, a in single]),
+        ("pictures", painted, asked),
+    ):
+        seen = _judged(lab, pictures)
+        for place, kind in enumerate(("object", "colour", "pattern")):
+            right = [float(s[place] == t[place]) for s, t in zip(seen, truth, strict=True)]
+            figures[f"{name}.{kind}"] = bootstrap_mean(right, seed)
+    return figures
+
+
+def _judged(lab: Lab, pictures: Sequence[Pixels]) -> list[tuple[str, str, str]]:
+    """Return the (object, colour, pattern) that the judge sees in each picture."""
+    concepts = words.vocabulary().concepts()
+    settings = NetworkConfig(name=JUDGE)
+    folder = lab.weights.folder(JUDGE)
+    with registry.open_target(settings, folder, lab.execution.devices) as judge:
+        logits = judge.responses(pictures, ["fc"])["fc"]
+    columns = {
+        kind: [i for i, concept in enumerate(concepts) if concept.kind == kind]
+        for kind in ("object", "colour", "pattern")
+    }
+    seen = []
+    for row in logits:
+        best = [own[int(row[own].argmax())] for own in columns.values()]
+        seen.append((concepts[best[0]].name, concepts[best[1]].name, concepts[best[2]].name))
+    return seen
+
+
+def label_figures(lab: Lab, seed: int) -> Figures:
+    """Return how often the language model names the concept that held-out captions share."""
+    rng = random.Random(f"lists {seed}")
+    asked: list[words.Concept] = []
+    batch: list[Captions] = []
+    for concept in words.vocabulary().concepts():
+        for _ in range(LISTED):
+            own = [grammar.full_caption(a, rng) for a in _showing(concept, 10, rng)]
+            batch.append(Captions(Neuron("lists", "captions", len(batch)), tuple(own)))
+            asked.append(concept)
+    config = lab.config
+    one = msgspec.structs.replace(config.concepts, count=1, max_draws=1)
+    phrases = simplify(batch, lab.summariser, lab.prompts, config.llm, seed)
+    made = conceive(phrases, lab.summariser, lab.prompts, config.llm, one, seed)
+    texts = [own.candidates[0].text if own.candidates else "" for own in made]
+    right = [float(names(text, concept)) for text, concept in zip(texts, asked, strict=True)]
+    short = [float(0 < len(text.split()) <= config.concepts.max_words) for text in texts]
+    return {
+        "labels.right": bootstrap_mean(right, seed),
+        "labels.short": bootstrap_mean(short, seed),
+    }
+
+
+def _showing(concept: words.Concept, count: int, rng: random.Random) -> Iterable[world.Attributes]:
+    """Return the attributes of held-out pictures that show a concept."""
+    found = 0
+    index = rng.randrange(10**6) * 10**4
+    while found < count:
+        _, attributes = world.picture(world.HELD_OUT_SEED, index)
+        index += 1
+        if concept in attributes.concepts():
+            found += 1
+            yield attributes
+
+
+# ---- the method --------------------------------------------------------------------------------
+
+
+def names(label: str, concept: words.Concept) -> bool:
+    """Return whether a label names a concept and no other of the same kind."""
+    return {c for c in words.mentions(label) if c.kind == concept.kind} == {concept}
+
+
+def truth_figures(
+    descriptions: Mapping[str, Sequence[Description]], truth: TargetTruth, seed: int
+) -> Figures:
+    """Return how often the first label, and one of three, names a neuron's planted concept.
+
+    The null gives every neuron the label of another one of its layer.
+    """
+    figures: Figures = {}
+    null: list[float] = []
+    rng = random.Random(seed)
+    for layer, own in descriptions.items():
+        known = truth.known(layer)
+        labels = [[label.text for label in d.labels] for d in own]
+        wanted = [known[d.neuron.index] for d in own]
+        first = [float(names(_first(x), c)) for x, c in zip(labels, wanted, strict=True)]
+        three = [
+            float(any(names(text, c) for text in x)) for x, c in zip(labels, wanted, strict=True)
+        ]
+        figures[f"truth.{layer}.top1"] = bootstrap_mean(first, seed)
+        figures[f"truth.{layer}.top3"] = bootstrap_mean(three, seed)
+        for kind in KINDS:
+            part = [value for value, c in zip(first, wanted, strict=True) if c.kind == kind]
+            if part:
+                figures[f"truth.{layer}.{kind}.top1"] = bootstrap_mean(part, seed)
+        null += _shuffled([_first(x) for x in labels], wanted, rng)
+    figures["null.top1"] = bootstrap_mean(null, seed)
+    return figures
+
+
+def _first(labels: Sequence[str]) -> str:
+    return labels[0] if labels else ""
+
+
+def _shuffled(
+    labels: list[str], wanted: Sequence[words.Concept], rng: random.Random
+) -> list[float]:
+    """Return each neuron's mean rightness over shuffles of the labels."""
+    right = np.zeros(len(labels))
+    for _ in range(SHUFFLES):
+        mixed = rng.sample(labels, len(labels))
+        right += [float(names(text, c)) for text, c in zip(mixed, wanted, strict=True)]
+    return [float(value) for value in right / SHUFFLES]
+
+
+def selection_figures(
+    config: Config,
+    execution: Execution,
+    truth: TargetTruth,
+    progress: Progress | None,
+    seed: int,
+) -> Figures:
+    """Return how often each rule puts the true label before four decoys from the same world.
+
+    The neurons' exemplars must be on disk: describing them comes first.
+    """
+    session = open_session(config, execution, ("fc", "layer4"), "bench-selection", progress)
+    lab = session.lab
+    known = [(layer, i, c) for layer in ("fc", "layer4") for i, c in truth.known(layer).items()]
+    rng = random.Random(f"decoys {seed}")
+    concepts = words.vocabulary().concepts()
+    options = []
+    for _, _, concept in known:
+        decoys = rng.sample([other for other in concepts if other != concept], DECOYS)
+        own = [canonical(c) for c in (concept, *decoys)]
+        rng.shuffle(own)
+        options.append(own)
+    texts = dict.fromkeys(text for own in options for text in own)
+    items = [Item.of_concept(text) for text in texts]
+    session.make(PICTURES, items)
+    pictures = dict(zip(texts, lab.read(PICTURES, items), strict=True))
+    right: dict[Rule, list[float]] = {rule: [] for rule in RULES}
+    try:
+        for (layer, index, concept), own in zip(known, options, strict=True):
+            neuron = Neuron(config.network.name, layer, index)
+            (exemplars,) = lab.read(EXEMPLARS, [Item.of_neuron(neuron)])
+            candidates = Concepts(neuron, tuple(Candidate(t, t, 0) for t in own), (), ())
+            (scored,) = score(
+                [(exemplars, candidates)], pictures, lab.target, lab.embedder, lab.blobs,
+                config.scores.beta,
+            )  # fmt: skip
+            for rule, values in right.items():
+                best = best_labels(scored.candidates, rule, 1)[0].text
+                values.append(float(best == canonical(concept)))
+    finally:
+        lab.close()
+    return {f"selection.{rule}": bootstrap_mean(values, seed) for rule, values in right.items()}
+
+
+def canonical(concept: words.Concept) -> str:
+    """Return the plainest label for a concept."""
+    if concept.kind in ("colour", "pattern"):
+        return f"{concept.name} background"
+    return concept.name
+
