@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,8 +13,10 @@ from rich.table import Table
 
 from dnd_local.core.digest import canonical
 from dnd_local.core.records import RULES, Description, LayerInfo, LayerTriage
+from dnd_local.store.files import write_atomic
 
 if TYPE_CHECKING:
+    from dnd_local.evaluate.intervals import Interval
     from dnd_local.pipeline.catalogue import KnownTarget
     from dnd_local.pipeline.forecast import Forecast
     from dnd_local.pipeline.reading import Evidence, RunSummary, StageStatus
@@ -226,3 +229,17 @@ def _table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     for row in rows:
         table.add_row(*map(_plain, row))
     return table
+
+
+def show_figures(found: Mapping[str, Interval], as_json: bool, out: Path | None) -> None:
+    """Print figures with their intervals, and write them to `out` as JSON if it is given."""
+    if out is not None:
+        write_atomic(out, msgspec.json.format(canonical(found)) + b"\n")
+    if as_json:
+        echo_json(found)
+        return
+    rows = (
+        (name, f"{own.value:.3f}", f"{own.low:.3f} to {own.high:.3f}", str(own.n))
+        for name, own in found.items()
+    )
+    console().print(_table(("Figure", "Value", "95 % interval", "n"), rows))

@@ -29,6 +29,7 @@ from dnd_local.core.records import (
 from dnd_local.engines import registry
 from dnd_local.evaluate.intervals import Interval, bootstrap_mean
 from dnd_local.pipeline.lab import Lab
+from dnd_local.pipeline.opening import POCKET_TARGETS
 from dnd_local.pipeline.plan import EXEMPLARS, PICTURES
 from dnd_local.pipeline.runner import Progress, open_session
 from dnd_local.pipeline.runner import dissect_neurons as dissect
@@ -114,7 +115,7 @@ def read_truth(lab: Lab, target: str) -> TargetTruth:
     Raises:
         MissingWeights: the target is not there.
     """
-    path = lab.weights.folder(f"{target.replace('pocket', 'pocket-target')}") / "truth.json"
+    path = lab.weights.folder(POCKET_TARGETS[target]) / "truth.json"
     try:
         return msgspec.json.decode(path.read_bytes(), type=TargetTruth)
     except OSError as error:  # pragma: no cover - named in the manifest, so verified before
@@ -318,4 +319,3 @@ def canonical(concept: words.Concept) -> str:
     if concept.kind in ("colour", "pattern"):
         return f"{concept.name} background"
     return concept.name
-

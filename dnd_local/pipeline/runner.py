@@ -176,7 +176,7 @@ def dissect_neurons(
         UserError: missing weights, an unknown layer, an index that the layer has not, …: nothing
             was made, or what was made stays.
     """
-    session = _open_session(config, execution, selection.layers, name, progress)
+    session = open_session(config, execution, selection.layers, name, progress)
     lab, run = session.lab, session.run
     lab.require(PLAN)
     _check_first(lab, selection)
@@ -205,13 +205,13 @@ def triage_layers(
     Raises:
         UserError: missing weights or probe set, or an unknown layer.
     """
-    session = _open_session(config, execution, layers, "", progress)
+    session = open_session(config, execution, layers, "", progress)
     session.lab.require((RESPONSES, TRIAGE))
     _check_first(session.lab, Selection(layers))
     return tuple(session.triage(layers).values())
 
 
-def _open_session(
+def open_session(
     config: Config,
     execution: Execution,
     layers: Sequence[str],
