@@ -49,8 +49,16 @@ class BlobFolder:
         try:
             data = path.read_bytes()
         except FileNotFoundError:
-            raise DamagedFile(f"picture {path} is gone; run the same command again") from None
+            raise self._damaged(blob, "gone; delete") from None
         if sha256(data) != blob:
-            raise DamagedFile(f"picture {path} is damaged; delete it and run the command again")
+            raise self._damaged(blob, "damaged; delete it and")
         decoded: Any = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
         return np.ascontiguousarray(decoded[..., ::-1], dtype=np.uint8)
+
+    def _damaged(self, blob: BlobId, what: str) -> DamagedFile:
+        # A part that names a picture is not missing, so nobody would make the picture again.
+        parts = self.root.parent / "artefacts"
+        return DamagedFile(
+            f"picture {self.path(blob)} is {what} the parts that name it "
+            f"(grep -rl {blob} {parts}), then run the same command again"
+        )

@@ -15,6 +15,7 @@ from urllib.parse import quote
 import msgspec
 import numpy as np
 import safetensors.numpy
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from dnd_local.core.digest import canonical, sha256
@@ -30,9 +31,20 @@ class _Envelope(msgspec.Struct):
     record: msgspec.Raw
 
 
+class _About(msgspec.Struct):
+    """What a chunk of responses says of its values; `sha256` covers both."""
+
+    layer: str
+    first: int
+    skipped: tuple[SkippedImage, ...]
+    sha256: str
+
+
 def file_stem(name: str) -> str:
-    """Return `name` with everything but letters, digits and ``_.-`` percent-encoded."""
-    return quote(name, safe="")
+    """Return `name` with everything but letters, digits and ``_.-~`` percent-encoded."""
+    stem = quote(name, safe="")
+    # A layer may be called key; key.json is taken.
+    return "%6Bey" if stem == "key" else stem
 
 
 class PartFolder(Generic[R]):
@@ -85,7 +97,8 @@ class PartFolder(Generic[R]):
             return _decode(path.read_bytes(), self._record)
         except FileNotFoundError:
             raise DamagedFile(f"part {path} is gone; run the same command again") from None
-        except (msgspec.MsgspecError, SafetensorError, KeyError, _ChecksumError):
+        except (SafetensorError, ValueError, KeyError, TypeError, _ChecksumError):
+            # ValueError covers bad JSON and bad UTF-8.
             raise DamagedFile(
                 f"part {path} is damaged; delete it and run the same command again"
             ) from None
@@ -111,23 +124,26 @@ def _decode(data: bytes, record: type[R]) -> R:
 
 
 def _encode_responses(record: Responses) -> bytes:
-    facts = {
-        "layer": record.layer,
-        "first": str(record.first),
-        "skipped": canonical(record.skipped).decode(),
-        "sha256": sha256(record.values.tobytes()),
-    }
+    about = _About(record.layer, record.first, record.skipped, "")
+    about.sha256 = _checksum(about, record.values)
+    # One entry: the library writes several in an order that changes from process to process.
     data: bytes = safetensors.numpy.save(
-        {"values": np.ascontiguousarray(record.values)}, metadata=facts
+        {"values": np.ascontiguousarray(record.values)},
+        metadata={"about": canonical(about).decode()},
     )
     return data
 
 
 def _read_responses(path: Path) -> Responses:
     with safe_open(path, framework="numpy") as file:
-        facts = file.metadata()
+        about = msgspec.json.decode(file.metadata()["about"], type=_About)
         values = file.get_tensor("values")
-    if sha256(values.tobytes()) != facts["sha256"]:
+    promised, about.sha256 = about.sha256, ""
+    if promised != _checksum(about, values):
         raise _ChecksumError
-    skipped = msgspec.json.decode(facts["skipped"], type=tuple[SkippedImage, ...])
-    return Responses(facts["layer"], int(facts["first"]), values, skipped)
+    return Responses(about.layer, about.first, values, about.skipped)
+
+
+def _checksum(about: _About, values: NDArray[np.float16]) -> str:
+    """Return the SHA-256 of the values and of everything that is said about them."""
+    return sha256(canonical([about, str(values.dtype), values.shape]) + values.tobytes())

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from dnd_local.core.config import Config
 from dnd_local.core.digest import canonical, key
-from dnd_local.core.errors import DamagedFile, Refused, UnknownName
+from dnd_local.core.errors import DamagedFile, Refused, UnknownName, UserError
 from dnd_local.core.records import Neuron
 from dnd_local.store.files import write_atomic
 
@@ -72,15 +72,21 @@ class RunFolder:
 
         Raises:
             UnknownName: there is no such run; near names are offered.
+            UserError: it was stopped before its neurons were known.
             DamagedFile: ``run.json`` cannot be read as one.
         """
         path = self.folder / "run.json"
         try:
             return msgspec.json.decode(path.read_bytes(), type=RunRecord)
         except FileNotFoundError:
+            if (self.folder / "events.jsonl").exists():
+                raise UserError(
+                    f"run '{self.name}' has no neurons yet: it was stopped in its pass over the "
+                    "probe set, or only triage was asked for; the same command goes on from there"
+                ) from None
             known = run_names(self.folder.parents[1])
             raise UnknownName("run", self.name, known, "`dnd-local runs` lists them.") from None
-        except msgspec.MsgspecError as error:
+        except ValueError as error:  # bad JSON, or bad UTF-8
             raise DamagedFile(f"{path} is damaged ({error}); delete it, results stay") from None
 
     def extend(self, config: Config, neurons: Mapping[str, Iterable[int]]) -> RunRecord:
@@ -90,12 +96,7 @@ class RunFolder:
             Refused: the run exists with another Config.
         """
         with self._locked():
-            old = self.read() if (self.folder / "run.json").exists() else None
-            if old is not None and old.config != config:
-                raise Refused(
-                    f"run '{self.name}' exists with other settings "
-                    f"({', '.join(_differences(old.config, config))}); give another --run NAME"
-                )
+            old = self.check(config)
             merged = {layer: set(ids) for layer, ids in (old.neurons if old else {}).items()}
             for layer, ids in neurons.items():
                 merged.setdefault(layer, set()).update(ids)
@@ -109,6 +110,20 @@ class RunFolder:
                 record = msgspec.structs.replace(old, neurons=record.neurons)
             self.write_json("run.json", record)
             return record
+
+    def check(self, config: Config) -> RunRecord | None:
+        """Return the run's record, None where it is new.
+
+        Raises:
+            Refused: the run exists with another Config.
+        """
+        old = self.read() if (self.folder / "run.json").exists() else None
+        if old is not None and old.config != config:
+            raise Refused(
+                f"run '{self.name}' exists with other settings "
+                f"({', '.join(_differences(old.config, config))}); give another --run NAME"
+            )
+        return old
 
     def update(self, **changes: Any) -> RunRecord:
         """Change facts of the record that are not inputs (software, devices, seconds)."""
@@ -148,8 +163,8 @@ class RunFolder:
         path = self.folder / "events.jsonl"
         for line in path.read_bytes().splitlines() if path.exists() else []:
             try:
-                yield msgspec.json.decode(line)
-            except msgspec.DecodeError:
+                yield msgspec.json.decode(line, type=dict[str, Any])
+            except ValueError:  # bad JSON, or bad UTF-8
                 continue
 
     @contextmanager
