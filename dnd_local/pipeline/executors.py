@@ -7,7 +7,6 @@ what is missing, writes parts and exits. Exit frees the device.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile

@@ -49,7 +49,8 @@ def main() -> None:
     go_offline(allow=allowed_hosts(job.execution.llm_url, job.execution.allow_remote_llm))
     from accelerate import PartialState
 
-    state = PartialState()
+    # Said outright: without a GPU, and unasked, each process would take itself for the only one.
+    state = PartialState(cpu=job.execution.devices == ("cpu",))
     device = "cpu" if state.device.type == "cpu" else str(state.device.index)
     work(job, state.process_index, state.num_processes, device)
     state.destroy_process_group()

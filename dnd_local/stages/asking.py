@@ -16,7 +16,9 @@ from dnd_local.core.protocols import Summariser
 from dnd_local.core.records import Exchange, Message, Purpose, Reply, Request
 
 ATTEMPTS = 2
-_THINKING = re.compile(r"^\s*<think>.*?</think>", re.DOTALL)
+_THINKING = re.compile(r"^.*</think>", re.DOTALL)
+"""The opening tag may be missing: some chat templates write it themselves."""
+
 _QUOTES = "\"'`“”‘’*"
 
 
@@ -76,6 +78,8 @@ def check(reply: Reply, max_words: int, max_characters: int) -> tuple[str, str]:
         problem = f"longer than {max_characters} characters"
     elif not any(c.isalnum() for c in text):
         problem = "has no letter or digit"
+    elif text.startswith("<think>"):
+        problem = "never stopped thinking"
     elif max_words and not is_list(text):
         problem = _label_problem(text, max_words)
     return text, problem

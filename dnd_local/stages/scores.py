@@ -44,7 +44,8 @@ def score(
         neuron = exemplars.neuron
         own = [[p.blob for p in pictures[c.text].pictures] for c in concepts.candidates]
         # The mean of the cosines to the exemplars is the product with their mean vector.
-        centre = vectors[rows([e.blob for e in exemplars.exemplars])].mean(axis=0)
+        centre = vectors[rows([e.blob for e in exemplars.exemplars])].sum(axis=0)
+        centre /= max(len(exemplars.exemplars), 1)
         # Summed row by row: a matrix product's rounding depends on how many rows there are.
         cosines = [(vectors[rows(blob_ids)] * centre).sum(axis=1).tolist() for blob_ids in own]
         scored.append(
