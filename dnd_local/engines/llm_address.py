@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
+import functools
+import ssl
 from dataclasses import dataclass
 
 import httpx
 
 from dnd_local.core.errors import BadConfig, Refused
+from dnd_local.store.guard import is_local
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +37,24 @@ class Address:
             transport=httpx.HTTPTransport(uds=self.socket) if self.socket else None,
         )
 
-    def async_client(self, key: str, connections: int) -> httpx.AsyncClient:
-        """Return the same for many requests at once; the caller limits their time."""
-        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-        transport = httpx.AsyncHTTPTransport(uds=self.socket, limits=limits)
+    def lane(self, key: str) -> httpx.AsyncClient:
+        """Return a client of one connection, for one request after the other, without time limit.
+
+        One client with hundreds of connections spends more time on choosing one of them than
+        vLLM on the reply; hundreds of these cost nothing.
+        """
+        secure = self.base.startswith("https:")
         return httpx.AsyncClient(
             base_url=self.base,
             headers=_headers(key),
             timeout=None,
-            limits=limits,
             trust_env=False,
             follow_redirects=False,
-            transport=transport if self.socket else None,
+            transport=httpx.AsyncHTTPTransport(
+                verify=_certificates() if secure else False,
+                uds=self.socket or None,
+                limits=httpx.Limits(max_connections=1),
+            ),
         )
 
 
@@ -71,7 +79,7 @@ def read_address(text: str, *, allow_remote: bool = False) -> Address:
         raise BadConfig(
             f"language model address '{text}' must read unix:/path or http://127.0.0.1:PORT"
         )
-    remote = not _is_loopback(url.host)
+    remote = not is_local(url.host)
     if remote and not allow_remote:
         raise Refused(
             f"language model address '{text}' is on another machine ({url.host}), and captions of "
@@ -80,13 +88,9 @@ def read_address(text: str, *, allow_remote: bool = False) -> Address:
     return Address(str(url).rstrip("/").removesuffix("/v1").rstrip("/"), remote=remote)
 
 
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    return httpx.create_ssl_context(trust_env=False)
 
 
 def _headers(key: str) -> dict[str, str]:

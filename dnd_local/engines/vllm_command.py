@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 
 from dnd_local.core.config import Dtype
 from dnd_local.core.errors import BadConfig, MissingWeights, Refused, UserError
+from dnd_local.store.guard import offline_environment
 
 Quantisation = Literal["none", "int8", "int4", "fp8"]
 
@@ -188,22 +189,16 @@ def server_variables(
     settings: ServerSettings, environ: Mapping[str, str], key: str, folder: Path
 ) -> dict[str, str]:
     """Return the server's environment: `environ`, less its secrets, plus what is fixed."""
-    kept = {name: value for name, value in environ.items() if not _is_dropped(name)}
+    offline = offline_environment(environ)
+    kept = {name: value for name, value in offline.items() if not _is_dropped(name)}
     fixed = {
         "VLLM_API_KEY": key,  # not on the command line, where every user of the machine sees it
-        "VLLM_NO_USAGE_STATS": "1",
-        "DO_NOT_TRACK": "1",
-        "VLLM_DO_NOT_TRACK": "1",
-        "HF_HUB_OFFLINE": "1",
-        "TRANSFORMERS_OFFLINE": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
         "VLLM_HOST_IP": "127.0.0.1",
         "VLLM_LOOPBACK_IP": "127.0.0.1",
         "MASTER_ADDR": "127.0.0.1",
         "NCCL_SOCKET_IFNAME": "lo",
         "GLOO_SOCKET_IFNAME": "lo",
         "VLLM_RPC_BASE_PATH": str(folder),
-        "NO_PROXY": "*",
     }
     if settings.on_cpu:
         fixed["CUDA_VISIBLE_DEVICES"] = ""
@@ -214,8 +209,9 @@ def server_variables(
 
 
 def _is_dropped(name: str) -> bool:
-    secret = name.startswith(("HF_TOKEN", "HUGGING_FACE")) or name.endswith(("_API_KEY", "_PROXY"))
-    return secret or name.lower().endswith("_proxy") or name.startswith("VLLM_SERVER_DEV_MODE")
+    """Return whether a variable is a secret, or opens routes of vLLM that change the server."""
+    secret = name.startswith(("HF_TOKEN", "HUGGING_FACE")) or name.endswith("_API_KEY")
+    return secret or name in ("VLLM_SERVER_DEV_MODE", "VLLM_ALLOW_RUNTIME_LORA_UPDATING")
 
 
 def _quantisation(name: Quantisation) -> list[str]:

@@ -218,8 +218,8 @@ def _is_healthy(client: httpx.Client) -> bool:
 
 def _end(guard: subprocess.Popen[bytes]) -> None:
     """Cut the lifeline and wait until the guard has ended the server's whole session."""
-    if guard.stdin is not None:
-        guard.stdin.close()
+    assert guard.stdin is not None  # it was opened as a pipe
+    guard.stdin.close()
     guard.terminate()  # a process forked from this one may hold the lifeline too
     try:
         guard.wait(timeout=4 * _server_guard.GRACE_S)

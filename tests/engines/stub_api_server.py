@@ -2,7 +2,8 @@
 
 It listens as vLLM does, starts an engine process in a session of its own (the worst case: vLLM's
 engine outlives a killed server), notes its pids, arguments and environment in a file, and follows
-the variable STUB_MODE: well, crash, deaf (never healthy), stubborn (ignores SIGTERM).
+the variable STUB_MODE: well, crash, deaf (never healthy), rude (hangs up on the first caller),
+stubborn (ignores SIGTERM).
 """
 
 import json
@@ -14,6 +15,7 @@ import sys
 from http.server import BaseHTTPRequestHandler
 
 MODE = os.environ.get("STUB_MODE", "well")
+CALLERS: list[str] = []
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -31,6 +33,9 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def do_GET(self) -> None:
+        CALLERS.append(self.path)
+        if MODE == "rude" and len(CALLERS) == 1:
+            return
         known = self.headers["Authorization"] == f"Bearer {os.environ['VLLM_API_KEY']}"
         if self.path == "/health":
             self.answer(503 if MODE == "deaf" else 200, b"")

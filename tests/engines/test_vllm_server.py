@@ -136,20 +136,24 @@ class TestServe:
         log = tmp_path / "logs" / "vllm.log"
         heard = []
         with (
-            pytest.raises(EngineError, match=r"not ready after 1 s(.*\n)*stub: loading weights"),
+            pytest.raises(EngineError, match=r"not ready after 3 s(.*\n)*stub: loading weights"),
             serve(
                 ServerSettings(model),
                 python,
                 log=log,
                 progress=heard.append,
                 environ=environ(note, "deaf"),
-                start_s=1.0,
+                start_s=3.0,
             ),
         ):
             pass
         assert all_gone(note, 0.5)
         assert "stub: loading weights" in log.read_text()
         assert heard[-1].endswith("s: stub: loading weights")
+
+    def test_a_connection_that_breaks_is_not_yet_the_end(self, model, python, note):
+        with serve(ServerSettings(model), python, environ=environ(note, "rude")) as server:
+            server.check()
 
     def test_check_tells_that_the_server_is_gone(self, model, python, note):
         with serve(ServerSettings(model), python, environ=environ(note)) as server:

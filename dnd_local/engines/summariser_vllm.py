@@ -1,0 +1,298 @@
+"""A language model behind a server that speaks the OpenAI chat API: vLLM, ours or one named.
+
+All requests of a call are under way at once, up to a bound; each has its own time limit and a few
+tries. A request that fails for good becomes a reply without text whose `finish` says why, for the
+stage to record; a server that fails for good is an exception.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import msgspec
+
+from dnd_local.core.config import Execution, LlmConfig
+from dnd_local.core.errors import NoReply, UserError
+from dnd_local.core.records import Reply, Request
+from dnd_local.engines.llm_address import Address, read_address
+from dnd_local.engines.vllm_command import ServerSettings
+from dnd_local.engines.vllm_python import find_vllm
+from dnd_local.engines.vllm_server import serve
+from dnd_local.store.openai_batch import ENDPOINT, chat_messages, read_completion
+
+KEY_VARIABLE: Final = "DND_LOCAL_LLM_KEY"
+"""Holds the key of a server named with --llm-url, if it asks for one."""
+
+MAX_REPLY_BYTES: Final = 1 << 20
+_TRY_AGAIN: Final = frozenset({408, 409, 425, 429})
+_TELLING: Final = 8
+"""When this many different requests fail and none succeeds, the server is what is broken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long and how often one request is tried, and how many are under way at once."""
+
+    timeout_s: float = 300.0
+    tries: int = 4
+    backoff_s: float = 0.5
+    at_once: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What a server says of itself: its model, and its version of vLLM, empty if it is none."""
+
+    model: str
+    version: str
+
+
+class _Failed(Exception):
+    """One try failed; the message says how. A value in disguise, never seen outside."""
+
+    def __init__(self, reason: str, *, final: bool) -> None:
+        super().__init__(reason)
+        self.final = final
+
+
+class VllmSummariser:
+    """A `Summariser` behind a chat server.
+
+    Args:
+        address: where the server listens.
+        facts: what it said of itself (`survey`).
+        key: what it wants as bearer token; empty for none.
+        patience: time limits and tries.
+        check: called when the server does not answer; raises if it is known to be gone.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        facts: ServerFacts,
+        *,
+        key: str = "",
+        patience: Patience = Patience(),
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.address = address
+        self.facts = facts
+        self._key = key
+        self._patience = patience
+        self._check = check
+
+    def reply(self, requests: Sequence[Request]) -> list[Reply]:
+        """Return one raw reply a request; equal requests are asked once.
+
+        Raises:
+            NoReply: the server is gone, refuses us, or fails every one of many requests.
+        """
+        asked = list(dict.fromkeys(requests))
+        if not asked:
+            return []
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            replies = asyncio.run(self._reply_all(asked))
+        else:  # in a notebook a loop runs already, in this very thread
+            with ThreadPoolExecutor(1) as pool:
+                replies = pool.submit(asyncio.run, self._reply_all(asked)).result()
+        book = dict(zip(asked, replies, strict=True))
+        return [book[request] for request in requests]
+
+    async def _reply_all(self, requests: list[Request]) -> list[Reply]:
+        replies = [Reply("")] * len(requests)
+        waiting = iter(enumerate(requests))
+
+        async def work() -> None:
+            async with self.address.lane(self._key) as lane:
+                for place, request in waiting:  # shared: each lane takes the next that waits
+                    replies[place] = await self._reply_one(lane, request)
+
+        count = min(self._patience.at_once, len(requests))
+        lanes = [asyncio.create_task(work()) for _ in range(count)]
+        try:
+            await asyncio.gather(*lanes)
+        finally:
+            for task in lanes:
+                task.cancel()
+            await asyncio.gather(*lanes, return_exceptions=True)
+        await self._judge(replies)
+        return replies
+
+    async def _reply_one(self, lane: httpx.AsyncClient, request: Request) -> Reply:
+        reason = ""
+        for attempt in range(self._patience.tries):
+            if attempt:
+                await asyncio.sleep(self._patience.backoff_s * 2 ** (attempt - 1))
+            try:
+                async with asyncio.timeout(self._patience.timeout_s):
+                    return await self._ask(lane, request)
+            except TimeoutError:
+                reason = f"no reply within {self._patience.timeout_s:g} s"
+            except httpx.TransportError as error:
+                reason = f"{type(error).__name__} {error}".strip()
+            except _Failed as error:
+                reason = str(error)
+                if error.final:
+                    break
+            self._check()
+        return Reply("", f"error: {reason}")
+
+    async def _ask(self, lane: httpx.AsyncClient, request: Request) -> Reply:
+        async with lane.stream("POST", ENDPOINT, json=self._body(request)) as response:
+            body = await _read(response)
+        status = response.status_code
+        if status in (401, 403, 404):
+            raise NoReply(
+                f"the language model server at {self.address} answered {status} ({_brief(body)}); "
+                f"check its model '{self.facts.model}' and the variable {KEY_VARIABLE}"
+            )
+        if status != 200:
+            again = status >= 500 or status in _TRY_AGAIN
+            raise _Failed(f"status {status}: {_brief(body)}", final=not again)
+        try:
+            return read_completion(body)
+        except ValueError as error:
+            raise _Failed(str(error), final=False) from None
+
+    def _body(self, request: Request) -> dict[str, Any]:
+        """Return the request as JSON; where the server is vLLM, it holds the reply to one line."""
+        body = {
+            "model": self.facts.model,
+            "messages": chat_messages(request),
+            "temperature": request.temperature,
+            "seed": request.seed,
+            "max_tokens": request.max_tokens,
+        }
+        if self.facts.version:
+            form = rf"[^\s\x00-\x1f][^\x00-\x1f]{{0,{request.max_characters - 1}}}"
+            body["structured_outputs"] = {"regex": form}
+            body["chat_template_kwargs"] = {"enable_thinking": False}
+            # A server that someone else started may take these from a file of the model.
+            body |= {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
+        return body
+
+    async def _judge(self, replies: Sequence[Reply]) -> None:
+        """Pass unless nothing but failures shows that the server, not a request, is broken."""
+        failures = [reply.finish for reply in replies if reply.finish.startswith("error: ")]
+        if len(failures) < len(replies):
+            return
+        reason = Counter(failures).most_common(1)[0][0].removeprefix("error: ")
+        if len(failures) >= _TELLING or not await self._is_healthy():
+            raise NoReply(
+                f"the language model server at {self.address} failed all {len(replies)} requests, "
+                f"each tried up to {self._patience.tries} times: {reason}"
+            )
+
+    async def _is_healthy(self) -> bool:
+        path = "/health" if self.facts.version else "/v1/models"
+        try:
+            async with (
+                asyncio.timeout(self._patience.timeout_s),
+                self.address.lane(self._key) as lane,
+            ):
+                return (await lane.get(path)).status_code == 200
+        except (TimeoutError, httpx.TransportError):
+            return False
+
+
+def survey(address: Address, key: str, model: str = "") -> ServerFacts:
+    """Return what a server says of itself; `model` if given, else the first that it serves.
+
+    Raises:
+        UserError: nothing answers there, or not as a chat server does.
+    """
+    try:
+        with address.client(key, timeout_s=30.0) as client:
+            listing = client.get("/v1/models")
+            listing.raise_for_status()
+            served = [str(entry["id"]) for entry in listing.json()["data"]]
+            version = client.get("/version")
+            vllm = str(version.json()["version"]) if version.status_code == 200 else ""
+    except httpx.HTTPStatusError as error:
+        raise UserError(
+            f"the server at {address} answered {error.response.status_code} when asked for its "
+            f"models; check the address and the variable {KEY_VARIABLE}"
+        ) from None
+    except httpx.HTTPError as error:
+        raise UserError(
+            f"no language model server answers at {address} ({_brief(str(error).encode())}); start "
+            f"it, or leave --llm-url out and one is started for you"
+        ) from None
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"what answers at {address} is not a chat server: no list of models") from (
+            None
+        )
+    if not served or (model and model not in served):
+        raise UserError(
+            f"the server at {address} serves {', '.join(served) or 'no model'}, not '{model}'"
+        )
+    return ServerFacts(model or served[0], vllm)
+
+
+@contextmanager
+def open_vllm(
+    llm: LlmConfig,
+    model: Path,
+    execution: Execution,
+    *,
+    seed: int = 0,
+    log: Path | None = None,
+    progress: Callable[[str], None] = lambda line: None,
+    environ: Mapping[str, str] = os.environ,
+) -> Iterator[VllmSummariser]:
+    """Return, for a ``with`` block, the language model of a run.
+
+    It is the server named by `execution.llm_url`, else one of our own for the folder `model`.
+
+    Raises:
+        UserError: the address, the Python, the model or an option will not do.
+        EngineError: our server did not start.
+    """
+    if execution.llm_url:
+        address = read_address(execution.llm_url, allow_remote=execution.allow_remote_llm)
+        key = environ.get(KEY_VARIABLE, "")
+        yield VllmSummariser(address, survey(address, key), key=key)
+        return
+    settings = ServerSettings(
+        model, execution.devices, llm.dtype, llm.quantisation, seed, execution.vllm_options
+    )
+    python = find_vllm(execution.vllm_python, environ)
+    patience = replace(Patience(), at_once=32) if settings.on_cpu else Patience()
+    with serve(settings, python, log=log, progress=progress, environ=environ) as server:
+        facts = survey(server.address, server.key)
+        yield VllmSummariser(
+            server.address, facts, key=server.key, patience=patience, check=server.check
+        )
+
+
+async def _read(response: httpx.Response) -> bytes:
+    """Return a response's body, given up as soon as it is larger than any reply can be."""
+    body = bytearray()
+    async for piece in response.aiter_bytes():
+        body += piece
+        if len(body) > MAX_REPLY_BYTES:
+            raise _Failed(f"a reply of more than {MAX_REPLY_BYTES} bytes", final=True)
+    return bytes(body)
+
+
+def _brief(body: bytes) -> str:
+    """Return what an error's body says, in one short line."""
+    text = body.decode(errors="replace")
+    try:
+        told = msgspec.json.decode(body)
+        text = str(told["error"]["message"])
+    except (msgspec.MsgspecError, KeyError, TypeError):
+        pass
+    line = " ".join(text.split())
+    return line if len(line) <= 200 else line[:199] + "…"

@@ -1,0 +1,179 @@
+"""Requests and replies in the form of the OpenAI chat API, one at a time or as a batch file.
+
+A batch file carries the same messages to a model elsewhere that the local one gets. Each request
+goes by the key of its whole content, so that a reply finds its request whatever happened to the
+file in between, and the same question is never asked twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from dnd_local.core.digest import canonical, key
+from dnd_local.core.errors import BadConfig
+from dnd_local.core.records import Reply, Request
+
+ENDPOINT: Final = "/v1/chat/completions"
+MAX_LINE_BYTES: Final = 1 << 20
+"""A reply of five words that takes more than this is no reply."""
+
+
+class _Message(Struct, frozen=True):
+    content: str | None = None
+    refusal: str | None = None
+
+
+class _Choice(Struct, frozen=True):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _Completion(Struct, frozen=True):
+    choices: list[_Choice]
+
+
+class _Response(Struct, frozen=True):
+    status_code: int
+    body: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Line(Struct, frozen=True):
+    custom_id: str
+    response: _Response | None = None
+    error: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReplies:
+    """What a file of replies held: usable replies by request id, and a sentence a bad line."""
+
+    replies: Mapping[str, Reply]
+    problems: tuple[str, ...]
+
+
+def request_id(request: Request) -> str:
+    """Return the id a request goes by: the key of its whole content."""
+    return key(request)
+
+
+def chat_messages(request: Request) -> list[dict[str, str]]:
+    """Return the turns of a request as every model gets them."""
+    return [{"role": turn.role, "content": turn.text} for turn in request.messages]
+
+
+def read_completion(body: bytes) -> Reply:
+    """Return the first choice of a chat completion.
+
+    Raises:
+        ValueError: the body is not a chat completion; the message says how.
+    """
+    try:
+        completion = msgspec.json.decode(body, type=_Completion)
+    except ValueError as error:  # not JSON, not UTF-8, or JSON of another shape
+        raise ValueError(f"not a chat completion: {error}") from None
+    if not completion.choices:
+        raise ValueError("not a chat completion: no choices")
+    choice = completion.choices[0]
+    if choice.message.refusal:
+        return Reply(choice.message.refusal, "refusal")
+    return Reply(choice.message.content or "", choice.finish_reason or "stop")
+
+
+def batch_lines(requests: Iterable[Request], model: str) -> list[str]:
+    """Return one line of a batch file for each different request, in order of appearance."""
+    lines: dict[str, str] = {}
+    for request in requests:
+        name = request_id(request)
+        if name not in lines:
+            body = {
+                "model": model,
+                "messages": chat_messages(request),
+                "temperature": request.temperature,
+                "seed": request.seed,
+                "max_completion_tokens": request.max_tokens,
+            }
+            line = {"custom_id": name, "method": "POST", "url": ENDPOINT, "body": body}
+            lines[name] = canonical(line).decode()
+    return list(lines.values())
+
+
+def read_batch_file(path: Path, asked: Collection[str]) -> BatchReplies:
+    """Return the replies of a batch output file; see `read_batch_lines`.
+
+    Raises:
+        BadConfig: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return read_batch_lines(_lines(file), asked)
+    except OSError as error:
+        raise BadConfig(f"cannot read replies {path}: {error.strerror}") from None
+
+
+def read_batch_lines(lines: Iterable[bytes], asked: Collection[str]) -> BatchReplies:
+    """Return the replies among the lines of a batch output file to the requests `asked`.
+
+    A line that is malformed, answers nothing that was asked, repeats an answer in other words or
+    carries an error does not enter; it becomes one sentence with its number. What has no reply
+    afterwards is simply asked again in the next export.
+    """
+    replies: dict[str, Reply] = {}
+    problems: list[str] = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            name, reply = _read_line(line)
+            if name not in asked:
+                raise ValueError(f"unknown id '{_short(name)}': this run did not ask that")
+            if replies.setdefault(name, reply) != reply:
+                raise ValueError(f"id '{_short(name)}' again with another reply; the first counts")
+        except ValueError as error:
+            problems.append(f"line {number}: {error}")
+    return BatchReplies(replies, tuple(problems))
+
+
+def missing(requests: Sequence[Request], replies: Collection[str]) -> tuple[Request, ...]:
+    """Return the requests without a reply, each once, in order of appearance."""
+    return tuple(r for r in dict.fromkeys(requests) if request_id(r) not in replies)
+
+
+def _read_line(line: bytes) -> tuple[str, Reply]:
+    if len(line) > MAX_LINE_BYTES:
+        raise ValueError(f"longer than {MAX_LINE_BYTES} bytes")
+    try:
+        read = msgspec.json.decode(line, type=_Line)
+    except ValueError as error:
+        raise ValueError(f"malformed: {error}") from None
+    if read.error is not None:
+        raise ValueError(f"id '{_short(read.custom_id)}' failed: {_short(str(read.error))}")
+    if read.response is None:
+        raise ValueError(f"id '{_short(read.custom_id)}' has no response")
+    if read.response.status_code != 200:
+        raise ValueError(
+            f"id '{_short(read.custom_id)}' failed with status {read.response.status_code}: "
+            f"{_short(bytes(read.response.body).decode(errors='replace'))}"
+        )
+    return read.custom_id, read_completion(bytes(read.response.body))
+
+
+def _lines(file: Any) -> Iterator[bytes]:
+    """Yield the lines of a binary file, none longer than one byte over the limit.
+
+    What a too long line has beyond that is read and dropped.
+    """
+    while line := file.readline(MAX_LINE_BYTES + 1):
+        rest = line
+        while not rest.endswith(b"\n") and rest:
+            rest = file.readline(MAX_LINE_BYTES + 1)
+        yield line
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else text[:79] + "…"
