@@ -69,5 +69,5 @@ def main(command: Sequence[str]) -> NoReturn:
     os.execvp(command[0], list(command))
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # pragma: no cover - the child
     main(sys.argv[1:])

@@ -289,7 +289,7 @@ def _only_one(root: Path) -> Iterator[None]:
     try:
         root.mkdir(parents=True, exist_ok=True)
         with (root / ".pull.lock").open("w") as handle:
-            if sys.platform != "win32":
+            if sys.platform != "win32":  # pragma: no branch - the lock is for other systems
                 import fcntl
 
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -84,6 +84,7 @@ def test_the_childs_own_work_in_this_process(tmp_path, monkeypatch):
 def test_only_tables_of_tensors_are_taken():
     one = torch.zeros(1)
     assert list(tensors_of({"a": one, "module.b": one})) == ["a", "module.b"]
+    assert list(tensors_of({"state_dict": {"module.b": one}, "epoch": 1})) == ["b"]
     for bad, message in [
         ([one], "it holds a list"),
         ({}, "it holds a dict"),

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from dnd_local.core.errors import Refused
+from dnd_local.store import guard
 from dnd_local.store.guard import (
     SWITCHES,
     child_environment,
+    go_offline,
     is_guarded,
     is_local,
     offline_environment,
@@ -183,6 +188,62 @@ def test_the_package_comes_first_on_a_childs_path(monkeypatch):
     assert child_environment()["PYTHONPATH"].endswith(":/elsewhere")
     monkeypatch.delenv("PYTHONPATH")
     assert ":" not in child_environment()["PYTHONPATH"]
+
+
+# The hook's own decisions once more, in this process: called, never installed.
+
+
+def hooked(event: str, *arguments: object) -> None:
+    guard._hook(event, arguments)
+
+
+def test_the_hook_passes_what_stays_here():
+    with socket.socket() as used, socket.socket(socket.AF_UNIX) as unix:
+        hooked("open", "/etc/passwd")
+        hooked("socket.__new__", used, 2, 1, 0)
+        hooked("socket.connect", used, ("127.0.0.1", 80))
+        hooked("socket.connect", unix, "/tmp/s")
+        hooked("socket.sendmsg", used, None)
+        hooked("socket.getaddrinfo", None, 80, 0, 0, 0)
+        hooked("socket.getaddrinfo", "localhost", 80, 0, 0, 0)
+
+
+def test_the_hook_refuses_what_leaves_and_names_this_file():
+    with socket.socket() as used:
+        for event, arguments in [
+            ("socket.connect", (used, ("192.0.2.1", 80))),
+            ("socket.bind", (used, ("", 0))),
+            ("socket.connect", (used, ())),
+            ("socket.getaddrinfo", (b"example.org", 80, 0, 0, 0)),
+        ]:
+            with pytest.raises(Refused, match=r"by test_guard\.py:\d+ in tests.store.test_guard"):
+                hooked(event, *arguments)
+
+
+def test_code_of_the_standard_library_alone_is_named_as_it_is():
+    lone = SimpleNamespace(
+        f_code=SimpleNamespace(co_filename=guard.os.__file__),
+        f_lineno=3,
+        f_globals={"__name__": "os"},
+        f_back=None,
+    )
+    assert guard._caller(lone) == "os.py:3 in os"
+    assert guard._caller(None) == "unknown code"
+
+
+def test_going_offline_sets_the_switches_and_hooks_once(monkeypatch):
+    hooks: list[object] = []
+    monkeypatch.setattr(guard.sys, "addaudithook", hooks.append)
+    monkeypatch.setattr(guard, "_guarded", [])
+    monkeypatch.setattr(guard, "_allowed", set())
+    environment = {"http_proxy": "x", "KEPT": "y"}
+    go_offline(environment=environment)
+    go_offline(allow=["127.0.0.1"], environment=environment)
+    assert environment == {"KEPT": "y", **SWITCHES}
+    assert len(hooks) == 1
+    assert is_guarded()
+    with pytest.raises(Refused, match="does not know it"):
+        go_offline(allow=["no-such-host.invalid"], environment=environment)
 
 
 def test_this_process_is_not_guarded():

@@ -205,6 +205,40 @@ def test_a_partial_file_that_is_whole_already_is_only_checked(hub, tmp_path):
     assert hub.gets("") == []
 
 
+def test_a_whole_partial_file_of_unknown_size_is_taken_when_the_server_has_no_more(hub, tmp_path):
+    hub.heads = False
+    one = entry(files={"config.json": SMALL})
+    one["files"][0]["size"] = None
+    hub.truncate["config.json"] = 3
+    with pytest.raises(UserError):
+        run(hub, tmp_path, one)
+    hub.truncate.clear()
+    (partial,) = (tmp_path / ".partial/model").iterdir()
+    partial.write_bytes(SMALL)
+    hub.sent.clear()
+    assert run(hub, tmp_path, one).landed == ("model/config.json",)
+    assert hub.sent == {}
+
+
+def test_the_stand_in_has_the_layout_that_the_hubs_own_client_expects(hub, tmp_path, monkeypatch):
+    client = pytest.importorskip("huggingface_hub")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    for name, data in FILES.items():
+        path = client.hf_hub_download(
+            REPOSITORY, name, revision=REVISION, cache_dir=tmp_path, endpoint=hub.address
+        )
+        assert Path(path).read_bytes() == data
+    hub.token = "right"
+    with pytest.raises(client.errors.GatedRepoError):
+        client.hf_hub_download(
+            REPOSITORY,
+            "config.json",
+            revision=REVISION,
+            cache_dir=tmp_path / "other",
+            endpoint=hub.address,
+        )
+
+
 def test_a_busy_server_is_tried_again(hub, tmp_path):
     hub.fail_first["config.json"] = 3
     assert "model/config.json" in run(hub, tmp_path).landed
