@@ -1,0 +1,104 @@
+"""Devices, placement, precision."""
+
+import os
+
+import pytest
+import torch
+from torch import nn
+
+from dnd_local.core.errors import BadConfig, UnknownName
+from dnd_local.engines import device
+
+
+@pytest.fixture
+def two_gpus(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+
+def test_dtypes_go_by_their_names():
+    assert device.dtype_of("bfloat16") is torch.bfloat16
+    with pytest.raises(UnknownName, match="Did you mean float16"):
+        device.dtype_of("float61")
+
+
+def test_home_is_the_first_device(two_gpus):
+    assert device.home(("cpu",)) == torch.device("cpu")
+    assert device.home(("1", "0")) == torch.device("cuda", 1)
+    assert device.home(("cuda:0",)) == torch.device("cuda", 0)
+
+
+@pytest.mark.parametrize("devices", [("2",), ("0", "7"), ("gpu",), ()])
+def test_a_device_that_is_not_there_is_refused(two_gpus, devices):
+    with pytest.raises(UnknownName, match="This machine has cpu, 0, 1"):
+        device.home(devices)
+
+
+def test_all_of_a_model_goes_to_the_cpu():
+    assert device.placement(("cpu",), 10**15) == ({"": "cpu"}, None)
+
+
+def test_a_model_that_fits_goes_to_one_gpu(two_gpus):
+    assert device.placement(("1", "0"), 100, lambda index: 125) == ({"": 1}, None)
+
+
+def test_a_model_that_does_not_fit_is_split(two_gpus):
+    where, limits = device.placement(("0", "1"), 100, lambda index: 120 if index == 0 else 60)
+    assert where == "auto"
+    assert list(limits) == [0, 1, "cpu"]
+    assert (limits[0], limits[1]) == (102, 51)
+    assert limits["cpu"] > 0
+
+
+def test_a_module_is_placed_on_the_cpu():
+    module = nn.Linear(2, 2)
+    assert device.place(module, ("cpu",)) is module
+
+
+def test_repeated_blocks_are_not_cut_apart():
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Linear(2, 2)
+
+    network = nn.Sequential(nn.Sequential(Block(), Block()), nn.Linear(2, 2))
+    assert device._blocks(network) == ["Block"]
+
+
+def test_determinism_is_asked_for_and_threads_are_left_alone():
+    threads = torch.get_num_threads()
+    device.make_deterministic()
+    assert torch.are_deterministic_algorithms_enabled()
+    assert torch.is_deterministic_algorithms_warn_only_enabled()
+    assert not torch.utils.deterministic.fill_uninitialized_memory
+    assert torch.backends.cuda.matmul.fp32_precision == "ieee"
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"]
+    assert torch.get_num_threads() == threads
+
+
+def test_models_are_loaded_from_safetensors_without_code_or_network(tmp_path):
+    how = device.loading(tmp_path, ("cpu",), "float32")
+    assert how == {
+        "dtype": torch.float32,
+        "device_map": {"": "cpu"},
+        "local_files_only": True,
+        "use_safetensors": True,
+        "trust_remote_code": False,
+    }
+
+
+def test_a_model_that_does_not_fit_is_loaded_with_limits(tmp_path, two_gpus, monkeypatch):
+    monkeypatch.setattr(device, "placement", lambda devices, size: ("auto", {0: size, "cpu": 9}))
+    (tmp_path / "model.safetensors").write_bytes(bytes(77))
+    how = device.loading(tmp_path, ("0",), "float16", "int8")
+    assert how["device_map"] == "auto"
+    assert how["max_memory"] == {0: 77, "cpu": 9}
+    assert how["quantization_config"].load_in_8bit
+
+
+def test_fewer_bits():
+    assert device.quantised("int8", "float32").load_in_8bit
+    four = device.quantised("int4", "bfloat16")
+    assert four.load_in_4bit
+    assert four.bnb_4bit_compute_dtype is torch.bfloat16
+    with pytest.raises(BadConfig, match="'fp8' is not for this engine"):
+        device.quantised("fp8", "float32")

@@ -1,0 +1,133 @@
+"""A language model in this process, tiny."""
+
+import math
+from collections import Counter
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from dnd_local.core.config import LlmConfig
+from dnd_local.core.errors import BadConfig, UserError
+from dnd_local.core.records import Message, Request
+from dnd_local.engines import summariser_transformers
+from dnd_local.engines.summariser_transformers import TransformersSummariser
+from tests.engines import tiny
+from tests.engines.contracts import SHAPE, SummariserContract, request
+
+CONFIG = LlmConfig(engine="transformers", batch=SHAPE, dtype="float32")
+
+
+@pytest.fixture(scope="module")
+def summariser(models):
+    return TransformersSummariser(models("llama"), CONFIG)
+
+
+class TestLlama(SummariserContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def summariser(cls, models):
+        return TransformersSummariser(models("llama"), CONFIG)
+
+
+@pytest.mark.parametrize("text", ["dog", "a red dog on the tree", "car " * 70])
+def test_temperature_0_is_the_librarys_greedy_decoding(models, summariser, text):
+    folder = models("llama")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    turns = [{"role": "system", "content": "big"}, {"role": "user", "content": text}]
+    inputs = tokenizer.apply_chat_template(
+        turns, add_generation_prompt=True, return_tensors="pt", return_dict=True
+    )
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    made = model.generate(
+        input_ids=inputs["input_ids"],
+        attention_mask=torch.ones_like(inputs["input_ids"]),
+        do_sample=False,
+        max_new_tokens=12,
+    )
+    new = made[0, inputs["input_ids"].shape[1] :]
+    expected = tokenizer.decode(new, skip_special_tokens=True).lstrip().partition("\n")[0].strip()
+    asked = Request((Message("system", "big"), Message("user", text)), 0.0, 0, 12)
+    (reply,) = summariser.reply([asked])
+    assert reply.text == expected
+    ended = new[-1] == tokenizer.eos_token_id or "\n" in tokenizer.decode(new).lstrip()
+    assert reply.finish == ("stop" if ended else "length")
+
+
+@pytest.mark.parametrize(
+    ("tokens", "text", "finish"),
+    [
+        (["red", "dog", "</s>"], "reddog", "stop"),
+        (["</s>"], "", "stop"),
+        (["\n", "\n", "dog", "\n"], "dog", "stop"),
+        (["red", "cat", "red", "cat", "red"], "redcatredcatred", "length"),
+        (["house"] * 4, "househouse", "length"),  # more characters than asked for
+    ],
+)
+def test_a_reply_ends_at_its_end_token_its_line_or_its_limits(
+    summariser, monkeypatch, tokens, text, finish
+):
+    ids = summariser._tokenizer.convert_tokens_to_ids(tokens)
+    monkeypatch.setattr(
+        summariser_transformers._Row, "choose", lambda row, logits: ids[len(row.tokens)]
+    )
+    limit = 10 if tokens[0] == "house" else 200
+    asked = Request((Message("user", "a dog"),), 0.0, 0, 5, limit)
+    (reply,) = summariser.reply([asked])
+    assert (reply.text, reply.finish) == (text, finish)
+
+
+def test_tokens_are_drawn_as_often_as_they_are_likely():
+    logits = torch.tensor([0.0, math.log(3), -1e9, math.log(4)]).double()
+    draws = Counter(
+        summariser_transformers._Row(request("x", temperature=1.0, seed=seed)).choose(logits)
+        for seed in range(2000)
+    )
+    shares = [draws[token] / 2000 for token in range(4)]
+    assert shares == pytest.approx([1 / 8, 3 / 8, 0, 4 / 8], abs=0.035)
+    cold = Counter(
+        summariser_transformers._Row(request("x", temperature=0.5, seed=seed)).choose(logits)
+        for seed in range(2000)
+    )
+    assert cold[3] / 2000 == pytest.approx(16 / 26, abs=0.035)
+
+
+def test_requests_of_every_limit_run_together(summariser):
+    asked = [request("a dog", temperature=1.0, seed=3, max_tokens=n) for n in (1, 4, 12)]
+    short, middle, long = (reply.text for reply in summariser.reply(asked))
+    assert long.startswith(middle)
+    assert middle.startswith(short)
+
+
+@pytest.mark.parametrize("quantisation", ["int8", "int4"])
+def test_fewer_bits_reply_too(models, quantisation):
+    config = LlmConfig(engine="transformers", batch=2, dtype="float32", quantisation=quantisation)
+    summariser = TransformersSummariser(models("llama"), config)
+    kinds = {type(module).__name__ for module in summariser.model.modules()}
+    assert {"int8": "Linear8bitLt", "int4": "Linear4bit"}[quantisation] in kinds
+    asked = [request("a dog"), request("red", temperature=1.0, seed=2)]
+    assert summariser.reply(asked) == summariser.reply(asked)
+
+
+def test_a_precision_for_servers_only_is_refused(models):
+    config = LlmConfig(engine="transformers", dtype="float32", quantisation="fp8")
+    with pytest.raises(BadConfig, match="fp8"):
+        TransformersSummariser(models("llama"), config)
+
+
+def test_a_model_without_a_chat_template_is_refused(tmp_path):
+    folder = tiny.save_llama(tmp_path, template=None)
+    with pytest.raises(UserError, match="has no chat template; use an instruct model"):
+        TransformersSummariser(folder, CONFIG)
+
+
+def test_every_end_token_of_a_model_counts():
+    class Model:
+        generation_config = type("G", (), {"eos_token_id": [5, 7]})
+
+    class Silent:
+        generation_config = type("G", (), {"eos_token_id": None})
+
+    tokenizer = type("T", (), {"eos_token_id": 9})
+    assert summariser_transformers._end_tokens(Model, tokenizer) == (5, 7)
+    assert summariser_transformers._end_tokens(Silent, tokenizer) == (9,)
