@@ -135,8 +135,9 @@ def _table(found: dict[str, Any]) -> Table:
     for name in ("smallest", "largest"):
         if found[name]:
             table.add_row(name.capitalize(), " x ".join(map(str, found[name])))
-    table.add_row("On disk", tables.size_text(found["bytes"]))
-    table.add_row("Other files", f"{found['other_files']:,}")
+    if found["bytes"]:
+        table.add_row("On disk", tables.size_text(found["bytes"]))
+        table.add_row("Other files", f"{found['other_files']:,}")
     table.add_row("Digest", found["digest"])
     table.add_row("Skipped", f"{len(skipped):,}")
     for image in skipped[:SHOWN]:

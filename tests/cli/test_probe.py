@@ -110,7 +110,9 @@ def test_info_of_joined_sets_and_the_pocket_set(
     made = FunctionProbe("p" * 64, 2, str, lambda i: np.zeros((8, 8, 3), dtype=np.uint8))
     monkeypatch.setattr(opening, "pocket_probe", lambda: made)
     assert json.loads(run("info", "--json").stdout)["digest"] == "p" * 64
+    assert "On disk" not in run("info").stdout
     picture(tmp_path / "set" / "a.png")
+    assert re.search(r"On disk\s+\d+ B", run("info", tmp_path / "set").stdout)
     both = json.loads(run("info", f"pocket + {tmp_path / 'set'}", "--json").stdout)
     assert (both["images"], both["smallest"], both["largest"]) == (3, [4, 3], [8, 8])
     assert both["bytes"] == (tmp_path / "set" / "a.png").stat().st_size

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnd_local.core.config import Config, PicturesConfig
@@ -30,6 +30,7 @@ def test_a_record_and_a_dictionary_of_it_have_one_text() -> None:
     assert canonical(Box(1, 2, 3, 4)) == canonical({"top": 2, "left": 1, "bottom": 4, "right": 3})
 
 
+@settings(max_examples=30)
 @given(st.dictionaries(TEXT, JSON, max_size=6), st.randoms(use_true_random=False))
 def test_the_order_of_keys_is_not_in_the_text(value: dict[str, object], random: object) -> None:
     items = list(value.items())
