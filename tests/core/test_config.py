@@ -115,6 +115,11 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
         read_config({"captions": {"max_tokens": 4}})
 
 
+def test_what_is_not_finished_is_refused() -> None:
+    with pytest.raises(BadConfig, match="compat 'official' is not finished in this version"):
+        read_config({"compat": "official"})
+
+
 def test_merge_goes_key_by_key_and_later_wins() -> None:
     first = {"pictures": {"steps": 50, "size": 512}, "seed": 1, "llm": 3}
     second = {"pictures": {"steps": 20}, "seed": 2, "llm": {"engine": "vllm"}}

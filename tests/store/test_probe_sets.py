@@ -327,6 +327,20 @@ def test_closing_early_ends_the_threads_and_reads_no_more() -> None:
     assert probe.begun == begun
 
 
+def test_closing_early_drops_what_was_not_begun() -> None:
+    begun: list[int] = []
+
+    def slow(index: int) -> Pixels:
+        begun.append(index)
+        time.sleep(0.05)
+        return drawn(index)
+
+    reading = read_ahead(FunctionProbe("x", 100, str, slow), range(100), 1)
+    next(reading)
+    reading.close()  # type: ignore[attr-defined]
+    assert len(begun) < AHEAD
+
+
 def test_one_image_alone() -> None:
     probe = Counted(5)
     assert isinstance(read_one(probe, 0), np.ndarray)

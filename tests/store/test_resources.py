@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dnd_local.store import resources
-from dnd_local.store.resources import shipped
+from dnd_local.store.resources import checkout, shipped
 
 
 def test_a_checkout_keeps_prompts_at_its_top() -> None:
@@ -33,3 +33,13 @@ def test_data_of_the_package_itself_is_found() -> None:
 def test_a_broken_installation_says_so() -> None:
     with pytest.raises(FileNotFoundError, match=r"lacks nothing\.bin; install it again"):
         shipped("nothing.bin")
+
+
+def test_a_checkout_knows_its_source_tree_and_a_wheel_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = checkout()
+    assert home is not None
+    assert (home / "pyproject.toml").is_file()
+    monkeypatch.setattr(resources, "_PACKAGE", tmp_path / "dnd_local")
+    assert checkout() is None
