@@ -332,7 +332,7 @@ def test_closing_early_drops_what_was_not_begun() -> None:
 
     def slow(index: int) -> Pixels:
         begun.append(index)
-        time.sleep(0.05)
+        time.sleep(0.25)
         return drawn(index)
 
     reading = read_ahead(FunctionProbe("x", 100, str, slow), range(100), 1)
