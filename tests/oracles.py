@@ -188,3 +188,66 @@ def outer_boxes(bright: Sequence[Sequence[bool]]) -> list[Box]:
             xs, ys = [x for x, _ in area], [y for _, y in area]
             boxes.append(Box(min(xs), min(ys), max(xs) + 1, max(ys) + 1))
     return boxes
+
+
+def top_images(
+    rows: Sequence[Sequence[float]], neuron: int, count: int, eligible: Sequence[bool]
+) -> list[int]:
+    """The eligible images in the order of their response, the first of equals first."""
+    column = [row[neuron] if fit else math.nan for row, fit in zip(rows, eligible, strict=True)]
+    return highest(column, count)
+
+
+@dataclass
+class OracleTriage:
+    """What triage finds about one neuron."""
+
+    verdict: str
+    twin: int | None
+    low: float
+    mean: float
+    high: float
+    spread: float
+    active: float
+
+
+def correlation(one: Sequence[float], other: Sequence[float]) -> float:
+    """Pearson's, from its definition."""
+    a, b = average(one), average(other)
+    together = average([(x - a) * (y - b) for x, y in zip(one, other, strict=True)])
+    return together / (deviation(one) * deviation(other))
+
+
+def deviation(values: Sequence[float]) -> float:
+    """The standard deviation of all of them (not of a sample)."""
+    mean = average(values)
+    return math.sqrt(average([(value - mean) ** 2 for value in values]))
+
+
+def triage(
+    rows: Sequence[Sequence[float]], dead: float, constant: float, duplicate: float
+) -> list[OracleTriage]:
+    """Every neuron's class, looking at the whole matrix again for each."""
+    usable = [row for row in rows if not all(math.isnan(value) for value in row)]
+    found: list[OracleTriage] = []
+    for k in range(len(usable[0])):
+        columns = [
+            [0.0 if math.isnan(v) else v for v in column] for column in zip(*usable, strict=True)
+        ]
+        own = columns[k]
+        size = max(abs(value) for value in own)
+        verdict, twin = "live", None
+        if size <= dead:
+            verdict = "dead"
+        elif deviation(own) <= constant * size:
+            verdict = "constant"
+        else:
+            for earlier, before in enumerate(found):
+                if before.verdict == "live" and correlation(own, columns[earlier]) > duplicate:
+                    verdict, twin = "duplicate", earlier
+                    break
+        active = sum(value > dead for value in own) / len(own)
+        found.append(
+            OracleTriage(verdict, twin, min(own), average(own), max(own), deviation(own), active)
+        )
+    return found

@@ -1,0 +1,240 @@
+"""Top images against an oracle; exemplars with crops against a direct implementation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from dnd_local.core import regions
+from dnd_local.core.config import ExemplarsConfig
+from dnd_local.core.protocols import ResponseMap
+from dnd_local.core.records import Box, Exemplars, Neuron, Pixels, Responses
+from dnd_local.stages.exemplars import OFFICIAL_SIDE, exemplify, top_images
+from tests import oracles
+from tests.fakes import LAYER, Calls, FakeTarget
+from tests.stages.world import MemoryBlobs, PatchProbe, in_batches, neurons, splits, top_of
+
+CONFIG = ExemplarsConfig()
+PROBE = PatchProbe()
+
+
+@given(
+    values=hnp.arrays(
+        np.float16,
+        st.tuples(st.integers(1, 12), st.integers(1, 3)),
+        elements=st.sampled_from([0.0, -0.0, 0.5, 1.0, -2.0, float("nan")]),
+    ),
+    count=st.integers(1, 6),
+    data=st.data(),
+)
+def test_top_images_with_ties_gaps_and_a_holdout_in_any_chunks(
+    values: np.ndarray, count: int, data: st.DataObject
+) -> None:
+    n, width = values.shape
+    cuts = sorted(data.draw(st.lists(st.integers(0, n), max_size=3)))
+    eligible = np.array(data.draw(st.lists(st.booleans(), min_size=n, max_size=n)))
+    chunks = [
+        Responses("layer", start, piece)
+        for start, piece in zip([0, *cuts], np.split(values, cuts), strict=True)
+    ]
+    before = values.copy()
+    found = top_images(chunks, range(width), count, eligible)
+    rows = values.astype(float).tolist()
+    assert found == [oracles.top_images(rows, k, count, eligible.tolist()) for k in range(width)]
+    assert np.array_equal(before, values, equal_nan=True)
+
+
+def test_only_the_neurons_asked_for_in_their_order() -> None:
+    values = np.array([[1, 2, 3], [3, 2, 1]], dtype=np.float16)
+    chunks = [Responses("layer", 0, values)]
+    assert top_images(chunks, [2, 0], 1, np.ones(2, dtype=bool)) == [[0], [1]]
+
+
+def exemplars(
+    which: Sequence[Neuron],
+    target: FakeTarget | None = None,
+    config: ExemplarsConfig = CONFIG,
+    blobs: MemoryBlobs | None = None,
+    **words,
+) -> list[Exemplars]:
+    top = [top_of(PROBE, neuron.index, config.images) for neuron in which]
+    return exemplify(
+        which, top, target or FakeTarget(Calls()), PROBE, blobs or MemoryBlobs(), config, **words
+    )
+
+
+def direct(neuron: Neuron, config: ExemplarsConfig) -> list[tuple[int, Box | None, float]]:
+    """One neuron, one picture, one crop at a time, with the oracles of the regions."""
+    target = FakeTarget(Calls())
+
+    def response(picture: Pixels) -> float:
+        return float(target.responses([picture], [LAYER])[LAYER][0, neuron.index])
+
+    views: list[tuple[int, Box | None, float]] = []
+    for index in top_of(PROBE, neuron.index, config.images):
+        picture = PROBE.pixels(index)
+        height, width = picture.shape[:2]
+        views.append((index, None, response(picture)))
+        (((map_,),)) = target.maps([picture], LAYER, [[neuron.index]])
+        grid = regions.to_eight_bit(map_.values).tolist()
+        thresholds = oracles.otsu_thresholds(grid)
+        if not thresholds:
+            continue
+        bright = [[value > thresholds[0] for value in row] for row in grid]
+        kept = oracles.keep_apart(
+            oracles.outer_boxes(bright), Box(0, 0, width, height), config.crops,
+            config.crop_iou, config.whole_iou,
+        )  # fmt: skip
+        for box in kept:
+            cut = picture[box.top : box.bottom, box.left : box.right]
+            views.append((index, box, response(regions.pad_to_framing(cut, 1.0))))
+    return [views[i] for i in oracles.highest([view[2] for view in views], config.count)]
+
+
+@pytest.mark.parametrize("index", [0, 1, 2])
+@pytest.mark.parametrize(
+    "config",
+    [CONFIG, ExemplarsConfig(images=5, count=3, crops=1), ExemplarsConfig(crop_iou=0.0, count=20)],
+)
+def test_exemplars_are_those_of_a_direct_implementation(
+    index: int, config: ExemplarsConfig
+) -> None:
+    (found,) = exemplars(neurons(index), config=config)
+    seen = [(own.image, own.box, own.response) for own in found.exemplars]
+    assert seen == direct(neurons(index)[0], config)
+    assert any(own.box for own in found.exemplars)
+    assert found.note == ""
+
+
+def test_an_exemplar_carries_its_own_picture_name_map_and_region() -> None:
+    blobs = MemoryBlobs()
+    (found,) = exemplars(neurons(1), blobs=blobs)
+    tried = dict(found.boxes)
+    for own in found.exemplars:
+        picture = PROBE.pixels(own.image)
+        height, width = picture.shape[:2]
+        wanted = regions.crop(picture, own.box) if own.box else picture
+        assert np.array_equal(blobs.get(own.blob), wanted)
+        assert own.name == f"patches-{own.image}"
+        assert own.seen == Box(0, 0, width, height)
+        assert own.map is not None
+        map_ = regions.to_eight_bit(picture[..., 1].astype(np.float32))
+        assert np.array_equal(blobs.get(own.map)[..., 0], map_)
+        assert own.box is None or own.box in tried[own.image]
+
+
+@settings(max_examples=15)
+@given(splits(4))
+def test_company_and_order_change_nothing(batches: list[list[int]]) -> None:
+    which = neurons(0, 1, 2, 5)
+    assert in_batches(which, batches, exemplars) == exemplars(which)
+
+
+def test_a_picture_that_several_neurons_share_goes_through_the_network_once_for_maps() -> None:
+    class Counting(FakeTarget):
+        mapped = 0
+
+        def maps(self, pictures, layer, neurons) -> list[list[ResponseMap]]:
+            self.mapped += len(pictures)
+            return super().maps(pictures, layer, neurons)
+
+    target = Counting(Calls())
+    exemplars(neurons(0, 5), target)
+    assert target.mapped == CONFIG.images
+
+
+class Flat(FakeTarget):
+    """A layer without maps."""
+
+    def maps(self, pictures, layer, neurons) -> list[list[ResponseMap]]:
+        return [[] for _ in pictures]
+
+
+class Opaque(FakeTarget):
+    """A network whose transform could not be followed."""
+
+    def maps(self, pictures, layer, neurons) -> list[list[ResponseMap]]:
+        found = super().maps(pictures, layer, neurons)
+        return [[ResponseMap(own.values, None) for own in maps] for maps in found]
+
+    def framing(self, height: int, width: int) -> Box | None:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("target", "note"),
+    [(Flat, "the layer has no map"), (Opaque, "the transform could not be followed")],
+)
+def test_without_a_map_there_are_no_crops_and_the_record_says_why(
+    target: type[FakeTarget], note: str
+) -> None:
+    (found,) = exemplars(neurons(0), target(Calls()))
+    assert found.note == f"{note}, so there are no crops"
+    assert found.boxes == ()
+    assert all(own.box is None and own.seen is None for own in found.exemplars)
+    assert {own.map is None for own in found.exemplars} == {target is Flat}
+    assert [own.image for own in found.exemplars] == top_of(PROBE, 0, CONFIG.images)
+
+
+def test_the_network_sees_all_of_a_crop() -> None:
+    class Central(FakeTarget):
+        """Sees the middle half of a picture; remembers what it was given."""
+
+        given: tuple[Pixels, ...] = ()
+
+        def framing(self, height: int, width: int) -> Box | None:
+            return Box(width // 4, height // 4, width - width // 4, height - height // 4)
+
+        def responses(self, pictures, layers):
+            self.given = tuple(pictures)
+            return super().responses(pictures, layers)
+
+    target = Central(Calls())
+    (found,) = exemplars(neurons(0), target)
+    crops = [box for _, boxes in found.boxes for box in boxes]
+    padded = [p for p in target.given if p.shape[0] == p.shape[1]]
+    for box in crops:
+        side = max(box.width, box.height)
+        assert any(2 * side <= p.shape[0] <= 2 * side + 1 for p in padded)
+
+
+def test_the_official_way_squashes_wraps_and_stretches() -> None:
+    class Half(FakeTarget):
+        """Maps of the left half; values that wrap."""
+
+        def maps(self, pictures, layer, neurons):
+            return [
+                [
+                    ResponseMap(
+                        p[:, : p.shape[1] // 2, k % 3].astype(np.float32) / 50, Box(0, 0, 4, 4)
+                    )
+                    for k in own
+                ]
+                for half, own in zip(left, neurons, strict=True)
+            ]
+
+    blobs = MemoryBlobs()
+    (found,) = exemplars(neurons(0), Half(Calls()), blobs=blobs, compat="official")
+    square = Box(0, 0, OFFICIAL_SIDE, OFFICIAL_SIDE)
+    for own in found.exemplars:
+        assert blobs.get(own.blob).shape == (OFFICIAL_SIDE, OFFICIAL_SIDE, 3)
+        assert own.seen == square
+        picture = regions.squash(PROBE.pixels(own.image), OFFICIAL_SIDE)
+        wrapped = regions.wrap_to_eight_bit(
+            picture[:, : OFFICIAL_SIDE // 2, 0].astype(np.float32) / 50
+        )
+        assert own.map is not None
+        assert np.array_equal(blobs.get(own.map)[..., 0], wrapped)
+        if own.box:
+            cut = regions.squash(regions.crop(picture, own.box), OFFICIAL_SIDE)
+            assert np.array_equal(blobs.get(own.blob), cut)
+
+
+def test_a_neuron_without_top_images_has_no_exemplars() -> None:
+    (found,) = exemplify(neurons(0), [[]], FakeTarget(Calls()), PROBE, MemoryBlobs(), CONFIG)
+    assert found.exemplars == ()

@@ -1,0 +1,71 @@
+"""Scores: the evidence of each picture, against looking at them one by one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from dnd_local.core.ranking import score_candidates
+from dnd_local.core.records import Concepts, Exemplars, Scores
+from dnd_local.stages.scores import score
+from tests import oracles
+from tests.fakes import LAYER, Calls, FakeEmbedder, FakeTarget
+from tests.stages.world import in_batches, neurons, splits, world
+
+BETA = 2
+
+
+def scores(batch: list[tuple[Exemplars, Concepts]], calls: Calls | None = None) -> list[Scores]:
+    calls = calls or Calls()
+    return score(
+        batch, world().pictures, FakeTarget(calls), FakeEmbedder(calls), world().blobs, BETA
+    )
+
+
+def pairs() -> list[tuple[Exemplars, Concepts]]:
+    return list(zip(world().exemplars, world().concepts, strict=True))
+
+
+def test_each_picture_is_measured_as_if_alone() -> None:
+    target, embedder, blobs = FakeTarget(Calls()), FakeEmbedder(Calls()), world().blobs
+    for (exemplars, concepts), found in zip(pairs(), scores(pairs()), strict=True):
+        k = exemplars.neuron.index
+        seen = [embedder.embed_pictures([blobs.get(e.blob)])[0] for e in exemplars.exemplars]
+        responses, cosines = [], []
+        for candidate in concepts.candidates:
+            own = [blobs.get(p.blob) for p in world().pictures[candidate.text].pictures]
+            responses.append([float(target.responses([p], [LAYER])[LAYER][0, k]) for p in own])
+            vectors = [embedder.embed_pictures([p])[0] for p in own]
+            cosines.append([oracles.average([float(v @ e) for e in seen]) for v in vectors])
+        assert found.neuron == exemplars.neuron
+        assert [c.text for c in found.candidates] == [c.text for c in concepts.candidates]
+        assert [list(c.responses) for c in found.candidates] == responses
+        for own, wanted in zip(found.candidates, cosines, strict=True):
+            assert own.cosines == pytest.approx(wanted, abs=1e-6)
+        again = score_candidates(
+            [c.text for c in concepts.candidates], responses,
+            [c.cosines for c in found.candidates], BETA,
+        )  # fmt: skip
+        assert found.candidates == again
+
+
+def test_a_shared_picture_goes_through_each_network_once() -> None:
+    calls = Calls()
+    scores(pairs() + pairs(), calls)
+    blobs = {p.blob for own in world().pictures.values() for p in own.pictures}
+    assert calls.asked["target"] == len(blobs)
+
+
+@given(splits(4))
+def test_company_and_order_change_nothing(batches: list[list[int]]) -> None:
+    assert in_batches(pairs(), batches, scores) == scores(pairs())
+
+
+def test_a_neuron_without_candidates_or_exemplars_has_no_scores() -> None:
+    neuron = neurons(0)[0]
+    nothing = (Exemplars(neuron, ()), Concepts(neuron, (), (), ()))
+    with np.errstate(all="raise"):
+        (found,) = scores([nothing])
+    assert found == Scores(neuron, ())
+    assert scores([nothing, pairs()[1]])[1:] == scores([pairs()[1]])
