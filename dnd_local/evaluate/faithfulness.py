@@ -150,15 +150,19 @@ def judge(
     if len(set(map(_plain, labels))) < 2:
         raise UserError("the null needs the labels of other neurons: two different labels at least")
     rng = np.random.default_rng(seed)
-    draws = _draws(0 if probe is None else len(probe.real), rng)
+    draws = None if probe is None else _draws(len(probe.real), rng)
+    control_draws = None if pictures is None else _draws(len(pictures.control), rng)
     verdicts = []
     for column, ((layer, neuron), label) in enumerate(zip(keys, labels, strict=True)):
         others = _others(label, labels, rng)
         measures: list[Judged] = []
-        if probe is not None:
+        if probe is not None and draws is not None:
             measures += judge_on_probe(probe, column, label, others, word, draws)
-        if pictures is not None:
-            measures += judge_on_pictures(pictures, column, label, others, word, rng)
+        if pictures is not None and control_draws is not None:
+            own_draws = _draws(len(pictures.pictured[label]), rng)
+            measures += judge_on_pictures(
+                pictures, column, label, others, word, (own_draws, control_draws)
+            )
         verdicts.append(_verdict(layer, neuron, label, measures))
     return tuple(verdicts)
 
@@ -202,12 +206,14 @@ def judge_on_pictures(
     label: str,
     others: Sequence[str],
     word: str,
-    rng: np.random.Generator,
+    draws: tuple[Array, Array],
 ) -> list[Judged]:
-    """Return AUC and MAD of one label's fresh pictures against the control images."""
+    """Return AUC and MAD of one label's fresh pictures against the control images.
+
+    `draws` says how often each resample takes each picture, and each control image.
+    """
     control = evidence.control[:, column].astype(np.float64)
     own = evidence.pictured[label][:, column].astype(np.float64)
-    w_own, w_control = _draws(own.size, rng), _draws(control.size, rng)
     judged = []
     for name in PICTURED:
         null = [
@@ -228,7 +234,7 @@ def judge_on_pictures(
             else float("nan")
         )
         value = pictured_figure(name, own, control)
-        spread = weighted_pictured(name, own, control, w_own, w_control)
+        spread = weighted_pictured(name, own, control, *draws)
         judged.append(_judged(name, value, spread, null, at_word))
     return judged
 
@@ -268,7 +274,7 @@ def _verdict(layer: str, neuron: int, label: str, measures: Sequence[Judged]) ->
 
 def _draws(size: int, rng: np.random.Generator) -> Array:
     """Return how often each of `size` images is drawn in each resample, (RESAMPLES, size)."""
-    counts = rng.multinomial(size, np.full(size, 1 / max(size, 1)), size=RESAMPLES)
+    counts = rng.multinomial(size, np.full(size, 1 / size), size=RESAMPLES)
     return counts.astype(np.float64)
 
 

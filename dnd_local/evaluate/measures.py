@@ -113,7 +113,7 @@ def weighted_pictured(
     n_own, n_other = w_own.sum(axis=1), w_other.sum(axis=1)
     if name == "auc":
         wins = (own[:, None] > other) + 0.5 * (own[:, None] == other)
-        won = np.asarray(np.einsum("bq,bc,qc->b", w_own, w_other, wins, optimize=True))
+        won = ((w_own @ wins) * w_other).sum(axis=1)
         return np.asarray(won / (n_own * n_other))
     mean = w_other @ other / n_other
     spread = np.sqrt(np.maximum(w_other @ other**2 / n_other - mean**2, 0))

@@ -1,0 +1,60 @@
+"""Intervals cover what they should; tests agree with closed forms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from dnd_local.core.errors import UserError
+from dnd_local.evaluate.intervals import bootstrap_mean, paired_test
+
+
+def test_a_bootstrap_interval_is_near_the_normal_one() -> None:
+    values = np.random.default_rng(0).normal(3, 2, size=400)
+    found = bootstrap_mean(values)
+    half = 1.96 * values.std(ddof=1) / 20
+    assert found.value == pytest.approx(values.mean())
+    assert found.low == pytest.approx(values.mean() - half, abs=0.03)
+    assert found.high == pytest.approx(values.mean() + half, abs=0.03)
+    assert found.n == 400
+
+
+def test_the_same_seed_gives_the_same_interval_and_another_nearly() -> None:
+    values = np.random.default_rng(1).normal(size=50)
+    assert bootstrap_mean(values, seed=3) == bootstrap_mean(values, seed=3)
+    assert bootstrap_mean(values, seed=3) != bootstrap_mean(values, seed=4)
+
+
+@pytest.mark.parametrize("values", [[0.5], [2.0, 2.0, 2.0]])
+def test_what_does_not_vary_has_no_width(values: list[float]) -> None:
+    found = bootstrap_mean(values)
+    assert found.low == found.value == found.high
+
+
+def test_few_pairs_try_every_sign_flip() -> None:
+    # All eight differences positive: only 2 of 256 flips are as far from 0.
+    found = paired_test(np.arange(1, 9), np.zeros(8))
+    assert found.p_value == pytest.approx(2 / 256)
+    assert found.difference.value == pytest.approx(4.5)
+
+
+def test_many_pairs_agree_with_the_paired_t_test() -> None:
+    rng = np.random.default_rng(2)
+    left = rng.normal(0.1, 1, size=300)
+    right = rng.normal(0, 1, size=300)
+    expected = stats.ttest_rel(left, right).pvalue
+    assert paired_test(left, right).p_value == pytest.approx(expected, abs=0.03)
+
+
+def test_equal_sides_are_no_evidence() -> None:
+    assert paired_test([1, 2], [1, 2]).p_value == 1.0
+
+
+def test_what_cannot_be_averaged_is_refused() -> None:
+    with pytest.raises(UserError, match="no value to average"):
+        bootstrap_mean([])
+    with pytest.raises(UserError, match="1 of 2 values are not finite"):
+        bootstrap_mean([1.0, float("nan")])
+    with pytest.raises(UserError, match="got 2 and 1"):
+        paired_test([1, 2], [1])
