@@ -55,17 +55,23 @@ class Origin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One local file of an entry; `url` where it does not come from the entry's own source."""
+    """One local file of an entry.
+
+    `source_path` is its path at the source where that is another; `url` where it comes from
+    elsewhere altogether.
+    """
 
     path: str
     size: Size | None
     sha256: Sha256 | None
     md5: Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")] | None = None
+    source_path: str | None = None
     url: Link | None = None
     converted_from: Origin | None = None
 
     def __post_init__(self) -> None:
         check_path(self.path)
+        check_path(self.source_path or self.path)
         if is_pickle(self.path):
             raise ValueError(f"'{self.path}' is a pickle; name it in converted_from")
         if self.converted_from is not None and not self.path.endswith(".safetensors"):

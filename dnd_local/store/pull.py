@@ -145,10 +145,11 @@ def _jobs(weights: Weights, entry: Entry, hosts: Hosts) -> Iterator[_Job]:
             continue
         origin = file.converted_from
         source = origin or file
-        url, token = _address(entry, source.path, source.url, hosts)
-        name = f"{sha256(url.encode())[:16]}-{Path(source.path).name}"
+        path = origin.path if origin else file.source_path or file.path
+        url, token = _address(entry, path, source.url, hosts)
+        name = f"{sha256(url.encode())[:16]}-{Path(path).name}"
         wanted = Wanted(
-            label=f"{entry.id}/{source.path}",
+            label=f"{entry.id}/{path}",
             url=url,
             partial=weights.root / PARTIAL / entry.id / name,
             size=source.size,

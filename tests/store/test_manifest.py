@@ -112,6 +112,7 @@ BAD = {
     "a negative size": ("files.0.size", -1),
     "a path that climbs": ("files.0.path", "../x.safetensors"),
     "a path that climbs midway": ("files.0.path", "a/../../x.safetensors"),
+    "a source path that climbs": ("files.0.source_path", "../x"),
     "an absolute path": ("files.0.path", "/etc/passwd"),
     "a drive": ("files.0.path", "C:/x"),
     "a backslash": ("files.0.path", "a\\..\\x"),

@@ -342,6 +342,15 @@ def test_a_file_with_its_own_address_comes_from_there_without_the_token(hub, tmp
     assert {one.authorization for one in hub.asked} == {None}
 
 
+def test_a_file_may_have_another_name_at_its_source(hub, tmp_path):
+    line = entry(files={"unet/model.safetensors": LARGE})
+    hub.files["unet/model.fp16.safetensors"] = hub.files.pop("unet/model.safetensors")
+    line["files"][0]["source_path"] = "unet/model.fp16.safetensors"
+    assert run(hub, tmp_path, line).landed == ("model/unet/model.fp16.safetensors",)
+    there = weights(tmp_path, line).folder("model")
+    assert (there / "unet/model.safetensors").read_bytes() == LARGE
+
+
 def test_a_disk_that_fills_up_is_one_line(hub, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device", "x")
