@@ -33,6 +33,9 @@ KEY_VARIABLE: Final = "DND_LOCAL_LLM_KEY"
 """Holds the key of a server named with --llm-url, if it asks for one."""
 
 MAX_REPLY_BYTES: Final = 1 << 20
+_CONTROL: Final = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
+"""What a line cannot hold: control characters and the separators of lines."""
+
 _TRY_AGAIN: Final = frozenset({408, 409, 425, 429})
 _TELLING: Final = 8
 """When this many different requests fail and none succeeds, the server is what is broken."""
@@ -175,8 +178,8 @@ class VllmSummariser:
             "max_tokens": request.max_tokens,
         }
         if self.facts.version:
-            form = rf"[^\s\x00-\x1f][^\x00-\x1f]{{0,{request.max_characters - 1}}}"
-            body["structured_outputs"] = {"regex": form}
+            more = rf"[^{_CONTROL}]{{0,{request.max_characters - 1}}}"
+            body["structured_outputs"] = {"regex": rf"[^\s{_CONTROL}]{more}"}
             body["chat_template_kwargs"] = {"enable_thinking": False}
             # A server that someone else started may take these from a file of the model.
             body |= {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}

@@ -15,9 +15,10 @@ from dnd_local.core.config import Config, Execution, ProbeConfig
 from dnd_local.core.digest import file_sha256, key
 from dnd_local.core.errors import UserError
 from dnd_local.core.protocols import ProbeSet
-from dnd_local.core.records import Exchange, Pixels
+from dnd_local.core.records import Pixels, Reply
 from dnd_local.engines import registry
-from dnd_local.pipeline.replies import exchanges_of
+from dnd_local.engines.summariser_replay import ReplaySummariser
+from dnd_local.pipeline.replies import replies_of
 from dnd_local.pipeline.stage import Role
 from dnd_local.store.probe_sets import FunctionProbe, open_probe
 from dnd_local.store.weights import Weights
@@ -122,13 +123,12 @@ def pocket_probe() -> ProbeSet:
 
 @contextmanager
 def _replay(engine: str, execution: Execution) -> Iterator[Any]:
-    """Hand over the replies that a run keeps, under ``replay:RUN``."""
-    replay = registry.adapter("summariser_replay")
-    yield replay.ReplaySummariser(replay.book_of(_replayed(engine, execution)))
+    """Hand over the replies that a run keeps, under ``replay:RUN[/DESCRIBER]``."""
+    yield ReplaySummariser(_replayed(engine, execution))
 
 
-def _replayed(engine: str, execution: Execution) -> tuple[Exchange, ...]:
-    return exchanges_of(engine.removeprefix("replay:"), execution.workspace)
+def _replayed(engine: str, execution: Execution) -> dict[str, Reply]:
+    return replies_of(engine.removeprefix("replay:"), execution.workspace)
 
 
 def decoding_threads() -> int:

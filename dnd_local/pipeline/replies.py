@@ -1,15 +1,65 @@
-"""The exchanges that a finished run keeps: it can be made again from them, without any model."""
+"""Replies kept on disk: a run can be made again from them, without any model.
+
+``replay:RUN`` repeats what the language model of a finished run said, ``replay:RUN/DESCRIBER``
+what a model elsewhere answered to the questions about that run's neurons.
+"""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
 
-from dnd_local.core.errors import Refused
-from dnd_local.core.records import Concepts, Exchange, Phrases
+from dnd_local.core.errors import DamagedFile, Refused
+from dnd_local.core.records import Concepts, Exchange, Phrases, Reply
+from dnd_local.engines.summariser_replay import book_of
 from dnd_local.store.parts import PartFolder
 from dnd_local.store.runs import RunFolder
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")
+
+
+def replies_of(name: str, workspace: Path) -> dict[str, Reply]:
+    """Return the replies named ``RUN`` or ``RUN/DESCRIBER``, by request id.
+
+    Raises:
+        UnknownName: there is no such run.
+        Refused: the run was never finished, or the describer's name will not do.
+    """
+    run, slash, describer = name.partition("/")
+    if slash:
+        RunFolder(workspace, run).read()
+        return read_book(workspace, run, describer)
+    return book_of(exchanges_of(run, workspace))
+
+
+def book_path(workspace: Path, run: str, describer: str) -> Path:
+    """Return the file that keeps a describer's replies about a run.
+
+    Raises:
+        Refused: the describer's name could not be a file's name.
+    """
+    if not _NAME.fullmatch(describer):
+        raise Refused(
+            f"describer '{describer}' will not do as a name; use letters, digits, '.', '_' and '-'"
+        )
+    return RunFolder(workspace, run).folder / "describers" / f"{describer}.json"
+
+
+def read_book(workspace: Path, run: str, describer: str) -> dict[str, Reply]:
+    """Return a describer's replies about a run, by request id; none where there are none yet.
+
+    Raises:
+        DamagedFile: the book cannot be read as one.
+    """
+    path = book_path(workspace, run, describer)
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Reply])
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise DamagedFile(f"{path} is damaged ({error}); delete it and import again") from None
 
 
 def exchanges_of(run: str, workspace: Path) -> tuple[Exchange, ...]:

