@@ -11,6 +11,7 @@ import pytest
 
 from dnd_local.core.config import Config, Execution
 from dnd_local.pipeline import opening
+from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.runner import RunResult, dissect_neurons
 from dnd_local.pipeline.selection import read_selection
 from dnd_local.pipeline.settings import make_config
@@ -24,6 +25,8 @@ class Bench:
         self.workspace, self.calls = workspace, Calls()
         self.probe = ColourProbe()
         self.replaced: dict[str, Any] = {}
+        self.llm_url = ""
+        self._monkeypatch = monkeypatch
 
         @contextmanager
         def open_engine(role: str, *_: Any) -> Iterator[Any]:
@@ -37,9 +40,20 @@ class Bench:
             opening, "model_ids", lambda config: dict.fromkeys(engines(Calls()), ())
         )
 
-    def execution(self) -> Execution:
+    @classmethod
+    def over(cls, other: Bench) -> Bench:
+        """Return a bench with whole engines and a fresh count over the workspace of another."""
+        return cls(other.workspace, other._monkeypatch)
+
+    def execution(self, workers: int = 1) -> Execution:
         home = self.workspace
-        return Execution(workspace=home, weights=home / "weights", data=home / "data")
+        return Execution(
+            workspace=home, weights=home / "weights", data=home / "data", workers=workers,
+            llm_url=self.llm_url,
+        )  # fmt: skip
+
+    def lab(self, **options: Any) -> Lab:
+        return Lab(self.config(**options), self.execution())
 
     def config(self, **options: Any) -> Config:
         small = {"probe": {"chunk": 7}, "pictures": {"count": 2, "size": 8}, **options}

@@ -10,6 +10,7 @@ import typer
 from dnd_local.cli import tables
 from dnd_local.cli.options import with_settings
 from dnd_local.cli.progress import ProgressLines
+from dnd_local.cli.stopping import stoppable
 from dnd_local.store.guard import go_offline
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def dissect(
 
 
 def _carry_out(request: Request) -> Any:
-    with ProgressLines() as progress:
+    with stoppable(), ProgressLines() as progress:
         return request.run_now(progress)
 
 
@@ -125,7 +126,7 @@ def triage(
         model=model, layer=layer, probe=probe, preset=preset, config=config, workspace=workspace,
         weights=weights, devices=devices, settings=settings,
     )  # fmt: skip
-    with ProgressLines() as progress:
+    with stoppable(), ProgressLines() as progress:
         found = triage_layers(
             request.make_config(), request.execution(), request.selection().layers, progress
         )

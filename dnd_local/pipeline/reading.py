@@ -14,12 +14,14 @@ from dnd_local.core.records import (
     Concepts,
     Description,
     Exemplars,
+    LayerTriage,
     Neuron,
     Phrases,
     Pictures,
     Scores,
     Triage,
 )
+from dnd_local.pipeline.describing import describe_all
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.plan import (
     CAPTIONS,
@@ -32,7 +34,6 @@ from dnd_local.pipeline.plan import (
     SCORES,
     TRIAGE,
 )
-from dnd_local.pipeline.runner import describe_all
 from dnd_local.pipeline.settings import default_data, default_workspace
 from dnd_local.pipeline.stage import Item, Stage
 from dnd_local.store.runs import RunFolder, RunRecord, run_names
@@ -89,11 +90,20 @@ class StoredRun:
         self.record, self.folder, self.lab = record, folder, lab
 
     def descriptions(self) -> tuple[Description, ...]:
-        """Return the description of every neuron, as far as the run is."""
+        """Return the description of every neuron, as far as the run is.
+
+        Raises:
+            UserError: a layer has not been triaged yet.
+        """
+        self._triages()
         return describe_all(self.lab, self.record)
 
     def status(self) -> tuple[StageStatus, ...]:
-        """Return how far each stage is; pictures count the candidates known so far."""
+        """Return how far each stage is; pictures count the candidates known so far.
+
+        Raises:
+            UserError: a layer has not been triaged yet, so nobody knows which neurons cost.
+        """
         layers = list(self.record.neurons)
         chunks = [Item.of_chunk(layer, i) for i in range(self.lab.chunks) for layer in layers]
         neurons = self._live()
@@ -140,11 +150,15 @@ class StoredRun:
         return self.evidence_of(self.neuron(text))
 
     def evidence_of(self, neuron: Neuron) -> Evidence:
-        """Return everything about a neuron."""
+        """Return everything about a neuron.
+
+        Raises:
+            UserError: its layer has not been triaged yet.
+        """
+        triage = self._triages()[neuron.layer]
         item = Item.of_neuron(neuron)
         concepts: Concepts | None = self._part(CONCEPTS, item)
         wanted = [Item.of_concept(c.text) for c in concepts.candidates] if concepts else []
-        (triage,) = self.lab.read(TRIAGE, [Item.of_layer(neuron.layer)])
         only = RunRecord(
             schema=self.record.schema, name=self.record.name, config=self.record.config,
             neurons={neuron.layer: (neuron.index,)},
@@ -170,16 +184,29 @@ class StoredRun:
         return [item for item in items if item.name not in missing]
 
     def _live(self) -> list[Item]:
-        found = []
-        for layer, ids in self.record.neurons.items():
-            (triage,) = self.lab.read(TRIAGE, [Item.of_layer(layer)])
-            live = {own.index for own in triage.neurons if own.verdict == "live"}
-            found += [
-                Item.of_neuron(n)
-                for n in self.record.wanted()
-                if n.layer == layer and n.index in live and n.index in ids
-            ]
-        return found
+        triages = self._triages()
+        return [
+            Item.of_neuron(neuron)
+            for neuron in self.record.wanted()
+            if triages[neuron.layer].neurons[neuron.index].verdict == "live"
+        ]
+
+    def _triages(self) -> dict[str, LayerTriage]:
+        """Return the triage of each layer of the run.
+
+        Raises:
+            UserError: a layer has not been triaged yet.
+        """
+        layers = list(self.record.neurons)
+        absent = self.lab.parts(TRIAGE).missing([Item.of_layer(layer).name for layer in layers])
+        if absent:
+            raise UserError(
+                f"run '{self.record.name}' has no triage of layer {absent[0]} yet (it was stopped "
+                "before, or its network, its probe set or a model has changed since); the same "
+                "dissect command goes on from there"
+            )
+        items = [Item.of_layer(layer) for layer in layers]
+        return dict(zip(layers, self.lab.read(TRIAGE, items), strict=True))
 
 
 def open_run(

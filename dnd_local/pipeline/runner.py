@@ -10,15 +10,13 @@ from typing import Protocol
 
 from dnd_local.core.config import Config, Execution
 from dnd_local.core.errors import UserError
-from dnd_local.core.ranking import best_labels
 from dnd_local.core.records import (
     Concepts,
     Description,
     LayerTriage,
     Neuron,
-    Scores,
-    Triage,
 )
+from dnd_local.pipeline.describing import describe_all, read_scores
 from dnd_local.pipeline.executors import Executor, Failure, InProcess, Processes
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.plan import (
@@ -34,11 +32,9 @@ from dnd_local.pipeline.plan import (
 )
 from dnd_local.pipeline.selection import Selection
 from dnd_local.pipeline.stage import Item, Stage
+from dnd_local.pipeline.surroundings import remote_host, software
 from dnd_local.store.outputs import write_results
 from dnd_local.store.runs import RunFolder, RunRecord, default_name
-
-LABELS = 3
-"""Labels of a description, as in the paper."""
 
 
 class Progress(Protocol):
@@ -152,7 +148,16 @@ class Session:
         painted = set(
             self.make(PICTURES, [Item.of_concept(t) for own in texts.values() for t in own])
         )
-        ready = [i for i in items if all(Item.of_concept(t) in painted for t in texts[i])]
+        ready = []
+        for item, own in texts.items():
+            unpainted = [t for t in own if Item.of_concept(t) not in painted]
+            if unpainted:
+                # The item that failed is a concept; who asks about the neuron is told as well.
+                self.failures.append(
+                    Failure(PICTURES.name, item.name, f"'{unpainted[0]}' could not be painted")
+                )
+            else:
+                ready.append(item)
         self.make(SCORES, ready)
 
 
@@ -178,15 +183,23 @@ def dissect_neurons(
     """
     session = open_session(config, execution, selection.layers, name, progress)
     lab, run = session.lab, session.run
+    earlier = run.check(config)
     lab.require(PLAN)
     _check_first(lab, selection)
-    triages = session.triage(selection.layers)
+    layers = [*(earlier.neurons if earlier else ()), *selection.layers]
+    triages = session.triage(list(dict.fromkeys(layers)))
     wanted = selection.resolve({layer: len(own.neurons) for layer, own in triages.items()})
     record = run.extend(config, wanted)
     session.describe(record.wanted(), triages)
     descriptions = describe_all(lab, record, session.failures)
     scores = read_scores(lab, record)
-    record = run.update(seconds=_added(record.seconds, session.seconds), devices=execution.devices)
+    if session.made:
+        record = run.update(
+            seconds=_added(record.seconds, session.seconds),
+            devices=execution.devices,
+            software=software(),
+            remote_llm=remote_host(execution.llm_url) or record.remote_llm,
+        )
     run.write_json("stages.json", {s.name: lab.parts(s).folder.name for s in PLAN})
     write_results(run, descriptions, scores)
     return RunResult(
@@ -227,67 +240,11 @@ def open_session(
 def _check_first(lab: Lab, selection: Selection) -> None:
     """Check layers and indices before the pass over the probe set, not after it."""
     if lab.parts(TRIAGE).missing(list(selection.layers)):
-        selection.check(lab.target.layers())
-
-
-def describe_all(
-    lab: Lab, record: RunRecord, failures: Sequence[Failure] = ()
-) -> tuple[Description, ...]:
-    """Return the description of every neuron of a run from the parts on disk."""
-    layers = list(record.neurons)
-    triages = dict(zip(layers, lab.read(TRIAGE, [Item.of_layer(x) for x in layers]), strict=True))
-    items = [Item.of_neuron(neuron) for neuron in record.wanted()]
-    unscored = set(lab.parts(SCORES).missing([item.name for item in items]))
-    reasons = {failure.item: f"{failure.stage}: {failure.reason}" for failure in failures}
-    keys = tuple((stage.name, lab.key(stage)) for stage in PLAN)
-    made = []
-    for neuron, item in zip(record.wanted(), items, strict=True):
-        verdict: Triage = triages[neuron.layer].neurons[neuron.index]
-        if verdict.verdict == "live" and item.name not in unscored:
-            (scores,) = lab.read(SCORES, [item])
-            made.append(_described(neuron, scores, lab.config, keys))
-        else:
-            made.append(_undescribed(neuron, verdict, lab.config, reasons.get(item.name, ""), keys))
-    return tuple(made)
-
-
-def read_scores(lab: Lab, record: RunRecord) -> list[Scores]:
-    """Return the scores of every neuron of a run that has any, from the parts on disk."""
-    items = [Item.of_neuron(neuron) for neuron in record.wanted()]
-    unscored = set(lab.parts(SCORES).missing([item.name for item in items]))
-    return lab.read(SCORES, [item for item in items if item.name not in unscored])
-
-
-def _described(
-    neuron: Neuron, scores: Scores, config: Config, keys: tuple[tuple[str, str], ...]
-) -> Description:
-    rule = config.scores.rule
-    labels = tuple(best_labels(scores.candidates, rule, LABELS))
-    if labels:
-        return Description(neuron, "described", labels, rule, keys=keys)
-    return Description(
-        neuron, "failed", (), rule, "no reply of the language model was usable", keys
-    )
-
-
-def _undescribed(
-    neuron: Neuron,
-    verdict: Triage,
-    config: Config,
-    failure: str,
-    keys: tuple[tuple[str, str], ...],
-) -> Description:
-    rule = config.scores.rule
-    match verdict.verdict:
-        case "dead":
-            return Description(neuron, "dead", (), rule, "responds to no image", keys)
-        case "constant":
-            return Description(neuron, "constant", (), rule, "responds alike to every image", keys)
-        case "duplicate":
-            reason = f"repeats neuron {verdict.twin}"
-            return Description(neuron, "duplicate", (), rule, reason, keys)
-        case _:
-            return Description(neuron, "failed", (), rule, failure or "not finished yet", keys)
+        try:
+            selection.check(lab.target.layers())
+        except UserError:
+            lab.close()
+            raise
 
 
 def _added(old: Mapping[str, float], new: Mapping[str, float]) -> dict[str, float]:

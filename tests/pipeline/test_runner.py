@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from dnd_local.core.errors import EngineError, Refused, UnknownName, UserError
+from dnd_local.core.errors import EngineError, OutOfMemory, Refused, UnknownName, UserError
+from dnd_local.core.records import LayerInfo, Pixels
+from dnd_local.pipeline.executors import Failure
+from dnd_local.pipeline.plan import PLAN
 from dnd_local.pipeline.reading import open_run
-from dnd_local.pipeline.runner import dissect_neurons, triage_layers
+from dnd_local.pipeline.runner import Quiet, dissect_neurons, triage_layers
 from dnd_local.pipeline.selection import read_selection
 from tests.bench import Bench
-from tests.fakes import LAYER, Broken, ColourProbe, FakeSummariser
-
-
-@pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    return Bench(tmp_path / "work", monkeypatch)
+from tests.fakes import (
+    LAYER,
+    Broken,
+    ColourProbe,
+    FakeCaptioner,
+    FakePainter,
+    FakeSummariser,
+    FakeTarget,
+)
 
 
 def test_each_neuron_gets_its_colour(bench: Bench) -> None:
@@ -68,8 +79,9 @@ def test_no_picture_is_drawn_twice(bench: Bench) -> None:
     assert bench.calls.asked["painter"] == 2 * len(texts)
 
 
-def test_order_company_and_resuming_change_nothing(bench: Bench, tmp_path: Path,
-                                                   monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_order_company_and_resuming_change_nothing(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = bench.jsonl(bench.run("0-5", name="one"))
     other = Bench(tmp_path / "other", monkeypatch)
     for ids in ("5,2", "4", "1-3", "0"):
@@ -78,8 +90,9 @@ def test_order_company_and_resuming_change_nothing(bench: Bench, tmp_path: Path,
 
 
 @pytest.mark.parametrize("role", ["captioner", "summariser", "painter", "embedder"])
-def test_a_run_goes_on_where_it_broke(bench: Bench, role: str, tmp_path: Path,
-                                      monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_a_run_goes_on_where_it_broke(
+    bench: Bench, role: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bench.replaced[role] = Broken()
     with pytest.raises(EngineError, match="it broke"):
         bench.run(name="one")
@@ -167,3 +180,130 @@ def test_status_counts_parts(bench: Bench) -> None:
     assert status["responses"] == (5, 5)
     assert status["triage"] == (1, 1)
     assert status["scores"] == (3, 3)
+
+
+class TwoLayers(FakeTarget):
+    """The same colours in two layers."""
+
+    def layers(self) -> tuple[LayerInfo, ...]:
+        (only,) = super().layers()
+        return (only, replace(only, path="deeper"))
+
+    def responses(
+        self, pictures: Sequence[Pixels], layers: Sequence[str]
+    ) -> dict[str, NDArray[np.float32]]:
+        values = super().responses(pictures, [LAYER])[LAYER]
+        return {layer: values[:, ::-1] if layer == "deeper" else values for layer in layers}
+
+
+def test_a_run_may_grow_by_a_layer(bench: Bench) -> None:
+    bench.replaced["target"] = TwoLayers(bench.calls)
+    bench.run("0", name="mine")
+    deeper = read_selection("deeper", "0")
+    both = dissect_neurons(bench.config(), bench.execution(), deeper, "mine")
+    assert [str(d.neuron) for d in both.descriptions] == ["pocket colours 0", "pocket deeper 0"]
+    assert {d.status for d in both.descriptions} == {"described"}
+    assert not (both.folder / "descriptions.csv").exists()
+    status = {s.stage: (s.done, s.of) for s in open_run("mine", bench.workspace).status()}
+    assert status["triage"] == (2, 2)
+    assert status["scores"] == (2, 2)
+
+
+def test_a_picture_that_cannot_be_painted_fails_its_neurons_and_no_other(bench: Bench) -> None:
+    class NoGreen(FakePainter):
+        def paint(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Pixels]:
+            if any("green" in prompt for prompt in prompts):
+                raise OutOfMemory("CUDA out of memory")
+            return super().paint(prompts, seeds)
+
+    bench.replaced["painter"] = NoGreen(bench.calls)
+    result = bench.run("0-2")
+    assert [d.status for d in result.descriptions] == ["described", "failed", "described"]
+    assert result.descriptions[1].reason.startswith("pictures: 'green ")
+    assert result.descriptions[1].reason.endswith("could not be painted")
+    assert any("out of memory, even alone" in failure.reason for failure in result.failures)
+    healed = Bench.over(bench)
+    again = healed.run("0-2")
+    assert [d.status for d in again.descriptions] == ["described"] * 3
+    assert not again.failures
+
+
+def test_a_neuron_that_fails_alone_is_named_and_the_rest_goes_on(bench: Bench) -> None:
+    class NoBlue(FakeCaptioner):
+        def caption(self, pictures: Sequence[Pixels]) -> list[str]:
+            texts = super().caption(pictures)
+            if any("blue" in text for text in texts):
+                raise EngineError("no word for it")
+            return texts
+
+    bench.replaced["captioner"] = NoBlue(bench.calls)
+    result = bench.run("0-2")
+    assert [d.status for d in result.descriptions] == ["described", "described", "failed"]
+    assert result.descriptions[2].reason == "captions: no word for it"
+    assert result.failures == (Failure("captions", "colours-00002", "no word for it"),)
+    evidence = open_run(result.record.name, bench.workspace).evidence("2")
+    assert evidence.exemplars is not None
+    assert (evidence.captions, evidence.scores) == (None, None)
+    assert evidence.description.reason == "not finished yet"
+
+
+def test_other_settings_are_refused_before_anything_is_made(bench: Bench) -> None:
+    bench.run(name="mine")
+    bench.calls.opened.clear()
+    with pytest.raises(Refused, match=r"network\.pool was avg, is max"):
+        bench.run(name="mine", network={"pool": "max"})
+    assert not bench.calls.opened
+
+
+def test_a_record_says_where_it_was_made(bench: Bench) -> None:
+    record = bench.run("0").record
+    assert record.software["python"].startswith("3.")
+    assert "torch" in record.software
+    assert (record.devices, record.remote_llm) == (("cpu",), "")
+    assert set(record.seconds) == {stage.name for stage in PLAN}
+    assert bench.run("0").record == record
+
+
+def test_a_remote_language_model_is_never_forgotten(bench: Bench) -> None:
+    bench.llm_url = "https://llm.example.org/v1"
+    assert bench.run("0", name="mine").record.remote_llm == "llm.example.org"
+    bench.llm_url = ""
+    assert bench.run("1", name="mine").record.remote_llm == "llm.example.org"
+
+
+def test_all_neurons_of_a_layer(bench: Bench) -> None:
+    assert [d.neuron.index for d in bench.run("all").descriptions] == [0, 1, 2, 3, 4, 5]
+
+
+def test_held_out_images_never_become_exemplars(bench: Bench) -> None:
+    result = bench.run("0", probe={"chunk": 7, "holdout": 0.5})
+    lab = bench.lab(probe={"chunk": 7, "holdout": 0.5})
+    evidence = open_run(result.record.name, bench.workspace).evidence("0")
+    assert evidence.exemplars is not None
+    images = {exemplar.image for exemplar in evidence.exemplars.exemplars}
+    assert images
+    assert lab.eligible[sorted(images)].all()
+    assert 0 < lab.eligible.sum() < 30
+
+
+def test_progress_is_told_of_every_stage(bench: Bench) -> None:
+    class Told(Quiet):
+        lines: ClassVar[list[tuple[str, str, int]]] = []
+
+        def start(self, stage: str, total: int, missing: int) -> None:
+            self.lines.append(("start", stage, missing))
+
+        def advance(self, stage: str, done: int) -> None:
+            self.lines.append(("advance", stage, done))
+
+        def finish(self, stage: str, seconds: float) -> None:
+            self.lines.append(("finish", stage, 0))
+
+    told = Told()
+    selection = read_selection(LAYER, "0")
+    dissect_neurons(bench.config(), bench.execution(), selection, progress=told)
+    assert [line[1] for line in told.lines if line[0] == "finish"] == [s.name for s in PLAN]
+    for stage in PLAN:
+        missing = sum(n for kind, name, n in told.lines if (kind, name) == ("start", stage.name))
+        done = sum(n for kind, name, n in told.lines if (kind, name) == ("advance", stage.name))
+        assert missing == done > 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +9,6 @@ import pytest
 from PIL import Image
 
 from dnd_local.core.config import Config, Execution, read_config
-from dnd_local.core.errors import UnknownName
-from dnd_local.pipeline import executors
 from dnd_local.pipeline.runner import triage_layers
 
 FACTORY = f"{Path(__file__).with_name('tiny_net.py')}:make"
@@ -43,6 +39,7 @@ def parts_below(home: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_two_processes_make_what_one_makes_byte_for_byte(tmp_path: Path) -> None:
     config, layers = settings(photos(tmp_path / "photos")), ("0", "2")
     alone = triage_layers(config, execution(tmp_path / "one", 1), layers)

@@ -208,11 +208,10 @@ def test_the_official_way_squashes_wraps_and_stretches() -> None:
         """Maps of the left half; values that wrap."""
 
         def maps(self, pictures, layer, neurons):
+            left = [picture[:, : picture.shape[1] // 2] for picture in pictures]
             return [
                 [
-                    ResponseMap(
-                        p[:, : p.shape[1] // 2, k % 3].astype(np.float32) / 50, Box(0, 0, 4, 4)
-                    )
+                    ResponseMap(half[..., k % 3].astype(np.float32) / 50, Box(0, 0, 4, 4))
                     for k in own
                 ]
                 for half, own in zip(left, neurons, strict=True)

@@ -1,0 +1,77 @@
+"""From parts on disk to descriptions: the verdict of triage, or the labels that scored best."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dnd_local.core.config import Config
+from dnd_local.core.ranking import best_labels
+from dnd_local.core.records import Description, Neuron, Scores, Triage
+from dnd_local.pipeline.executors import Failure
+from dnd_local.pipeline.lab import Lab
+from dnd_local.pipeline.plan import PLAN, SCORES, TRIAGE
+from dnd_local.pipeline.stage import Item
+from dnd_local.store.runs import RunRecord
+
+LABELS = 3
+"""Labels of a description, as in the paper."""
+
+
+def describe_all(
+    lab: Lab, record: RunRecord, failures: Sequence[Failure] = ()
+) -> tuple[Description, ...]:
+    """Return the description of every neuron of a run from the parts on disk."""
+    layers = list(record.neurons)
+    triages = dict(zip(layers, lab.read(TRIAGE, [Item.of_layer(x) for x in layers]), strict=True))
+    items = [Item.of_neuron(neuron) for neuron in record.wanted()]
+    unscored = set(lab.parts(SCORES).missing([item.name for item in items]))
+    reasons = {failure.item: f"{failure.stage}: {failure.reason}" for failure in failures}
+    keys = tuple((stage.name, lab.key(stage)) for stage in PLAN)
+    made = []
+    for neuron, item in zip(record.wanted(), items, strict=True):
+        verdict: Triage = triages[neuron.layer].neurons[neuron.index]
+        if verdict.verdict == "live" and item.name not in unscored:
+            (scores,) = lab.read(SCORES, [item])
+            made.append(_described(neuron, scores, lab.config, keys))
+        else:
+            made.append(_undescribed(neuron, verdict, lab.config, reasons.get(item.name, ""), keys))
+    return tuple(made)
+
+
+def read_scores(lab: Lab, record: RunRecord) -> list[Scores]:
+    """Return the scores of every neuron of a run that has any, from the parts on disk."""
+    items = [Item.of_neuron(neuron) for neuron in record.wanted()]
+    unscored = set(lab.parts(SCORES).missing([item.name for item in items]))
+    return lab.read(SCORES, [item for item in items if item.name not in unscored])
+
+
+def _described(
+    neuron: Neuron, scores: Scores, config: Config, keys: tuple[tuple[str, str], ...]
+) -> Description:
+    rule = config.scores.rule
+    labels = tuple(best_labels(scores.candidates, rule, LABELS))
+    if labels:
+        return Description(neuron, "described", labels, rule, keys=keys)
+    return Description(
+        neuron, "failed", (), rule, "no reply of the language model was usable", keys
+    )
+
+
+def _undescribed(
+    neuron: Neuron,
+    verdict: Triage,
+    config: Config,
+    failure: str,
+    keys: tuple[tuple[str, str], ...],
+) -> Description:
+    rule = config.scores.rule
+    match verdict.verdict:
+        case "dead":
+            return Description(neuron, "dead", (), rule, "responds to no image", keys)
+        case "constant":
+            return Description(neuron, "constant", (), rule, "responds alike to every image", keys)
+        case "duplicate":
+            reason = f"repeats neuron {verdict.twin}"
+            return Description(neuron, "duplicate", (), rule, reason, keys)
+        case _:
+            return Description(neuron, "failed", (), rule, failure or "not finished yet", keys)

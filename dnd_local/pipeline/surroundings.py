@@ -1,0 +1,37 @@
+"""Where a session ran: recorded beside results for people to read, never an input."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+from typing import Final
+from urllib.parse import urlsplit
+
+from dnd_local.store.guard import is_local
+
+LIBRARIES: Final = (
+    "dnd-local",
+    "torch",
+    "torchvision",
+    "transformers",
+    "diffusers",
+    "accelerate",
+    "open_clip_torch",
+)
+
+
+def software() -> dict[str, str]:
+    """Return the versions of Python and of the libraries behind the engines; imports none."""
+    found = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def remote_host(llm_url: str) -> str:
+    """Return the machine a language model's address leads to, "" where it is this one."""
+    host = urlsplit(llm_url).hostname or ""
+    return "" if is_local(host) else host
