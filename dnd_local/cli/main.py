@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dnd_local import __version__
-from dnd_local.cli import dissect, pocket, probe, runs, targets
+from dnd_local.cli import dissect, pocket, probe, prompts, runs, targets
 from dnd_local.core.errors import DndError
 from dnd_local.store.guard import go_offline
 
@@ -52,6 +52,7 @@ app.command("targets")(targets.targets)
 app.command("layers")(targets.layers)
 app.add_typer(probe.app, name="probe")
 app.add_typer(pocket.app, name="pocket")
+app.add_typer(prompts.app, name="prompts")
 
 
 def run() -> None:

@@ -1,0 +1,170 @@
+"""``prompts``: questions for a model elsewhere, its replies, and the original release's wording."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dnd_local.cli import tables
+from dnd_local.cli.dissect import AsJson, Devices, Workspace
+from dnd_local.cli.progress import ProgressLines
+
+if TYPE_CHECKING:
+    from dnd_local.pipeline.describers import Imported, Round
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Ask a language model that is not here, and read the original release's prompts.",
+)
+
+Run = Annotated[str, typer.Argument(help="The run's name; `dnd-local runs` lists them.")]
+Describer = Annotated[str, typer.Option(help="What to call the model that answers.")]
+Prompts = Annotated[
+    Path | None, typer.Option(help="The folder of prompts that the run was made with.")
+]
+Weights = Annotated[Path | None, typer.Option(help="The weights folder.")]
+
+
+class Format(StrEnum):
+    """What a round of questions can be written as."""
+
+    openai_batch = "openai-batch"
+
+
+@app.command("export")
+def export(
+    run: Run,
+    describer: Describer = "gpt-4o",
+    model: Annotated[
+        str, typer.Option(help="The model's name at the service. Default: the describer's.")
+    ] = "",
+    layout: Annotated[Format, typer.Option("--format", help="The file's format.")] = (
+        Format.openai_batch
+    ),
+    out: Annotated[
+        Path | None, typer.Option(help="The file to write. Default: RUN-DESCRIBER.jsonl here.")
+    ] = None,
+    workspace: Workspace = None,
+    weights: Weights = None,
+    prompts: Prompts = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the next round of questions about a run's neurons, message for message.
+
+    Example:
+
+      dnd-local prompts export pocket-layer4-1a2b3c4d --describer gpt-4o
+    """
+    from dnd_local.pipeline.describers import next_round
+    from dnd_local.pipeline.reading import open_run
+    from dnd_local.store.files import write_atomic
+
+    found = next_round(open_run(run, workspace, weights, prompts=prompts), describer)
+    path = out or Path(f"{run}-{describer}.jsonl")
+    if found.requests:
+        lines = found.lines(model or describer)
+        write_atomic(path, "".join(f"{line}\n" for line in lines).encode())
+    if as_json:
+        tables.echo_json(_facts(found) | {"file": str(path) if found.requests else None})
+    elif found.requests:
+        typer.echo(f"{path}: {_count(found)} about {found.neurons} neurons for {describer}")
+        typer.echo(f"Take the replies in with: dnd-local prompts import {run} REPLIES.jsonl "
+                   f"--describer {describer}")  # fmt: skip
+    else:
+        typer.echo(f"{describer} has answered everything about {found.neurons} neurons")
+
+
+@app.command("import")
+def import_(
+    run: Run,
+    replies: Annotated[Path, typer.Argument(help="The output file of the batch service.")],
+    describer: Describer = "gpt-4o",
+    devices: Devices = "cpu",
+    workspace: Workspace = None,
+    weights: Weights = None,
+    data: Annotated[Path | None, typer.Option(help="The folder of prepared probe sets.")] = None,
+    prompts: Prompts = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take in the replies to a round; after the last one pictures and scores are made.
+
+    A reply that is damaged, was not asked for or is an error does not enter and is named; the
+    next export asks again. The labels come as a run of their own, RUN-DESCRIBER, to be compared.
+
+    Example:
+
+      dnd-local prompts import pocket-layer4-1a2b3c4d replies.jsonl --describer gpt-4o
+    """
+    from dnd_local.pipeline import describers
+    from dnd_local.pipeline.reading import open_run
+    from dnd_local.pipeline.request import read_devices
+
+    stored = open_run(run, workspace, weights, data, prompts)
+    found = describers.import_replies(stored, describer, replies)
+    if not as_json or found.left.requests:
+        _show_import(found, run, describer, as_json)
+    if not found.left.requests:
+        with ProgressLines() as progress:
+            result = describers.describe_with(stored, describer, read_devices(devices), progress)
+        tables.show_result(result, as_json)
+    if found.problems:
+        raise typer.Exit(3)
+
+
+@app.command("import-release")
+def import_release(
+    checkout: Annotated[Path, typer.Argument(help="Your copy of the release's repository.")],
+    out: Annotated[Path, typer.Option(help="The new folder of prompts.")] = Path("release-prompts"),
+    as_json: AsJson = False,
+) -> None:
+    """Read the original release's wording into a prompt set of your own.
+
+    Nothing of it is executed. The wording is its authors' and comes without a licence: use it
+    here with --prompts, do not pass it on.
+
+    Example:
+
+      dnd-local prompts import-release Describe-and-Dissect/ --out release-prompts
+    """
+    from dnd_local.store.release_prompts import import_release as read
+
+    found = read(checkout, out)
+    if as_json:
+        told = [
+            {"name": p.name, "file": str(p.path), "source": p.source, "line": p.line,
+             "roles": p.roles, "joint": p.joint}
+            for p in found.prompts
+        ]  # fmt: skip
+        tables.echo_json({"folder": str(found.folder), "prompts": told,
+                          "sources": dict(found.digests)})  # fmt: skip
+        return
+    for prompt in found.prompts:
+        typer.echo(f"{prompt.path}: {len(prompt.roles)} turns, {prompt.source} line {prompt.line}")
+        if prompt.joint.strip(" "):
+            typer.echo(f"  (the release joins several with '{prompt.joint}', here each is a line)")
+    typer.echo(f"Use them with: dnd-local dissect MODEL LAYER --prompts {found.folder}")
+
+
+def _show_import(found: Imported, run: str, describer: str, as_json: bool) -> None:
+    if as_json:
+        tables.echo_json(
+            {"entered": found.entered, "problems": found.problems, "left": _facts(found.left)}
+        )
+        return
+    typer.echo(f"{found.entered} replies of {describer} entered")
+    for problem in found.problems:
+        typer.echo(f"  {problem}", err=True)
+    if found.left.requests:
+        typer.echo(f"{_count(found.left)} left; write them with: dnd-local prompts export {run} "
+                   f"--describer {describer}")  # fmt: skip
+
+
+def _facts(found: Round) -> dict[str, int]:
+    return {"questions": len(found.requests), "answered": found.answered, "neurons": found.neurons}
+
+
+def _count(found: Round) -> str:
+    return f"{len(found.requests)} question{'s' if len(found.requests) != 1 else ''}"
