@@ -78,6 +78,8 @@ def tell(facts: dict[str, Any], as_json: bool) -> None:
     if as_json:
         tables.echo_json({"version": 1, **facts})
         return
+    if not any(facts.values()):
+        typer.echo("nothing to do: it ships with dnd-local")
     for name, value in facts.items():
         if name == "by_hand":
             for one, page in value.items():
@@ -85,8 +87,8 @@ def tell(facts: dict[str, Any], as_json: bool) -> None:
         elif name == "freed":
             for one, size in value.items():
                 typer.echo(f"{one}: {size_text(size)} freed")
-        elif name == "pinned":
-            typer.echo(f"pinned in the lock file: {len(value)} files") if value else None
+        elif name == "pinned" and value:
+            typer.echo(f"hashes pinned in the lock file: {len(value)}")
         elif value:
             shown = size_text(value) if name == "size" else value
             typer.echo(f"{name}: {shown if isinstance(shown, str) else ', '.join(shown)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -94,7 +94,9 @@ def ask(client: httpx.Client, wanted: Wanted) -> Offer:
             offer = Offer(_length(answer, "x-linked-size"), _hash(answer.headers))
             break
     else:
-        if response.status_code in (401, 403, 404):
+        # A plain 403 may mean no more than that this server answers no HEAD; the GET will tell.
+        refused = response.status_code == 403 and (wanted.licence_page or _error_code(answers))
+        if refused or response.status_code in (401, 404):
             raise explained(wanted, answers)
         offer = Offer(_length(response, "content-length") if response.is_success else None, None)
     if None not in (wanted.size, offer.size) and wanted.size != offer.size:
@@ -219,10 +221,10 @@ def _receive(
                     return  # more than was promised: the check refuses it
 
 
-def explained(wanted: Wanted, answers: list[httpx.Response]) -> UserError:
+def explained(wanted: Wanted, answers: Sequence[httpx.Response]) -> UserError:
     """Return the error that says why a server refused, and what to do."""
     status = answers[-1].status_code
-    code = next((a.headers["x-error-code"] for a in answers if "x-error-code" in a.headers), "")
+    code = _error_code(answers)
     page = wanted.licence_page
     if code == "GatedRepo" or (status in (401, 403) and page):
         mend = f"accept the terms at {page}, make an access token there and set HF_TOKEN to it"
@@ -233,6 +235,11 @@ def explained(wanted: Wanted, answers: list[httpx.Response]) -> UserError:
     if status == httpx.codes.NOT_FOUND or code in ("RepoNotFound", "RevisionNotFound"):
         return MissingWeights(f"{wanted.label} is not at {wanted.url} ({answer})")
     return UserError(f"{wanted.label}: {wanted.url} answered with {answer}; try again later")
+
+
+def _error_code(answers: Sequence[httpx.Response]) -> str:
+    """Return the reason that a hub gives beside its status, empty for other servers."""
+    return next((a.headers["x-error-code"] for a in answers if "x-error-code" in a.headers), "")
 
 
 def _unreachable(wanted: Wanted, error: Exception) -> UserError:

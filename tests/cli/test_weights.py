@@ -49,7 +49,7 @@ def facts(*words: str) -> dict:
 def test_the_journey_over_the_gap(hub, tmp_path, monkeypatch):
     said = run("pull", "paper", "eval")
     assert "archive: its terms leave the download to you: https://e.org/a" in said
-    assert "pinned in the lock file: 1 files" in said
+    assert "hashes pinned in the lock file: 1" in said
     assert "a.txt: no hash was known; pinned" in said
     assert facts("pull", "model")["kept"] == ["model"]
     packed = facts("pack", "model", "eval", "-o", str(tmp_path / "b.tar"), "--no-wheels")
@@ -95,6 +95,11 @@ def test_verify_ends_with_the_name_of_what_is_damaged_or_missing(hub, tmp_path):
 def test_verify_without_names_takes_what_is_here_and_what_ships(hub):
     run("pull", "model")
     assert [one["id"] for one in facts("verify")["weights"]] == ["toy", "model"]
+
+
+def test_what_ships_needs_no_pull(hub):
+    assert run("pull", "pocket") == "nothing to do: it ships with dnd-local\n"
+    assert hub.asked == []
 
 
 @pytest.mark.parametrize("text", ["x", "=", "a=12", f"a={'g' * 64}", f"={'a' * 64}"])

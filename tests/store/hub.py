@@ -49,6 +49,7 @@ class FakeHub:
     fail_first: dict[str, int] = field(default_factory=dict)
     ranges: bool = True
     heads: bool = True
+    head_status: int = 405
     statuses: dict[str, int] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
     sent: dict[str, int] = field(default_factory=dict)
@@ -87,7 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
             )
         )
         if not body and not hub.heads:
-            return self._plain(405, {})
+            return self._plain(hub.head_status, {})
         if self.path.startswith("/lfs/"):
             name = next(n for n, d in hub.files.items() if sha256(d) == self.path[5:])
             return self._file(name, {"ETag": '"cdn"'}, body)

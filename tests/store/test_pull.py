@@ -255,6 +255,12 @@ def test_no_server_is_explained(tmp_path):
         run(FakeHub({}, port=9), tmp_path)
 
 
+def test_a_server_that_forbids_a_head_is_asked_for_the_file_all_the_same(hub, tmp_path):
+    hub.heads = False
+    hub.head_status = 403
+    assert len(run(hub, tmp_path).landed) == 2
+
+
 def test_an_odd_status_is_reported(hub, tmp_path):
     hub.statuses["config.json"] = 418
     with pytest.raises(UserError, match="answered with status 418"):
