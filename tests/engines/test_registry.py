@@ -81,7 +81,7 @@ def test_a_served_language_model(monkeypatch, execution, tmp_path):
     asked = []
 
     @contextmanager
-    def open_vllm(config, folder, where):
+    def open_vllm(config, folder, where, devices=None):
         asked.append((config.engine, folder, where))
         yield "server"
 
