@@ -1,0 +1,285 @@
+"""Keys: everything that can change a part, and nothing else. Engines: opened once, let go."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from dnd_local.core.config import Config, Execution
+from dnd_local.core.errors import MissingWeights, UserError
+from dnd_local.pipeline import opening
+from dnd_local.pipeline.lab import Lab
+from dnd_local.pipeline.plan import CAPTIONS, CONCEPTS, PICTURES, PLAN, RESPONSES, SCORES, TRIAGE
+from dnd_local.store.resources import shipped
+from tests.bench import Bench
+from tests.fakes import ColourProbe
+
+NOTHING: set[str] = set()
+FROM_CONCEPTS = {"concepts", "scores"}
+FROM_PHRASES = FROM_CONCEPTS | {"phrases"}
+FROM_CAPTIONS = FROM_PHRASES | {"captions"}
+FROM_EXEMPLARS = FROM_CAPTIONS | {"exemplars"}
+FROM_RESPONSES = FROM_EXEMPLARS | {"responses", "triage"}
+FROM_PICTURES = {"pictures", "scores"}
+
+SETTINGS: dict[str, tuple[Any, set[str]]] = {
+    "seed": (3, FROM_PHRASES | FROM_PICTURES),
+    "network.name": ("resnet50", FROM_RESPONSES),
+    "network.batch": (5, FROM_RESPONSES),
+    "network.dtype": ("bfloat16", FROM_RESPONSES),
+    "network.pool": ("max", FROM_RESPONSES),
+    "network.tokens": ("cls", FROM_RESPONSES),
+    "probe.chunk": (5, FROM_RESPONSES),
+    "probe.holdout": (0.25, FROM_EXEMPLARS),
+    "triage.dead_below": (0.5, {"triage"}),
+    "triage.constant_below": (0.5, {"triage"}),
+    "triage.duplicate_above": (0.5, {"triage"}),
+    "exemplars.images": (3, FROM_EXEMPLARS),
+    "exemplars.count": (3, FROM_EXEMPLARS),
+    "exemplars.crops": (1, FROM_EXEMPLARS),
+    "exemplars.crop_iou": (0.25, FROM_EXEMPLARS),
+    "exemplars.whole_iou": (0.25, FROM_EXEMPLARS),
+    "captions.model": ("blip-large", FROM_CAPTIONS),
+    "captions.batch": (3, FROM_CAPTIONS),
+    "captions.dtype": ("bfloat16", FROM_CAPTIONS),
+    "captions.quantisation": ("int8", FROM_CAPTIONS),
+    "captions.min_tokens": (3, FROM_CAPTIONS),
+    "captions.max_tokens": (11, FROM_CAPTIONS),
+    "llm.engine": ("vllm", FROM_PHRASES),
+    "llm.model": ("another", FROM_PHRASES),
+    "llm.batch": (3, FROM_PHRASES),
+    "llm.dtype": ("float16", FROM_PHRASES),
+    "llm.quantisation": ("int8", FROM_PHRASES),
+    "llm.temperature": (0.75, FROM_PHRASES),
+    "llm.max_tokens": (11, FROM_PHRASES),
+    "concepts.count": (2, FROM_CONCEPTS),
+    "concepts.max_draws": (11, FROM_CONCEPTS),
+    "concepts.max_words": (2, FROM_CONCEPTS),
+    "pictures.model": ("another", FROM_PICTURES),
+    "pictures.count": (7, FROM_PICTURES),
+    "pictures.steps": (7, FROM_PICTURES),
+    "pictures.guidance": (1.5, FROM_PICTURES),
+    "pictures.size": (16, FROM_PICTURES),
+    "pictures.batch": (7, FROM_PICTURES),
+    "pictures.dtype": ("bfloat16", FROM_PICTURES),
+    "pictures.decoder": ("small", FROM_PICTURES),
+    "clip.model": ("another", {"scores"}),
+    "clip.batch": (7, {"scores"}),
+    "clip.dtype": ("bfloat16", {"scores"}),
+    "scores.beta": (2, {"scores"}),
+    "scores.rule": ("mean", NOTHING),
+}
+"""Each setting, another value of it, and the stages whose parts that can change."""
+
+ELSEWHERE = {
+    "probe.sets",  # enters by the probe set's digest
+    "compat",  # has one value so far
+}
+
+
+def changed(config: Config, path: str, value: Any) -> Config:
+    section, dot, name = path.partition(".")
+    if not dot:
+        return msgspec.structs.replace(config, **{section: value})
+    own = msgspec.structs.replace(getattr(config, section), **{name: value})
+    return msgspec.structs.replace(config, **{section: own})
+
+
+def keys(config: Config, execution: Execution) -> dict[str, str]:
+    lab = Lab(config, execution)
+    return {stage.name: lab.key(stage) for stage in PLAN}
+
+
+def differing(one: Mapping[str, str], other: Mapping[str, str]) -> set[str]:
+    return {name for name in one if one[name] != other[name]}
+
+
+def all_settings() -> set[str]:
+    found = set()
+    for name, value in msgspec.to_builtins(Config()).items():
+        found |= {f"{name}.{inner}" for inner in value} if isinstance(value, dict) else {name}
+    return found
+
+
+def test_the_table_has_every_setting() -> None:
+    assert set(SETTINGS) | ELSEWHERE == all_settings()
+
+
+@pytest.mark.parametrize("path", SETTINGS)
+def test_a_setting_changes_the_keys_of_the_stages_that_depend_on_it(
+    bench: Bench, path: str
+) -> None:
+    value, wanted = SETTINGS[path]
+    config = bench.config()
+    other = changed(config, path, value)
+    assert other != config
+    before, after = keys(config, bench.execution()), keys(other, bench.execution())
+    assert differing(before, after) == wanted
+
+
+def test_the_seed_draws_the_holdout_too(bench: Bench) -> None:
+    one = bench.config(probe={"holdout": 0.25})
+    other = changed(one, "seed", 3)
+    found = differing(keys(one, bench.execution()), keys(other, bench.execution()))
+    assert found == FROM_EXEMPLARS | FROM_PICTURES
+
+
+@pytest.mark.parametrize(
+    ("role", "wanted"),
+    [
+        ("target", FROM_RESPONSES),
+        ("captioner", FROM_CAPTIONS),
+        ("summariser", FROM_PHRASES),
+        ("painter", FROM_PICTURES),
+        ("embedder", {"scores"}),
+    ],
+)
+def test_other_weights_change_the_stages_that_use_them(
+    bench: Bench, role: str, wanted: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = keys(bench.config(), bench.execution())
+    monkeypatch.setattr(
+        opening, "weights_digest", lambda r, *_: f"weights of {r}{'!' * (r == role)}"
+    )
+    assert differing(before, keys(bench.config(), bench.execution())) == wanted
+
+
+@pytest.mark.parametrize(
+    ("prompt", "wanted"),
+    [
+        ("simplify", FROM_PHRASES),
+        ("summarise", FROM_CONCEPTS),
+        ("merge", FROM_CONCEPTS),
+        ("picture", FROM_PICTURES),
+    ],
+)
+def test_another_prompt_changes_its_stage_and_those_after_it(
+    bench: Bench, prompt: str, wanted: set[str], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(shipped("prompts"), tmp_path / "prompts"))
+    execution = msgspec.structs.replace(bench.execution(), prompts=folder)
+    before = keys(bench.config(), execution)
+    assert before == keys(bench.config(), bench.execution())
+    with (folder / f"{prompt}.txt").open("a") as file:
+        file.write(" ")
+    assert differing(before, keys(bench.config(), execution)) == wanted
+
+
+def test_another_probe_set_changes_all_but_the_pictures(bench: Bench) -> None:
+    before = keys(bench.config(), bench.execution())
+    bench.probe = ColourProbe()
+    bench.probe.digest = "2" * 64
+    assert differing(before, keys(bench.config(), bench.execution())) == FROM_RESPONSES
+
+
+EXECUTION: dict[str, Any] = {
+    "workspace": Path("elsewhere"),
+    "weights": Path("elsewhere"),
+    "data": Path("elsewhere"),
+    "manifest": shipped("weights_manifest.json"),
+    "prompts": shipped("prompts"),
+    "devices": ("0", "1"),
+    "workers": 4,
+    "llm_url": "unix:/run/llm",
+    "allow_remote_llm": True,
+    "vllm_python": "/opt/python",
+    "vllm_options": ("--x",),
+}
+
+
+def test_the_execution_table_has_every_field(bench: Bench) -> None:
+    assert set(EXECUTION) == set(Execution.__struct_fields__)
+
+
+@pytest.mark.parametrize("name", EXECUTION)
+def test_where_it_is_computed_changes_no_key(bench: Bench, name: str) -> None:
+    execution = bench.execution()
+    other = msgspec.structs.replace(execution, **{name: EXECUTION[name]})
+    assert other != execution
+    assert keys(bench.config(), other) == keys(bench.config(), execution)
+
+
+def test_a_new_version_of_a_stage_has_new_parts(bench: Bench) -> None:
+    assert bench.lab().key(replace(TRIAGE, version=2)) != bench.lab().key(TRIAGE)
+
+
+def test_keys_are_those_of_their_meaning_in_every_process(bench: Bench) -> None:
+    lab = bench.lab()
+    assert len({lab.key(stage) for stage in PLAN}) == len(PLAN)
+    assert all(len(lab.key(stage)) == 64 for stage in PLAN)
+    meaning = lab.meaning(SCORES)
+    assert meaning["needs"]["pictures"] == lab.key(PICTURES)
+    assert meaning["probe"] is None
+    assert lab.meaning(RESPONSES)["probe"] == bench.probe.digest
+    assert set(lab.meaning(CONCEPTS)["prompts"]) == {"summarise", "merge"}
+
+
+def test_an_engine_is_opened_once_and_let_go(bench: Bench) -> None:
+    lab = bench.lab()
+    assert lab.captioner is lab.captioner
+    assert lab.painter is not lab.captioner
+    assert dict(bench.calls.opened) == {"captioner": 1, "painter": 1}
+    lab.close()
+    assert lab.captioner
+    assert bench.calls.opened["captioner"] == 2
+
+
+def test_chunks_cover_the_probe_set(bench: Bench) -> None:
+    for chunk, chunks in ((7, 5), (30, 1), (31, 1), (10, 3)):
+        assert bench.lab(probe={"chunk": chunk}).chunks == chunks
+
+
+class Shelf:
+    """Weights of which some are missing."""
+
+    def __init__(self, *absent: str) -> None:
+        self.absent = absent
+
+    def require(self, names: list[str]) -> None:
+        if found := [name for name in names if name in self.absent]:
+            raise MissingWeights(f"no {' '.join(found)}")
+
+
+def test_everything_that_is_missing_is_said_at_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        opening, "model_ids", lambda config: {"target": ("t",), "captioner": ("c",)}
+    )
+    lab = bench.lab()
+    monkeypatch.setattr(lab, "weights", Shelf("t", "c"))
+    with pytest.raises(MissingWeights, match=r"^no c$"):
+        lab.require([CAPTIONS])
+    lab.require([TRIAGE])
+
+    def gone(*_: Any) -> None:
+        raise UserError("no probe set")
+
+    monkeypatch.setattr(opening, "open_probe_set", gone)
+    lab = bench.lab()
+    monkeypatch.setattr(lab, "weights", Shelf("t"))
+    with pytest.raises(UserError, match=r"^no t\nno probe set$"):
+        lab.require([RESPONSES])
+    monkeypatch.setattr(lab, "weights", Shelf())
+    with pytest.raises(UserError, match=r"^no probe set$"):
+        lab.require([RESPONSES])
+
+
+def test_the_largest_model_decides_how_much_memory_is_needed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = bench.lab()
+    entries = {entry.id: entry.memory or 0 for entry in lab.weights.manifest.entries}
+    assert lab.largest_memory(PLAN) == 0
+    largest = max(entries, key=lambda name: entries[name])
+    monkeypatch.setattr(
+        opening, "model_ids", lambda config: {"captioner": tuple(entries), "target": ()}
+    )
+    assert lab.largest_memory([CAPTIONS]) == entries[largest] > 0
+    assert set(lab.missing_weights([CAPTIONS])) <= set(entries)

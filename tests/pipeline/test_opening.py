@@ -1,0 +1,187 @@
+"""From names in the settings to opened engines, each from its own verified folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dnd_local.core.config import Config, Execution, ProbeConfig, read_config
+from dnd_local.core.errors import UserError
+from dnd_local.core.protocols import Summariser
+from dnd_local.core.records import Message, Reply, Request
+from dnd_local.engines import registry
+from dnd_local.pipeline import opening
+from dnd_local.pipeline.stage import Role
+from dnd_local.store.openai_batch import request_id
+
+ROLES: tuple[Role, ...] = ("target", "captioner", "summariser", "painter", "embedder")
+
+
+class Shelf:
+    """Weights whose folders and digests tell their ids."""
+
+    def folder(self, name: str) -> Path:
+        return Path("/models") / name
+
+    def digest(self, name: str) -> str:
+        return f"digest of {name}"
+
+
+def execution(home: Path, workers: int = 1, devices: Sequence[str] = ("0", "1")) -> Execution:
+    return Execution(
+        workspace=home, weights=home, data=home, workers=workers, devices=tuple(devices)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [("a/net.py:make", True), ("net.py:make", True), ("resnet50", False), ("net.py", False),
+     ("net.py:", False), ("net.txt:make", False), ("net.py:not a name", False)],
+)  # fmt: skip
+def test_what_a_factory_is(name: str, is_one: bool) -> None:
+    assert opening.is_factory(name) == is_one
+
+
+def config(**sections: Any) -> Config:
+    return read_config(sections)
+
+
+def test_which_models_stand_behind_a_role() -> None:
+    ids = opening.model_ids(config(network={"name": "resnet50"}))
+    assert ids == {
+        "target": ("resnet50",), "captioner": ("blip-base",),
+        "summariser": ("qwen3-4b-instruct",), "painter": ("sd15",), "embedder": ("clip-vit-b-16",),
+    }  # fmt: skip
+    ids = opening.model_ids(
+        config(network={"name": "n.py:make"}, llm={"engine": "replay:mine"},
+               pictures={"decoder": "small"})
+    )  # fmt: skip
+    assert (ids["target"], ids["summariser"], ids["painter"]) == ((), (), ("sd15", "small"))
+    assert opening.model_ids(config())["target"] == ("pocket-target",)
+
+
+class Opened:
+    """Records what each `registry.open_*` was given."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.given: dict[str, tuple[Any, ...]] = {}
+        self.closed: list[str] = []
+        for name in ("target", "factory", "captioner", "summariser", "painter", "embedder"):
+            monkeypatch.setattr(registry, f"open_{name}", self._opener(name))
+
+    def _opener(self, name: str) -> Any:
+        @contextmanager
+        def opener(*given: Any) -> Iterator[str]:
+            self.given[name] = given
+            yield f"the {name}"
+            self.closed.append(name)
+
+        return opener
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
+    return Opened(monkeypatch)
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize(("workers", "devices"), [(1, ("0", "1")), (2, ("1",))])
+def test_an_engine_gets_its_settings_folder_and_devices(
+    opened: Opened, tmp_path: Path, role: Role, workers: int, devices: tuple[str, ...]
+) -> None:
+    settings = config(pictures={"decoder": "small"})
+    where = execution(tmp_path, workers)
+    with opening.open_engine(role, settings, where, Shelf(), "1") as engine:  # type: ignore[arg-type]
+        assert engine == f"the {role}"
+        assert not opened.closed
+    assert opened.closed == [role]
+    models = Path("/models")
+    assert (
+        opened.given[role]
+        == {
+            "target": (settings.network, models / "pocket-target", devices),
+            "captioner": (settings.captions, models / "blip-base", devices),
+            "summariser": (settings.llm, [models / "qwen3-4b-instruct"], where, devices),
+            "painter": (settings.pictures, [models / "sd15", models / "small"], devices),
+            "embedder": (settings.clip, models / "clip-vit-b-16", devices),
+        }[role]
+    )
+
+
+def test_a_users_own_network_needs_no_weights(opened: Opened, tmp_path: Path) -> None:
+    settings = config(network={"name": "net.py:make"})
+    with opening.open_engine("target", settings, execution(tmp_path), Shelf(), "0") as engine:  # type: ignore[arg-type]
+        assert engine == "the factory"
+    assert opened.given["factory"] == (settings.network, ("0", "1"))
+
+
+def digest(role: Role, settings: Config, home: Path) -> str:
+    return opening.weights_digest(role, settings, execution(home), Shelf())  # type: ignore[arg-type]
+
+
+def test_a_key_has_the_digests_of_a_roles_models(tmp_path: Path) -> None:
+    own, small = config(), config(pictures={"decoder": "small"})
+    assert len({digest(role, own, tmp_path) for role in ROLES}) == len(ROLES)
+    assert digest("painter", own, tmp_path) != digest("painter", small, tmp_path)
+    assert digest("captioner", own, tmp_path) == digest("captioner", small, tmp_path)
+
+
+def test_a_users_own_network_counts_by_source_and_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = ["one"]
+    monkeypatch.setattr(registry, "factory_state_digest", lambda name: state[0])
+    path = tmp_path / "net.py"
+    settings = config(network={"name": f"{path}:make"})
+    with pytest.raises(UserError, match=f"no file {path} for the target"):
+        digest("target", settings, tmp_path)
+    path.write_text("x = 1")
+    found = {digest("target", settings, tmp_path)}
+    path.write_text("x = 2")
+    found.add(digest("target", settings, tmp_path))
+    state[0] = "other"
+    found.add(digest("target", settings, tmp_path))
+    assert len(found) == 3
+
+
+def test_a_replay_answers_from_what_a_run_keeps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = Request((Message("user", "?"),), 0.3, 1, 40)
+    book = {request_id(request): Reply("red")}
+    asked: list[tuple[str, Path]] = []
+
+    def replies_of(name: str, workspace: Path) -> dict[str, Reply]:
+        asked.append((name, workspace))
+        return book
+
+    monkeypatch.setattr(opening, "replies_of", replies_of)
+    settings = config(llm={"engine": "replay:mine"})
+    before = digest("summariser", settings, tmp_path)
+    with opening.open_engine("summariser", settings, execution(tmp_path), Shelf(), "0") as engine:  # type: ignore[arg-type]
+        assert isinstance(engine, Summariser)
+        assert engine.reply([request]) == [Reply("red")]
+    assert set(asked) == {("mine", tmp_path)}
+    book[request_id(request)] = Reply("green")
+    assert digest("summariser", settings, tmp_path) != before
+
+
+def test_the_embedded_probe_set_is_drawn_when_it_is_read(tmp_path: Path) -> None:
+    probe = opening.open_probe_set(ProbeConfig(sets=("pocket",)), execution(tmp_path))
+    assert probe is opening.pocket_probe()
+    assert len(probe) > 1000
+    assert len(probe.digest) == 64
+    assert probe.name(3) == "pocket-00003"
+    picture = probe.pixels(3)
+    assert (picture.dtype, picture.shape[2]) == (np.uint8, 3)
+    assert np.array_equal(picture, probe.pixels(3))
+    assert not np.array_equal(picture, probe.pixels(4))
+
+
+def test_images_are_decoded_by_a_few_threads() -> None:
+    assert 1 <= opening.decoding_threads() <= 8

@@ -1,0 +1,111 @@
+"""What a user asks for, in their words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import dnd_local
+from dnd_local.core.errors import BadConfig, UserError
+from dnd_local.pipeline import request as asked
+from dnd_local.pipeline.request import Request, allowed_hosts, dissect, read_devices
+from dnd_local.store import guard
+from tests.bench import Bench
+from tests.fakes import LAYER
+
+
+def test_probe_seed_and_settings_reach_the_config() -> None:
+    config = Request(
+        model="pocket", layer="a", probe="imagenet-val + photos/", seed=4,
+        settings={"probe": {"holdout": 0.5}, "pictures": {"steps": 3}},
+    ).make_config()  # fmt: skip
+    assert config.probe.sets == ("imagenet-val", "photos/")
+    assert (config.probe.holdout, config.seed, config.pictures.steps) == (0.5, 4, 3)
+
+
+def test_what_is_left_empty_takes_its_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DND_LOCAL_WORKSPACE", "/w")
+    monkeypatch.setenv("DND_LOCAL_DATA", "/d")
+    monkeypatch.setenv("DND_LOCAL_WEIGHTS", "/m")
+    request = Request(model="pocket", layer="a")
+    execution = request.execution()
+    assert (execution.workspace, execution.data, execution.weights) == (
+        Path("/w"), Path("/d"), Path("/m"),
+    )  # fmt: skip
+    assert (execution.devices, execution.workers) == (("cpu",), 1)
+    assert request.make_config().probe.sets == ("pocket",)
+    assert request.selection().ids is None
+
+
+def test_where_it_is_done_is_as_asked() -> None:
+    execution = Request(
+        model="pocket", layer="a", workspace=Path("/w"), weights=Path("/m"), data=Path("/d"),
+        devices="0,1", prompts=Path("/p"), llm_url="unix:/s", allow_remote_llm=True,
+        vllm_python="/v", manifest=Path("/f"),
+    ).execution()  # fmt: skip
+    assert (execution.devices, execution.workers) == (("0", "1"), 2)
+    assert execution.workspace == Path("/w")
+    assert (execution.prompts, execution.manifest) == (Path("/p"), Path("/f"))
+    assert (execution.llm_url, execution.allow_remote_llm) == ("unix:/s", True)
+    assert execution.vllm_python == "/v"
+    assert Request(model="pocket", layer="a", workers=3).execution().workers == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "devices"), [("cpu", ("cpu",)), ("0", ("0",)), ("3, 1", ("3", "1"))]
+)
+def test_devices(text: str, devices: tuple[str, ...]) -> None:
+    assert read_devices(text) == devices
+
+
+@pytest.mark.parametrize("text", ["", "gpu", "cuda:0", "0,cpu", "-1", "0,"])
+def test_devices_that_cannot_be_read(text: str) -> None:
+    with pytest.raises(BadConfig, match="write cpu, or CUDA indices"):
+        read_devices(text)
+
+
+def test_a_device_named_twice() -> None:
+    with pytest.raises(BadConfig, match="'0,0' names one twice"):
+        read_devices("0,0")
+
+
+@pytest.mark.parametrize(
+    ("url", "allow", "hosts"),
+    [
+        ("https://llm.example.org:8000/v1", True, ("llm.example.org",)),
+        ("https://llm.example.org:8000/v1", False, ()),
+        ("unix:/run/llm", True, ()),
+        ("", True, ()),
+    ],
+)
+def test_hosts_that_may_be_reached(url: str, allow: bool, hosts: tuple[str, ...]) -> None:
+    assert allowed_hosts(url, allow) == hosts
+
+
+def test_a_request_is_carried_out(bench: Bench) -> None:
+    small = {"probe": {"chunk": 7}, "pictures": {"count": 2, "size": 8}}
+    words = {"workspace": bench.workspace, "settings": small, "run": "mine"}
+    result = dissect("pocket", LAYER, "0", **words)
+    assert [d.status for d in result.descriptions] == ["described"]
+    assert result.record.name == "mine"
+    forecast = Request(model="pocket", layer=LAYER, ids="0-1", **words).forecast()
+    assert {s.stage: (s.done, s.items) for s in forecast.stages}["captions"] == (1, 2)
+
+
+def test_mistakes_come_before_anything_is_opened(bench: Bench) -> None:
+    with pytest.raises(UserError, match="cannot read 'x'"):
+        dissect("pocket", LAYER, "x", workspace=bench.workspace)
+    assert not bench.calls.opened
+    assert not bench.workspace.exists()
+
+
+def test_the_package_offers_dissect_and_closes_the_network(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    closed: list[bool] = []
+    monkeypatch.setattr(guard, "go_offline", lambda: closed.append(True))
+    assert dnd_local.dissect is asked.dissect
+    assert closed
+    with pytest.raises(AttributeError, match="no attribute 'disect'"):
+        _ = dnd_local.disect

@@ -1,0 +1,81 @@
+"""Which neurons: read as people write them, refused with the value that is wrong."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dnd_local.core.errors import BadConfig, UnknownName, UserError
+from dnd_local.core.records import LayerInfo
+from dnd_local.pipeline.selection import Selection, read_selection
+
+LAYERS = (
+    LayerInfo("layer3", "Sequential", (8, 4, 4), 8, True),
+    LayerInfo("layer4", "Sequential", (16, 2, 2), 16, True),
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("3", (3,)),
+        ("3,1,2", (1, 2, 3)),
+        ("0-3", (0, 1, 2, 3)),
+        ("5,0-2,1", (0, 1, 2, 5)),
+        (" 1 , 2 - 3 ", None),
+        (" 1 , 2-3 ", (1, 2, 3)),
+        ("4-4", (4,)),
+        (" all ", None),
+    ],
+)
+def test_ids(text: str, ids: tuple[int, ...] | None) -> None:
+    if text.strip() != "all" and ids is None:
+        with pytest.raises(BadConfig):
+            read_selection("a", text)
+    else:
+        assert read_selection("a", text).ids == ids
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [("", "''"), ("1,,2", "''"), ("x", "'x'"), ("-1", "'-1'"), ("1-", "'1-'"), ("1.5", "'1.5'"),
+     ("1-2-3", "'1-2-3'"), ("²", "'²'"), ("all,1", "'all'")],
+)  # fmt: skip
+def test_ids_that_cannot_be_read(text: str, part: str) -> None:
+    with pytest.raises(BadConfig, match=f"cannot read {part}; write 1,2,3 or 0-63 or all"):
+        read_selection("a", text)
+
+
+def test_a_range_that_runs_backwards() -> None:
+    with pytest.raises(BadConfig, match=r"ids '9-3': the range '9-3' runs backwards"):
+        read_selection("a", "9-3")
+
+
+@given(st.sets(st.integers(0, 300), min_size=1))
+def test_what_is_listed_is_what_is_read(ids: set[int]) -> None:
+    assert read_selection("a", ",".join(map(str, ids))).ids == tuple(sorted(ids))
+
+
+def test_layers() -> None:
+    assert read_selection("a, b.c,a", "1").layers == ("a", "b.c")
+    for text in ("", "a,", ",a", " "):
+        with pytest.raises(BadConfig, match="has an empty name; write for example layer3,layer4"):
+            read_selection(text, "1")
+
+
+def test_a_selection_is_checked_against_the_network() -> None:
+    Selection(("layer3", "layer4"), (0, 7)).check(LAYERS)
+    Selection(("layer3",)).check(LAYERS)
+    with pytest.raises(UnknownName, match=r"unknown layer 'layer5'. Did you mean layer4, layer3"):
+        Selection(("layer5",), (0,)).check(LAYERS)
+    with pytest.raises(UserError, match=r"layer3 has 8 neurons \(0 to 7\), so none has the id 8"):
+        Selection(("layer4", "layer3"), (0, 8, 9)).check(LAYERS)
+
+
+def test_all_means_every_neuron_of_each_layer() -> None:
+    counts = {"layer3": 2, "layer4": 3}
+    assert Selection(("layer4", "layer3")).resolve(counts) == {
+        "layer4": (0, 1, 2), "layer3": (0, 1),
+    }  # fmt: skip
+    assert Selection(("layer3",), (1,)).resolve(counts) == {"layer3": (1,)}
