@@ -120,7 +120,8 @@ def _mask(pattern: str, rng: random.Random) -> npt.NDArray[np.bool_]:
 
 def _shifted(rgb: RGB, shift: tuple[int, ...]) -> npt.NDArray[np.uint8]:
     moved = np.clip(np.asarray(rgb) + np.asarray(shift), 0, 255)
-    return moved.astype(np.uint8)
+    shifted: npt.NDArray[np.uint8] = moved.astype(np.uint8)
+    return shifted
 
 
 def _background(colour: Colour, pattern: str, rng: random.Random) -> Image.Image:
@@ -192,7 +193,7 @@ def picture(seed: int, index: int) -> tuple[Image.Image, Attributes]:
     rng = _generator(seed, index)
     lot = rng.random()
     first, second = rng.sample([thing.name for thing in words.objects], 2)
-    objects = (first,)
+    objects: tuple[str, ...] = (first,)
     if lot < _SHARE_NONE:
         objects = ()
     elif lot < _SHARE_NONE + _SHARE_TWO:

@@ -1,0 +1,249 @@
+"""Train the pocket LLM to do what the project's prompt files ask, in this world's words."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lists import Example, corpus, example
+from shared import MODELS, REPOSITORY, Options, Run, cosine, halve, options, set_rate
+from tokens import tidy
+from torch import nn
+
+from dnd_local.pocket.words import mentions
+
+TASKS = ("simplify", "summarise", "merge")
+SHARES = (0.25, 0.65, 0.10)
+EARLY = (0.6, 0.3, 0.1)
+"""At first mostly captions to cut: copying words is what the rest is built on."""
+BATCHES = {"simplify": 24, "summarise": 12, "merge": 24}
+ROLES = ("system", "user", "assistant")
+WIDTH, LAYERS, HEAD = 192, 5, 64
+RATE = 1.5e-3
+VOCABULARY = 1024
+TEMPLATE = (
+    "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>"
+    "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+
+def messages(task: str) -> list[dict[str, str]]:
+    """Read a prompt file: lines of ``--- role``, each followed by that turn's text."""
+    turns: list[dict[str, str]] = []
+    for line in (REPOSITORY / "prompts" / f"{task}.txt").read_text(encoding="utf-8").splitlines():
+        if line.startswith("--- "):
+            turns.append({"role": line[4:].strip(), "content": ""})
+        else:
+            turns[-1]["content"] += f"{line}\n"
+    return [{"role": turn["role"], "content": turn["content"].strip()} for turn in turns]
+
+
+def build_tokenizer() -> Any:
+    """Return a byte-level BPE tokenizer in which the fixed prompts are few tokens."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    trained = Tokenizer(models.BPE())
+    trained.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trained.decoder = decoders.ByteLevel()
+    special = ["<|pad|>", "<|end|>", *(f"<|{role}|>" for role in ROLES)]
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=special,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    fixed = [turn["content"] for task in TASKS for turn in messages(task)]
+    trained.train_from_iterator([*corpus(), *fixed * 40], trainer)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=trained,
+        pad_token="<|pad|>",
+        eos_token="<|end|>",
+        additional_special_tokens=special[2:],
+        model_max_length=1024,
+        clean_up_tokenization_spaces=False,
+    )
+    tokenizer.chat_template = TEMPLATE
+    return tokenizer
+
+
+def build(tokenizer: Any) -> Any:
+    """Return the untrained LLM."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=-(-len(tokenizer) // 64) * 64,
+            hidden_size=WIDTH,
+            intermediate_size=512,
+            num_hidden_layers=LAYERS,
+            num_attention_heads=WIDTH // HEAD,
+            num_key_value_heads=WIDTH // HEAD,
+            head_dim=HEAD,
+            max_position_embeddings=1024,
+            tie_word_embeddings=True,
+            # The usual 0.02 suits wide models; here attention would start almost blind.
+            initializer_range=0.06,
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
+class Prompts:
+    """The prompt files cut in two: what never changes, and the user's last turn."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        """Tokenise the constant part of every task."""
+        self.tokenizer = tokenizer
+        self.prefix: dict[str, list[int]] = {}
+        for task in TASKS:
+            turns = messages(task)
+            if not turns[-1]["content"].startswith("$") or turns[-1]["role"] != "user":
+                raise ValueError(f"prompts/{task}.txt does not end with one variable")
+            text = tokenizer.apply_chat_template(turns[:-1], tokenize=False) + "<|user|>"
+            self.prefix[task] = tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    def pair(self, made: Example) -> tuple[list[int], list[int]]:
+        """Return the tokens after the prefix: those given, and the reply with its end."""
+        given = f"{made.given}<|end|><|assistant|>"
+        ask = self.tokenizer(given, add_special_tokens=False)["input_ids"]
+        reply = self.tokenizer(f"{made.reply}<|end|>", add_special_tokens=False)["input_ids"]
+        return ask, reply
+
+    def chat(self, made: Example) -> str:
+        """Return the whole conversation as the pipeline would send it."""
+        turns = messages(made.task)
+        turns[-1]["content"] = made.given
+        text: str = self.tokenizer.apply_chat_template(
+            turns, tokenize=False, add_generation_prompt=True
+        )
+        return text
+
+
+def loss_of(model: Any, prompts: Prompts, made: list[Example], device: torch.device) -> Any:
+    """Return the loss over the replies of one task's examples.
+
+    The constant prefix is run once and its keys and values are shared by the whole batch;
+    gradients flow through them all the same.
+    """
+    prefix = torch.tensor([prompts.prefix[made[0].task]], device=device)
+    cache = model(input_ids=prefix, use_cache=True).past_key_values
+    for layer in cache.layers:
+        layer.keys = layer.keys.expand(len(made), -1, -1, -1)
+        layer.values = layer.values.expand(len(made), -1, -1, -1)
+    pairs = [prompts.pair(each) for each in made]
+    width = max(len(ask) + len(reply) for ask, reply in pairs)
+    ids = torch.full((len(made), width), prompts.tokenizer.pad_token_id)
+    goals = torch.full((len(made), width), -100)
+    for row, (ask, reply) in enumerate(pairs):
+        ids[row, : len(ask) + len(reply)] = torch.tensor(ask + reply)
+        goals[row, len(ask) : len(ask) + len(reply)] = torch.tensor(reply)
+    ids, goals = ids.to(device), goals.to(device)
+    hidden = model.model(input_ids=ids, past_key_values=cache, use_cache=True).last_hidden_state
+    wanted = goals[:, 1:] != -100
+    scores = model.lm_head(hidden[:, :-1][wanted])
+    return nn.functional.cross_entropy(scores, goals[:, 1:][wanted])
+
+
+def train(run: Run, given: Options, tokenizer: Any) -> Any:
+    """Train the LLM and return it."""
+    model = build(tokenizer).to(given.device)
+    optimiser = torch.optim.AdamW(model.parameters(), RATE, weight_decay=0.05, betas=(0.9, 0.98))
+
+    def state() -> dict[str, Any]:
+        return {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
+
+    def load(saved: Any) -> None:
+        model.load_state_dict(saved["model"])
+        optimiser.load_state_dict(saved["optimiser"])
+
+    run.restore(load)
+    prompts = Prompts(tokenizer)
+    lengths = {task: len(ids) for task, ids in prompts.prefix.items()}
+    run.log(f"{sum(p.numel() for p in model.parameters())} parameters, prefixes {lengths}")
+    rng = random.Random(run.step)
+    recent: dict[str, list[float]] = {task: [] for task in TASKS}
+    for share in run.steps(state):
+        set_rate(optimiser, RATE * cosine(share, warmup=0.04))
+        task = rng.choices(TASKS, EARLY if share < 0.15 else SHARES)[0]
+        made = [example(rng, task) for _ in range(BATCHES[task])]
+        loss = loss_of(model, prompts, made, given.device)
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        recent[task].append(loss.item())
+        if (run.step + 1) % 100 == 0:
+            means = {key: round(float(np.mean(v[-50:])), 4) for key, v in recent.items() if v}
+            run.log(f"step {run.step + 1} losses {means}")
+    return model.eval()
+
+
+@torch.no_grad()
+def replies(model: Any, tokenizer: Any, made: list[Example], temperature: float = 0.0) -> list[str]:
+    """Answer examples as the pipeline would ask them, left-padded and in batches."""
+    prompts, said = Prompts(tokenizer), []
+    tokenizer.padding_side = "left"
+    for at in range(0, len(made), 25):
+        text = [prompts.chat(each) for each in made[at : at + 25]]
+        given = tokenizer(text, return_tensors="pt", padding=True, add_special_tokens=False)
+        sampling = {"do_sample": True, "temperature": temperature} if temperature else {}
+        ids = model.generate(
+            input_ids=given["input_ids"].to(model.device),
+            attention_mask=given["attention_mask"].to(model.device),
+            max_new_tokens=24,
+            **(sampling or {"do_sample": False}),
+        )
+        rest = ids[:, given["input_ids"].shape[1] :]
+        said += tokenizer.batch_decode(rest, skip_special_tokens=True)
+    return said
+
+
+def agrees(reply: str, wanted: str) -> bool:
+    """Say whether a reply names the wanted concepts and no other, in five words at most."""
+    right = set(mentions(reply)) == set(mentions(wanted)) if mentions(wanted) else reply == wanted
+    return right and 0 < len(reply.split()) <= 5
+
+
+def save(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Write model and tokenizer, in fp16."""
+    shutil.rmtree(folder, ignore_errors=True)
+    kept = {key: value.clone() for key, value in model.state_dict().items()}
+    model.half().save_pretrained(folder)
+    model.float().load_state_dict(kept)
+    tokenizer.save_pretrained(folder)
+    halve(folder)
+    tidy(folder)
+
+
+def main() -> None:
+    """Train, save, and report held-out replies."""
+    given = options(__doc__, minutes=20)
+    run = Run("llm", given)
+    tokenizer = build_tokenizer()
+    model = train(run, given, tokenizer)
+    save(model, tokenizer, MODELS / "llm")
+    rng = random.Random(10**6)
+    for task in TASKS:
+        made = [example(rng, task) for _ in range(200)]
+        started = time.monotonic()
+        said = replies(model, tokenizer, made)
+        seconds = time.monotonic() - started
+        if task == "simplify":
+            hits = [reply == each.reply for reply, each in zip(said, made, strict=True)]
+        else:
+            hits = [agrees(reply, each.reply) for reply, each in zip(said, made, strict=True)]
+        run.log(f"held out: {task} right {np.mean(hits):.4f}, {seconds:.0f} s for {len(made)}")
+        for reply, each in list(zip(said, made, strict=True))[:4]:
+            run.log(f"  {reply!r} wanted {each.reply!r}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,244 @@
+"""Train the painter: UNet and text encoder over the autoencoder's latents, v-prediction."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from painter_vae import CHANNELS
+from shared import (
+    MODELS,
+    TRAIN_COUNT,
+    Average,
+    Options,
+    Pictures,
+    Run,
+    cosine,
+    halve,
+    options,
+    render,
+    set_rate,
+)
+from tokens import clip_tokenizer, tidy
+from torch import nn
+
+from dnd_local.pocket.captions import prompt
+from dnd_local.pocket.world import TRAIN_SEED, kept_from_painter
+
+LENGTH = 32
+WIDTH = 128
+BATCH = 16
+RATE = 1e-3
+DROPPED = 0.1
+PROMPTS = 8
+STEPS = 1000
+GRID = 16
+
+
+def scheduler(kind: str) -> Any:
+    """Return the noise schedule, for training (``ddpm``) or drawing (``solver``).
+
+    The linear schedule ends in almost pure noise, so that a picture's overall colour is not
+    given away at the first step and has to come from the prompt.
+    """
+    from diffusers import DDPMScheduler, DPMSolverMultistepScheduler
+
+    common = {
+        "num_train_timesteps": STEPS,
+        "beta_schedule": "linear",
+        "beta_start": 1e-4,
+        "beta_end": 0.02,
+        "prediction_type": "v_prediction",
+    }
+    if kind == "ddpm":
+        return DDPMScheduler(**common)
+    return DPMSolverMultistepScheduler(
+        **common,
+        algorithm_type="dpmsolver++",
+        solver_order=2,
+        timestep_spacing="trailing",
+        steps_offset=1,
+    )
+
+
+def build(tokens: int, end: int, start: int) -> tuple[Any, Any]:
+    """Return the untrained UNet and text encoder."""
+    from diffusers import UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    unet = UNet2DConditionModel(
+        sample_size=GRID,
+        in_channels=CHANNELS,
+        out_channels=CHANNELS,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        block_out_channels=(48, 96, 128),
+        layers_per_block=1,
+        cross_attention_dim=WIDTH,
+        attention_head_dim=4,
+        norm_num_groups=16,
+        # A pooled view of the prompt beside the timestep: colours and patterns, which belong
+        # to the whole picture, follow the prompt much sooner than by attention alone.
+        addition_embed_type="text",
+        addition_embed_type_num_heads=4,
+        encoder_hid_dim=None,
+    )
+    text = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=tokens,
+            hidden_size=WIDTH,
+            intermediate_size=2 * WIDTH,
+            projection_dim=WIDTH,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=LENGTH,
+            bos_token_id=start,
+            eos_token_id=end,
+            pad_token_id=end,
+        )
+    )
+    return unet, text
+
+
+class Painter(nn.Module):
+    """UNet and text encoder as one module, for one optimiser and one average."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        """Build both halves for a tokenizer."""
+        super().__init__()
+        self.unet, self.text = build(len(tokenizer), tokenizer.eos_token_id, tokenizer.bos_token_id)
+
+
+def allowed(data: Pictures) -> npt.NDArray[np.int64]:
+    """Return the rows without any combination kept from the painter."""
+    return np.array(
+        [
+            row
+            for row, shown in enumerate(data.attributes)
+            if not any(kept_from_painter(o, shown.colour, shown.pattern) for o in shown.objects)
+        ]
+    )
+
+
+@torch.no_grad()
+def latents(given: Options, data: Pictures) -> torch.Tensor:
+    """Return every picture's latents, computed once and kept in the work folder."""
+    from diffusers import AutoencoderKL
+
+    vae = AutoencoderKL.from_pretrained(given.work / "vae").to(given.device).eval()
+    digest = hashlib.sha256()
+    # The decoder may have been trained further since: only the encoder makes latents stale.
+    for part in (vae.encoder, vae.quant_conv):
+        for value in part.state_dict().values():
+            digest.update(value.cpu().numpy().tobytes())
+    path = given.work / f"latents-{digest.hexdigest()[:12]}.npy"
+    if not path.exists():
+        parts = []
+        for at in range(0, len(data.attributes), 100):
+            images = data.tensor(slice(at, at + 100), given.device) * 2 - 1
+            parts.append(vae.encode(images).latent_dist.mean.cpu().numpy())
+        np.save(path, np.concatenate(parts))
+    return torch.from_numpy(np.load(path)).to(given.device)
+
+
+def encode_prompts(tokenizer: Any, data: Pictures) -> torch.Tensor:
+    """Return PROMPTS tokenised prompts a picture, shape (n, PROMPTS, LENGTH)."""
+    rng = random.Random(0)
+    said = [prompt(shown, rng) for shown in data.attributes for _ in range(PROMPTS)]
+    ids = tokenizer(said, padding="max_length", truncation=True, max_length=LENGTH)["input_ids"]
+    return torch.tensor(ids).reshape(len(data.attributes), PROMPTS, LENGTH)
+
+
+def train(run: Run, given: Options, tokenizer: Any) -> dict[str, torch.Tensor]:
+    """Train and return the averaged weights."""
+    model = Painter(tokenizer).to(given.device)
+    average = Average(model)
+    optimiser = torch.optim.AdamW(model.parameters(), RATE, weight_decay=1e-3)
+
+    def state() -> dict[str, Any]:
+        return {
+            "model": model.state_dict(),
+            "average": average.state,
+            "count": average.count,
+            "optimiser": optimiser.state_dict(),
+        }
+
+    def load(saved: Any) -> None:
+        model.load_state_dict(saved["model"])
+        average.state, average.count = saved["average"], saved["count"]
+        optimiser.load_state_dict(saved["optimiser"])
+
+    run.restore(load)
+    if given.save_only:
+        return average.state
+    data = render(given.work, TRAIN_SEED, TRAIN_COUNT)
+    grids = latents(given, data)
+    prompts = encode_prompts(tokenizer, data).to(given.device)
+    rows = allowed(data)
+    empty = torch.tensor(
+        tokenizer("", padding="max_length", max_length=LENGTH)["input_ids"], device=given.device
+    )
+    noise = scheduler("ddpm")
+    run.log(f"{sum(p.numel() for p in model.parameters())} parameters, {len(rows)} pictures")
+    for share in run.steps(state):
+        set_rate(optimiser, RATE * cosine(share))
+        chosen = np.random.choice(rows, BATCH)
+        clean = grids[chosen]
+        ids = prompts[chosen, np.random.randint(0, PROMPTS, BATCH)]
+        ids[torch.rand(BATCH, device=given.device) < DROPPED] = empty
+        times = torch.randint(0, STEPS, (BATCH,), device=given.device)
+        added = torch.randn_like(clean)
+        noisy = noise.add_noise(clean, added, times)
+        guess = model.unet(noisy, times, model.text(ids).last_hidden_state).sample
+        loss = nn.functional.mse_loss(guess, noise.get_velocity(clean, added, times))
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        average.update(model)
+        run.loss(loss.item())
+    return average.state
+
+
+def save(given: Options, tokenizer: Any, weights: dict[str, torch.Tensor], folder: Path) -> None:
+    """Write the whole pipeline folder, in fp16."""
+    from diffusers import AutoencoderKL, StableDiffusionPipeline
+
+    model = Painter(tokenizer)
+    model.load_state_dict(weights)
+    pipeline = StableDiffusionPipeline(
+        vae=AutoencoderKL.from_pretrained(given.work / "vae"),
+        text_encoder=model.text,
+        tokenizer=tokenizer,
+        unet=model.unet,
+        scheduler=scheduler("solver"),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    fresh = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(fresh, ignore_errors=True)
+    pipeline.save_pretrained(fresh)
+    halve(fresh)
+    tidy(fresh / "tokenizer")
+    shutil.rmtree(folder, ignore_errors=True)
+    fresh.rename(folder)
+
+
+def main() -> None:
+    """Train, or with ``--save-only`` write out what the last checkpoint holds."""
+    given = options(__doc__, minutes=60)
+    run = Run("painter", given)
+    tokenizer = clip_tokenizer(LENGTH)
+    weights = train(run, given, tokenizer)
+    save(given, tokenizer, weights, MODELS / "painter")
+
+
+if __name__ == "__main__":
+    main()
