@@ -36,9 +36,12 @@ Baseline = Annotated[
     Path | None, typer.Option(help="BERTScore's rescaling file for its model (.tsv).")
 ]
 Describers = Annotated[
-    list[str], typer.Argument(help="Runs, or CSV files: DnD, MILAN, MILANNOTATIONS, CLIP-Dissect, "
-                                   "NetDissect.")
-]  # fmt: skip
+    list[str],
+    typer.Argument(
+        help="Runs, RUN/DESCRIBER, class names (.txt), or CSV files: DnD, MILAN, MILANNOTATIONS, "
+        "CLIP-Dissect, NetDissect."
+    ),
+]
 
 
 class Table(StrEnum):
@@ -111,6 +114,7 @@ def reproduce(
         list[str] | None, typer.Option(help="captioner-swap: the other side's files.")
     ] = None,
     metric: Metrics = None,
+    layer: Layer = "",
     agree_above: Annotated[
         float, typer.Option(help="milannotations: CLIP cosine at which two annotators agree.")
     ] = 0.81,
@@ -140,11 +144,11 @@ def reproduce(
     with open_all_metrics(metric, weights, devices, baseline) as opened:
         if table is Table.milannotations:
             above = None if all_neurons else agree_above
-            reads, figures = _milannotations(files, opened, above, seed)
+            reads, figures = _milannotations(files, layer, opened, above, seed)
         elif table is Table.last_layer:
-            reads, figures = _last_layer(files, opened.metrics, seed)
+            reads, figures = _last_layer(files, layer, opened.metrics, seed)
         else:
-            reads, figures = _captioner_swap(files, against or [], opened.metrics, seed)
+            reads, figures = _captioner_swap(files, against or [], layer, opened.metrics, seed)
     records = [figure.record() for figure in figures]
     if as_json:
         tables.echo_json({"figures": records})
@@ -174,7 +178,8 @@ def open_describer(
         return read_classes(path, layer)
     if path.is_file() or path.suffix.lower() in (".csv", ".tsv"):
         return read_table(path, layer)
-    table = table_of_run(open_run(name, workspace, weights))
+    # What another describer made of a run is a run of its own, named after both.
+    table = table_of_run(open_run(name.replace("/", "-"), workspace, weights))
     if layer:
         table = DescriptionTable(
             table.describer, tuple(row for row in table.rows if row.layer == layer)
@@ -199,24 +204,24 @@ def open_all_metrics(
 
 
 def _last_layer(
-    files: Sequence[str], metrics: Sequence[TextMetric], seed: int
+    files: Sequence[str], layer: str, metrics: Sequence[TextMetric], seed: int
 ) -> tuple[list[ReadTable], tuple[Figure, ...]]:
     from dnd_local.evaluate import reproduce as again
     from dnd_local.evaluate.truth import read_classes
 
-    reads = _files(files[1:])
+    reads = _files(files[1:], layer)
     # Truth without a layer's name matches any: what a last layer is called differs by source.
     classes = read_classes(Path(files[0]))
     return [classes, *reads], again.last_layer(classes, reads, metrics, seed)
 
 
 def _milannotations(
-    files: Sequence[str], opened: Opened, above: float | None, seed: int
+    files: Sequence[str], layer: str, opened: Opened, above: float | None, seed: int
 ) -> tuple[list[ReadTable], tuple[Figure, ...]]:
     from dnd_local.core.errors import UserError
     from dnd_local.evaluate import reproduce as again
 
-    annotations, *reads = _files(files)
+    annotations, *reads = _files(files, layer)
     if not annotations.stacked:
         raise UserError(f"{annotations.source} holds no annotations; name that file first")
     figures = again.milannotations(annotations, reads, opened, above, seed)
@@ -224,12 +229,16 @@ def _milannotations(
 
 
 def _captioner_swap(
-    files: Sequence[str], against: Sequence[str], metrics: Sequence[TextMetric], seed: int
+    files: Sequence[str],
+    against: Sequence[str],
+    layer: str,
+    metrics: Sequence[TextMetric],
+    seed: int,
 ) -> tuple[list[ReadTable], tuple[Figure, ...]]:
     from dnd_local.core.errors import UserError
     from dnd_local.evaluate import reproduce as again
 
-    left, right = _files(files), _files(against)
+    left, right = _files(files, layer), _files(against, layer)
     if len(left) != 1 or len(right) != 1:
         raise UserError("captioner-swap takes one side's files, and the other's after --against")
     return [*left, *right], again.captioner_swap(left[0], right[0], metrics, seed)
@@ -254,12 +263,12 @@ def _scoring_rules(files: Sequence[str], seed: int, out: Path | None, as_json: b
     write_all(out, {"scoring-rules": records})
 
 
-def _files(names: Sequence[str]) -> list[ReadTable]:
+def _files(names: Sequence[str], layer: str) -> list[ReadTable]:
     """Return one table a describer; files of one format for several layers are joined."""
     from dnd_local.evaluate.reproduce import join
     from dnd_local.evaluate.tables import read_table
 
-    return list(join([read_table(Path(name)) for name in names]))
+    return list(join([read_table(Path(name), layer) for name in names]))
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

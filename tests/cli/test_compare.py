@@ -1,0 +1,144 @@
+"""``compare`` and ``reproduce`` from the user's side."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from dnd_local.cli import compare
+from dnd_local.core.errors import UnknownName, UserError
+from tests.bench import Bench
+
+app = typer.Typer()
+app.command("compare")(compare.compare)
+app.command("reproduce")(compare.reproduce)
+
+RATINGS = "Layer,Unit," + ",".join(
+    f"{rule} {rater} Rating"
+    for rater in ("E1", "E2")
+    for rule in ("Mean Caption", "Topk-Sq", "Image-Products", "Topk-Compare")
+)
+
+
+@pytest.fixture(autouse=True)
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DND_LOCAL_WORKSPACE", str(tmp_path / "work"))
+    monkeypatch.setenv("DND_LOCAL_WEIGHTS", str(tmp_path / "weights"))
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(one) for one in arguments])
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    left = write(tmp_path / "a_fc.csv", "Neuron ID,label\n0,red dog\n1,cat\n2,sky\n9,odd\n")
+    right = write(
+        tmp_path / "b.csv", "layer,unit,description\nfc,0,dog\nfc,1,cat\nfc,2,=1+1\nfc,3,x\n"
+    )
+    return left, right
+
+
+def test_two_files_side_by_side(files: tuple[Path, Path], tmp_path: Path) -> None:
+    result = run("compare", *files, "--metric", "token-f1", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "a_fc.csv: DnD release, last layer, 4 neurons (fc)" in result.output
+    assert "Matched by layer and index: 3 neurons" in result.output
+    assert "a_fc | b, token F1, 3 neurons: 0.5556" in result.output
+    agreement = json.loads((tmp_path / "out" / "agreement.jsonl").read_text())
+    assert (agreement["left"], agreement["right"], agreement["neurons"]) == ("a_fc", "b", 3)
+    neurons = (tmp_path / "out" / "neurons.csv").read_text().splitlines()
+    assert neurons[0] == "layer,neuron,a_fc,b,token F1: a_fc | b"
+    assert neurons[3] == "fc,2,sky,'=1+1,0.0"
+    assert not (tmp_path / "out" / "preference.csv").exists()
+
+
+def test_json_and_a_preference_among_three(files: tuple[Path, Path], tmp_path: Path) -> None:
+    third = write(tmp_path / "b_fc.csv", "Neuron ID,label\n0,bird\n1,bird\n2,bird\n")
+    result = run("compare", *files, third, "--metric", "token-f1", "--json")
+    found = json.loads(result.output)
+    assert len(found["agreements"]) == 3
+    assert found["preferences"][0]["left"] == "b"
+    assert "Nearer to a_fc" in run("compare", *files, third, "--metric", "token-f1").output
+
+
+def test_equal_names_are_numbered(files: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    same = write(tmp_path / "other" / "a_fc.csv", files[0].read_text())
+    result = run("compare", files[0], same, "--metric", "token-f1")
+    assert "a_fc (1) | a_fc (2), token F1, 4 neurons: 1.0000" in result.output
+
+
+def test_a_run_against_class_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path / "work", monkeypatch)
+    bench.run(name="mine")
+    classes = write(tmp_path / "classes.txt", "red squares\ngreen\nblue\nnone\n")
+    result = run("compare", classes, "mine", "--metric", "token-f1")
+    assert "mine: a run of this workspace, 3 neurons (colours)" in result.output
+    assert "index alone" in result.output
+    with pytest.raises(UserError, match="no neuron in common"):
+        raise run("compare", classes, "mine", "--layer", "fc").exception or AssertionError
+
+
+def test_without_weights_it_says_which_metrics_are_missing(files: tuple[Path, Path]) -> None:
+    result = run("compare", *files)
+    assert result.exit_code == 0, result.output
+    assert "mpnet left out:" in result.output
+
+
+def test_an_unknown_run_or_metric_is_one_line(files: tuple[Path, Path]) -> None:
+    assert isinstance(run("compare", files[0], "nobody").exception, UnknownName)
+    assert isinstance(run("compare", *files, "--metric", "rouge").exception, UnknownName)
+
+
+def test_reproduce_last_layer(files: tuple[Path, Path], tmp_path: Path) -> None:
+    classes = write(tmp_path / "classes.txt", "dog\ncat\nsky\n")
+    out = tmp_path / "out"
+    result = run("reproduce", "last-layer", classes, *files, "--metric", "token-f1", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert "DnD, token F1, 3 neurons: 0.8889" in result.output
+    assert "constant 'animal' 0.0000" in result.output
+    several = write(tmp_path / "m.csv", "layer,unit,description\nconv,0,x\nfc,0,dog\nfc,1,cat\n")
+    asked = ("reproduce", "last-layer", classes, several, "--metric", "token-f1")
+    assert "say which is meant with --layer" in str(run(*asked).exception)
+    assert "MILAN, token F1, 2 neurons: 1.0000" in run(*asked, "--layer", "fc").output
+    assert (out / "last-layer.csv").read_text().startswith("describer,metric,needs,neurons,value")
+
+
+def test_reproduce_milannotations(tmp_path: Path) -> None:
+    people = write(
+        tmp_path / "p.csv", "layer,unit,summary\nfc,0,dog\nfc,0,dog\nfc,0,x\nfc,1,a\nfc,1,b\n"
+    )
+    ours = write(tmp_path / "x_fc.csv", "Neuron ID,label\n0,dog\n1,cat\n")
+    asked = ("reproduce", "milannotations", people, ours, "--metric", "token-f1")
+    result = run(*asked, "--all-neurons", "--json")
+    assert json.loads(result.output)["figures"][0]["value"] == pytest.approx(1 / 3)
+    assert "told by CLIP" in str(run(*asked).exception)
+    swapped = run("reproduce", "milannotations", ours, people, "--metric", "token-f1")
+    assert "holds no annotations" in str(swapped.exception)
+
+
+def test_reproduce_captioner_swap(files: tuple[Path, Path]) -> None:
+    asked = ("reproduce", "captioner-swap", files[0], "--metric", "token-f1")
+    result = run(*asked, "--against", files[1])
+    assert "DnD, token F1, 3 neurons: 0.5556" in result.output
+    assert "--against" in str(run(*asked).exception)
+
+
+def test_reproduce_scoring_rules(tmp_path: Path) -> None:
+    ratings = write(tmp_path / "r.csv", f"{RATINGS}\n1,0,1,2,5,4,3,2,5,4\n1,1,1,1,4,2,1,1,4,3\n")
+    result = run("reproduce", "scoring-rules", ratings, "--out", tmp_path / "out")
+    assert "image-products, 2 units: 4.5000" in result.output
+    assert "A rule drawn at random" in result.output
+    found = json.loads(run("reproduce", "scoring-rules", ratings, "--json").output)
+    assert found["rules"][0]["rule"] == "image-products"
+    assert "one rating file" in str(run("reproduce", "scoring-rules", ratings, ratings).exception)

@@ -1,0 +1,106 @@
+"""``evaluate`` and ``baseline`` from the user's side, over the world of colours."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from dnd_local.cli import judge
+from dnd_local.evaluate import faithfulness
+from tests.bench import Bench
+from tests.evaluate.colours import ManyColours
+from tests.fakes import LAYER
+
+pytest.importorskip("sklearn")
+app = typer.Typer()
+app.command("evaluate")(judge.evaluate)
+app.command("baseline")(judge.baseline)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setattr(faithfulness, "RESAMPLES", 100)
+    monkeypatch.setenv("DND_LOCAL_WORKSPACE", str(tmp_path / "work"))
+    monkeypatch.setenv("DND_LOCAL_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.chdir(tmp_path)
+    own = Bench(tmp_path / "work", monkeypatch)
+    own.probe = ManyColours(60)
+    own.run("0-3", name="mine", probe={"chunk": 7, "holdout": 0.5})
+    return own
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(one) for one in arguments])
+
+
+def test_verdicts_are_shown_and_kept_with_the_run(bench: Bench, tmp_path: Path) -> None:
+    result = run("evaluate", "mine", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "mine, 3 labels: 2 supported, 1 weak, 0 no better than the null" in result.output
+    kept = bench.workspace / "runs" / "mine" / "verdicts.csv"
+    rows = list(csv.DictReader(kept.open()))
+    assert [row["verdict"] for row in rows] == ["weak", "supported", "supported"]
+    assert (tmp_path / "out" / "verdicts.csv").read_bytes() == kept.read_bytes()
+
+
+def test_another_describers_labels_are_judged_but_not_kept(bench: Bench, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.csv"
+    wrong.write_text(f"layer,unit,description\n{LAYER},0,green\n{LAYER},1,blue\n{LAYER},2,red\n")
+    result = run("evaluate", "mine", "--labels", wrong, "--evidence", "images", "--json")
+    found = json.loads(result.output)
+    assert found["describer"] == "wrong"
+    assert {own["verdict"] for own in found["verdicts"]} == {"no better than the null"}
+    assert "auc" not in found["verdicts"][0]
+    assert not (bench.workspace / "runs" / "mine" / "verdicts.csv").exists()
+
+
+def test_planted_truth(bench: Bench, tmp_path: Path) -> None:
+    truth = tmp_path / "truth.json"
+    concepts = {name: {"kind": "colour"} for name in ("red", "green", "blue")}
+    neurons = {LAYER: {"0": "red", "1": "red", "3": "blue"}}
+    truth.write_text(json.dumps({"concepts": concepts, "neurons": neurons}))
+    result = run("evaluate", "mine", "--truth", truth)
+    assert "mine: 33.3% right of 3" in result.output
+    found = json.loads(run("evaluate", "mine", "--truth", truth, "--json").output)
+    assert [own["answer"] for own in found["answers"]] == ["right", "wrong", "silent"]
+
+
+def test_classes_and_annotations_as_truth(bench: Bench, tmp_path: Path) -> None:
+    classes = tmp_path / "classes.txt"
+    classes.write_text("red\ngreen\nblue\n")
+    result = run("evaluate", "mine", "--truth", classes, "--metric", "token-f1")
+    assert "mine, token F1, 3 neurons: 0.6667" in result.output
+    people = tmp_path / "people.csv"
+    people.write_text(f"layer,unit,summary\n{LAYER},0,red\n{LAYER},0,dog\n{LAYER},1,green\n")
+    asked = ("evaluate", "mine", "--truth", people, "--metric", "token-f1", "--all-neurons")
+    figure = json.loads(run(*asked, "--json").output)["figures"][0]
+    assert (figure["describer"], figure["neurons"]) == ("mine", 2)
+
+
+def test_a_run_without_holdout_asks_for_a_probe(bench: Bench) -> None:
+    bench.run("0-2", name="whole")
+    assert "give --probe" in str(run("evaluate", "whole").exception)
+
+
+def test_clip_dissect_writes_a_table_that_evaluate_reads(bench: Bench, tmp_path: Path) -> None:
+    concepts = tmp_path / "concepts.txt"
+    concepts.write_text("blue\ngreen\nred\n")
+    asked = ("baseline", "clip-dissect", "pocket", LAYER, "--concepts", concepts, "--ids", "0-3",
+             "--probe-holdout", 0.5, "--probe-chunk", 7, "--similarity", "cosine")  # fmt: skip
+    result = run(*asked)
+    assert result.exit_code == 0, result.output
+    table = tmp_path / f"clip-dissect-cosine-pocket-{LAYER}.csv"
+    assert "Written: " + table.name in result.output
+    rows = list(csv.DictReader(table.open()))
+    assert [row["label_1"] for row in rows] == ["red", "green", "blue", ""]
+    assert rows[3]["status"] == "dead"
+    judged = run("evaluate", "mine", "--labels", table, "--evidence", "images", "--json")
+    assert [own["verdict"] for own in json.loads(judged.output)["verdicts"]] == ["supported"] * 3
+    there = json.loads(run(*asked, "--out", tmp_path / "x.jsonl", "--json").output)
+    assert there[0]["describer"] == "clip-dissect:cosine"
+    assert "unknown similarity 'pmi'" in str(run(*asked[:-1], "pmi").exception)
