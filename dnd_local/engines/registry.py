@@ -138,13 +138,14 @@ def open_summariser(
         config: the settings.
         folders: the model's folder.
         execution: where the server is, or how it is started.
-        devices: for the model in this process; `execution.devices` if not given.
+        devices: for the model in this process, or a server of our own; `execution.devices` if not
+            given.
 
     Raises:
         UnknownName: another engine.
     """
     if config.engine == "vllm":
-        opened = adapter("summariser_vllm").open_vllm(config, folders[0], execution)
+        opened = adapter("summariser_vllm").open_vllm(config, folders[0], execution, devices)
         return cast(AbstractContextManager[Summariser], opened)
     if config.engine == "transformers":
         summariser = adapter("summariser_transformers").TransformersSummariser

@@ -8,6 +8,7 @@ stage to record; a server that fails for good is an exception.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,19 +19,18 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
-import msgspec
 
 from dnd_local.core.config import Execution, LlmConfig
-from dnd_local.core.errors import NoReply, UserError
+from dnd_local.core.errors import NoReply
 from dnd_local.core.records import Reply, Request
 from dnd_local.engines.llm_address import Address, read_address
+from dnd_local.engines.llm_survey import KEY_VARIABLE, ServerFacts, brief, survey
 from dnd_local.engines.vllm_command import ServerSettings
 from dnd_local.engines.vllm_python import find_vllm
 from dnd_local.engines.vllm_server import serve
 from dnd_local.store.openai_batch import ENDPOINT, chat_messages, read_completion
 
-KEY_VARIABLE: Final = "DND_LOCAL_LLM_KEY"
-"""Holds the key of a server named with --llm-url, if it asks for one."""
+_LOGGER: Final = logging.getLogger(__name__)
 
 MAX_REPLY_BYTES: Final = 1 << 20
 _CONTROL: Final = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
@@ -49,14 +49,6 @@ class Patience:
     tries: int = 4
     backoff_s: float = 0.5
     at_once: int = 256
-
-
-@dataclass(frozen=True, slots=True)
-class ServerFacts:
-    """What a server says of itself: its model, and its version of vLLM, empty if it is none."""
-
-    model: str
-    version: str
 
 
 class _Failed(Exception):
@@ -157,12 +149,12 @@ class VllmSummariser:
         status = response.status_code
         if status in (401, 403, 404):
             raise NoReply(
-                f"the language model server at {self.address} answered {status} ({_brief(body)}); "
+                f"the language model server at {self.address} answered {status} ({brief(body)}); "
                 f"check its model '{self.facts.model}' and the variable {KEY_VARIABLE}"
             )
         if status != 200:
             again = status >= 500 or status in _TRY_AGAIN
-            raise _Failed(f"status {status}: {_brief(body)}", final=not again)
+            raise _Failed(f"status {status}: {brief(body)}", final=not again)
         try:
             return read_completion(body)
         except ValueError as error:
@@ -209,68 +201,44 @@ class VllmSummariser:
             return False
 
 
-def survey(address: Address, key: str, model: str = "") -> ServerFacts:
-    """Return what a server says of itself; `model` if given, else the first that it serves.
-
-    Raises:
-        UserError: nothing answers there, or not as a chat server does.
-    """
-    try:
-        with address.client(key, timeout_s=30.0) as client:
-            listing = client.get("/v1/models")
-            listing.raise_for_status()
-            served = [str(entry["id"]) for entry in listing.json()["data"]]
-            version = client.get("/version")
-            vllm = str(version.json()["version"]) if version.status_code == 200 else ""
-    except httpx.HTTPStatusError as error:
-        raise UserError(
-            f"the server at {address} answered {error.response.status_code} when asked for its "
-            f"models; check the address and the variable {KEY_VARIABLE}"
-        ) from None
-    except httpx.HTTPError as error:
-        raise UserError(
-            f"no language model server answers at {address} ({_brief(str(error).encode())}); start "
-            f"it, or leave --llm-url out and one is started for you"
-        ) from None
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"what answers at {address} is not a chat server: no list of models") from (
-            None
-        )
-    if not served or (model and model not in served):
-        raise UserError(
-            f"the server at {address} serves {', '.join(served) or 'no model'}, not '{model}'"
-        )
-    return ServerFacts(model or served[0], vllm)
-
-
 @contextmanager
 def open_vllm(
     llm: LlmConfig,
     model: Path,
     execution: Execution,
+    devices: Sequence[str] | None = None,
     *,
-    seed: int = 0,
-    log: Path | None = None,
-    progress: Callable[[str], None] = lambda line: None,
+    progress: Callable[[str], None] = _LOGGER.info,
     environ: Mapping[str, str] = os.environ,
 ) -> Iterator[VllmSummariser]:
     """Return, for a ``with`` block, the language model of a run.
 
-    It is the server named by `execution.llm_url`, else one of our own for the folder `model`.
+    It is the server named by `execution.llm_url`, else one of our own for the folder `model`,
+    whose output goes to ``logs/`` in the workspace.
+
+    Args:
+        llm: the settings.
+        model: the verified folder of the model.
+        execution: which server, which Python, which further options of vLLM.
+        devices: what our own server runs on; `execution.devices` if not given.
+        progress: told now and then, in one line, what the start is waiting for.
+        environ: this process's environment.
 
     Raises:
         UserError: the address, the Python, the model or an option will not do.
-        EngineError: our server did not start.
+        NoReply: our server did not start.
     """
     if execution.llm_url:
         address = read_address(execution.llm_url, allow_remote=execution.allow_remote_llm)
         key = environ.get(KEY_VARIABLE, "")
         yield VllmSummariser(address, survey(address, key), key=key)
         return
+    devices = tuple(devices or execution.devices)
     settings = ServerSettings(
-        model, execution.devices, llm.dtype, llm.quantisation, seed, execution.vllm_options
+        model, devices, llm.dtype, llm.quantisation, options=execution.vllm_options
     )
     python = find_vllm(execution.vllm_python, environ)
+    log = execution.workspace / "logs" / f"vllm-{'-'.join(devices)}.log"
     patience = replace(Patience(), at_once=32) if settings.on_cpu else Patience()
     with serve(settings, python, log=log, progress=progress, environ=environ) as server:
         facts = survey(server.address, server.key)
@@ -287,15 +255,3 @@ async def _read(response: httpx.Response) -> bytes:
         if len(body) > MAX_REPLY_BYTES:
             raise _Failed(f"a reply of more than {MAX_REPLY_BYTES} bytes", final=True)
     return bytes(body)
-
-
-def _brief(body: bytes) -> str:
-    """Return what an error's body says, in one short line."""
-    text = body.decode(errors="replace")
-    try:
-        told = msgspec.json.decode(body)
-        text = str(told["error"]["message"])
-    except (msgspec.MsgspecError, KeyError, TypeError):
-        pass
-    line = " ".join(text.split())
-    return line if len(line) <= 200 else line[:199] + "…"

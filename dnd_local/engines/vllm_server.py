@@ -28,7 +28,7 @@ from typing import IO, Final
 
 import httpx
 
-from dnd_local.core.errors import EngineError, NoReply
+from dnd_local.core.errors import NoReply
 from dnd_local.engines import _server_guard
 from dnd_local.engines.llm_address import Address, read_address
 from dnd_local.engines.vllm_command import (
@@ -90,7 +90,7 @@ def serve(
 
     Raises:
         UserError: the model or an option will not do.
-        EngineError: the server ended or did not become healthy in time; its last lines are told.
+        NoReply: the server ended or did not become healthy in time; its last lines are told.
     """
     facts = read_model(settings.model)
     memory = None
@@ -104,7 +104,7 @@ def serve(
     variables = server_variables(settings, server_environ(python.path, environ), key, folder)
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:
+        with log.open("wb") as output:
             guard = _start([*command, *listen.options], variables, folder, output)
         try:
             _wait(listen.address, guard, log, progress, start_s)
@@ -184,9 +184,9 @@ def _wait(
         while not (_listens(address) and _is_healthy(client)):
             waited = time.monotonic() - begin
             if (code := guard.poll()) is not None:
-                raise EngineError(_ended(code, log))
+                raise NoReply(_ended(code, log))
             if waited > start_s:
-                raise EngineError(
+                raise NoReply(
                     f"the vLLM server was not ready after {start_s:.0f} s; its last lines:\n"
                     f"{_last_lines(log)}"
                 )

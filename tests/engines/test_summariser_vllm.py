@@ -12,12 +12,11 @@ from dnd_local.core.config import Execution, LlmConfig
 from dnd_local.core.errors import NoReply, Refused, UserError
 from dnd_local.core.protocols import Summariser
 from dnd_local.core.records import Message, Reply, Request
+from dnd_local.engines.llm_survey import ServerFacts, survey
 from dnd_local.engines.summariser_vllm import (
     Patience,
-    ServerFacts,
     VllmSummariser,
     open_vllm,
-    survey,
 )
 from tests.engines.fake_llm_server import (
     BROKEN,
@@ -307,12 +306,12 @@ class TestOpenVllm:
             LlmConfig(dtype="float32"),
             model,
             execution,
-            log=tmp_path / "log",
             progress=heard.append,
         )
         with opened as engine:
             assert engine.facts == FACTS
             assert engine.reply([request("horse")]) == [Reply("HORSE")]
+        assert "stub: loading weights" in (tmp_path / "logs" / "vllm-cpu.log").read_text()
         with pytest.raises(NoReply, match="the vLLM server ended"):
             engine.reply([request("horse")])
 

@@ -45,7 +45,7 @@ def execution(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def served(model, execution):
-    with open_vllm(CONFIG, model, execution, log=execution.workspace / "vllm.log") as engine:
+    with open_vllm(CONFIG, model, execution) as engine:
         yield engine
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from dnd_local.core.errors import BadConfig, EngineError, MissingWeights, NoReply, UserError
+from dnd_local.core.errors import BadConfig, MissingWeights, NoReply, UserError
 from dnd_local.engines import _server_guard, vllm_server
 from dnd_local.engines.vllm_command import ServerSettings
 from dnd_local.engines.vllm_python import VllmPython, find_vllm
@@ -127,7 +127,7 @@ class TestServe:
 
     def test_a_server_that_fails_tells_its_last_lines(self, model, python, note):
         with (
-            pytest.raises(EngineError, match=r"exit code 1;(.*\n)+stub: the model is broken"),
+            pytest.raises(NoReply, match=r"exit code 1;(.*\n)+stub: the model is broken"),
             serve(ServerSettings(model), python, environ=environ(note, "crash")),
         ):
             pass
@@ -136,7 +136,7 @@ class TestServe:
         log = tmp_path / "logs" / "vllm.log"
         heard = []
         with (
-            pytest.raises(EngineError, match=r"not ready after 3 s(.*\n)*stub: loading weights"),
+            pytest.raises(NoReply, match=r"not ready after 3 s(.*\n)*stub: loading weights"),
             serve(
                 ServerSettings(model),
                 python,
