@@ -1,1 +1,1 @@
-"""A static site that shows why a neuron got its words."""
+"""The report: a static site of a run, cards for notebooks, figures for papers. Opens no engine."""

@@ -1,0 +1,86 @@
+"""``report``: the site of a run, figures for a paper."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dnd_local.cli import tables
+from dnd_local.cli.dissect import AsJson, Workspace
+from dnd_local.cli.progress import ProgressLines
+from dnd_local.cli.runs import Run, Weights
+
+if TYPE_CHECKING:
+    from dnd_local.core.records import DescriptionTable
+    from dnd_local.pipeline.reading import StoredRun
+    from dnd_local.report.site import Site
+
+
+def report(
+    run: Run,
+    out: Annotated[
+        Path | None, typer.Option(help="The site's folder. Default: report/ in the run's own.")
+    ] = None,
+    show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    compare: Annotated[
+        list[str] | None,
+        typer.Option("--compare", help="Another run or CSV of descriptions to compare with."),
+    ] = None,
+    layer: Annotated[str, typer.Option(help="The layer that --compare files are about.")] = "",
+    figures: Annotated[
+        Path | None, typer.Option(help="Folder for one PNG a neuron, exemplars and labels.")
+    ] = None,
+    workspace: Workspace = None,
+    weights: Weights = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a run as a folder of pages that open without a server or a network.
+
+    Examples:
+
+      dnd-local report pocket-layer4-1a2b3c4d --open
+
+      dnd-local report my-run --compare another-run --compare milan.csv
+    """
+    from dnd_local.pipeline.reading import open_run
+    from dnd_local.report.figures import write_figures
+
+    stored = open_run(run, workspace, weights)
+    others = [_table(name, layer, workspace, weights) for name in compare or ()]
+    site = write_report(stored, out, others)
+    drawn = write_figures(stored, figures) if figures else ()
+    if as_json:
+        tables.echo_json({"index": str(site.index), "neurons": site.neurons,
+                          "pictures": site.pictures, "missing": site.missing,
+                          "figures": [str(path) for path in drawn]})  # fmt: skip
+    else:
+        _say(site, len(drawn), figures)
+    if show:
+        webbrowser.open(site.index.as_uri())
+
+
+def write_report(
+    stored: StoredRun, out: Path | None = None, others: list[DescriptionTable] | None = None
+) -> Site:
+    """Write the report of a run with a line of progress, and return where it is."""
+    from dnd_local.report.site import build_site
+
+    with ProgressLines() as progress:
+        return build_site(stored, out, others or (), progress)
+
+
+def _table(name: str, layer: str, workspace: Path | None, weights: Path | None) -> DescriptionTable:
+    from dnd_local.cli.compare import open_describer
+
+    return open_describer(name, layer, workspace, weights).table
+
+
+def _say(site: Site, drawn: int, figures: Path | None) -> None:
+    if site.missing:
+        typer.echo(f"{site.missing} pictures are not on disk any more and were left out.")
+    if figures:
+        typer.echo(f"{drawn} figures in {figures}")
+    typer.echo(f"Report of {site.neurons} neurons: {site.index}")

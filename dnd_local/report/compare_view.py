@@ -1,0 +1,121 @@
+"""Several describers of the same neurons side by side, those they disagree on first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from dnd_local.core.records import Card, DescriptionRow, DescriptionTable
+from dnd_local.evaluate.matching import match
+from dnd_local.evaluate.text_similarity import TextMetric, TokenF1
+from dnd_local.report import plots
+from dnd_local.report.cards import CardView
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedNeuron(Card):
+    """A neuron with every describer's row; `likeness` is the mean over all pairs of describers.
+
+    `card` is the neuron in the run that the site is about, None where it is not in it.
+    """
+
+    layer: str
+    index: int
+    rows: tuple[DescriptionRow, ...]
+    likeness: float
+    card: CardView | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pair(Card):
+    """How far two describers agree over all neurons, and on neurons shifted by one (the null)."""
+
+    left: str
+    right: str
+    matched: float
+    null: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CompareView(Card):
+    """The compare page, least alike neurons first."""
+
+    metric: str
+    describers: tuple[str, ...]
+    how: str
+    notes: tuple[str, ...]
+    neurons: tuple[ComparedNeuron, ...]
+    pairs: tuple[Pair, ...]
+    likenesses: plots.Bars
+    layers: tuple[str, ...]
+
+
+def compare_view(
+    tables: Sequence[DescriptionTable],
+    cards: Mapping[tuple[str, int], CardView] | None = None,
+    metric: TextMetric | None = None,
+) -> CompareView:
+    """Return the neurons that all tables describe, those they disagree on first.
+
+    Args:
+        tables: one a describer.
+        cards: the site's neurons by layer and index, for strips and links.
+        metric: how likeness of two labels is measured; by default by the words they share.
+
+    Raises:
+        UserError: fewer than two tables, or no neuron in common.
+    """
+    metric = metric or TokenF1()
+    matching = match(tables)
+    names = distinct([table.describer for table in tables])
+    labels = [[row.labels[0] for row in column] for column in matching.columns]
+    total = np.zeros(len(matching.keys))
+    pairs = []
+    for i, j in combinations(range(len(tables)), 2):
+        values = metric.matched(labels[i], [(text,) for text in labels[j]])
+        total += values
+        null = None
+        if len(values) > 1:
+            null = float(metric.unmatched(labels[i], [(text,) for text in labels[j]]).mean())
+        pairs.append(Pair(names[i], names[j], float(values.mean()), null))
+    likeness = total / len(pairs)
+    neurons = [
+        ComparedNeuron(
+            layer=column_rows[0].layer or layer,
+            index=index,
+            rows=column_rows,
+            likeness=float(likeness[n]),
+            card=_card(cards or {}, layer, index),
+        )
+        for n, ((layer, index), column_rows) in enumerate(
+            zip(matching.keys, zip(*matching.columns, strict=True), strict=True)
+        )
+    ]
+    return CompareView(
+        metric=metric.name,
+        describers=tuple(names),
+        how=matching.how,
+        notes=matching.notes,
+        neurons=tuple(sorted(neurons, key=lambda own: own.likeness)),
+        pairs=tuple(pairs),
+        likenesses=plots.value_histogram([own.likeness for own in neurons], bins=20),
+        layers=tuple(dict.fromkeys(own.layer for own in neurons)),
+    )
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """Return the names, numbered where two are the same."""
+    return [
+        name if names.count(name) == 1 else f"{name} ({names[: i + 1].count(name)})"
+        for i, name in enumerate(names)
+    ]
+
+
+def _card(cards: Mapping[tuple[str, int], CardView], layer: str, index: int) -> CardView | None:
+    """Return the neuron's card; where the tables name no layer, the run must have only one."""
+    if layer or len({own for own, _ in cards}) != 1:
+        return cards.get((layer, index))
+    return cards.get((next(iter(cards))[0], index))

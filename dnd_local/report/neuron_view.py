@@ -1,0 +1,260 @@
+"""What a neuron's page shows: its evidence, put in the order and units of a reader."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dnd_local.core.ranking import LOWER_IS_BETTER
+from dnd_local.core.records import (
+    RULES,
+    Box,
+    Candidate,
+    Card,
+    Exchange,
+    Exemplar,
+    Message,
+    Pictures,
+    Rule,
+    ScoredCandidate,
+)
+from dnd_local.pipeline.reading import Evidence
+from dnd_local.report import plots
+from dnd_local.report.cards import CardView
+from dnd_local.report.gather import Histogram
+from dnd_local.report.shelf import Shelf, Shown, map_image
+from dnd_local.store.blobs import BlobFolder
+
+STRIP_WIDTH = 220.0
+"""Width of a candidate's strip of ranks."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExemplarView(Card):
+    """An exemplar as drawn: everything in pixels of the original picture.
+
+    `frame` is the part of the original that `own` shows, None where the picture is gone; `boxes`
+    are the crops tried on the same image, `scene` that image where the exemplar is a crop.
+    """
+
+    place: int
+    exemplar: Exemplar
+    caption: str
+    phrase: str
+    own: Shown | None
+    frame: Box | None
+    scene: Shown | None
+    boxes: tuple[Box, ...]
+    map: str
+
+
+@dataclass(frozen=True, slots=True)
+class PictureView(Card):
+    """A generated picture with its figures, None where it was not scored."""
+
+    shown: Shown | None
+    seed: int
+    response: float | None
+    rank: float | None
+    cosine: float | None
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateView(Card):
+    """A candidate; `place` is its place under the run's rule, 0 where it was not scored.
+
+    `best_of` names the rules under which it comes first.
+    """
+
+    place: int
+    candidate: Candidate
+    prompt: str
+    pictures: tuple[PictureView, ...]
+    scored: ScoredCandidate | None
+    cosine: float | None
+    best_of: tuple[Rule, ...]
+    strip: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation(Card):
+    """Exchanges with a language model that open alike: `opening` once, then each last turn."""
+
+    purpose: str
+    opening: tuple[Message, ...]
+    exchanges: tuple[Exchange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour(Card):
+    """A neuron with like labels, and the cosine of their words."""
+
+    card: CardView
+    cosine: float
+
+
+@dataclass(frozen=True, slots=True)
+class NeuronView(Card):
+    """A neuron's page."""
+
+    card: CardView
+    evidence: Evidence
+    exemplars: tuple[ExemplarView, ...]
+    candidates: tuple[CandidateView, ...]
+    pictures: int
+    plot: plots.Bars | None
+    conversations: tuple[Conversation, ...]
+
+
+def blobs_of(evidence: Evidence) -> list[str]:
+    """Return every picture that a neuron's page shows."""
+    exemplars = evidence.exemplars.exemplars if evidence.exemplars else ()
+    painted = [p.blob for own in evidence.pictures for p in own.pictures]
+    return [e.blob for e in exemplars] + painted
+
+
+def neuron_view(
+    evidence: Evidence,
+    card: CardView,
+    histogram: Histogram | None,
+    shelf: Shelf,
+    blobs: BlobFolder,
+    whole: Mapping[int, str],
+    beta: int,
+) -> NeuronView:
+    """Return a neuron's page.
+
+    Args:
+        evidence: all that is known.
+        card: the neuron in short.
+        histogram: of its responses, None where they are gone.
+        shelf: the site's pictures.
+        blobs: the workspace's, for maps.
+        whole: blobs of probe images that were kept whole.
+        beta: how many of a candidate's pictures count for its cosine.
+    """
+    shelf.put(blobs_of(evidence))
+    scored = evidence.scores.candidates if evidence.scores else ()
+    phrases = evidence.phrases.exchanges if evidence.phrases else ()
+    concepts = evidence.concepts.exchanges if evidence.concepts else ()
+    exemplars = evidence.exemplars.exemplars if evidence.exemplars else ()
+    plot = None
+    if histogram is not None:
+        marks = [e.response for e in exemplars]
+        plot = plots.histogram(histogram.counts, histogram.low, histogram.high, marks)
+    return NeuronView(
+        card=card,
+        evidence=evidence,
+        exemplars=_exemplars(evidence, shelf, blobs, whole),
+        candidates=_candidates(evidence, shelf, beta),
+        pictures=sum(len(own.ranks) for own in scored),
+        plot=plot,
+        conversations=conversations([*phrases, *concepts]),
+    )
+
+
+def _exemplars(
+    evidence: Evidence, shelf: Shelf, blobs: BlobFolder, whole: Mapping[int, str]
+) -> tuple[ExemplarView, ...]:
+    if evidence.exemplars is None:
+        return ()
+    boxes = dict(evidence.exemplars.boxes)
+    captions = evidence.captions.texts if evidence.captions else ()
+    phrases = evidence.phrases.texts if evidence.phrases else ()
+    maps = {e.map: map_image(blobs, e.map) for e in evidence.exemplars.exemplars}
+    found = []
+    for i, exemplar in enumerate(evidence.exemplars.exemplars):
+        own = shelf.get(exemplar.blob)
+        scene = None
+        if exemplar.box is not None:
+            kept = whole.get(exemplar.image)
+            scene = shelf.get(kept) if kept else shelf.scene(exemplar.image)
+        found.append(
+            ExemplarView(
+                place=i + 1,
+                exemplar=exemplar,
+                caption=captions[i] if i < len(captions) else "",
+                phrase=phrases[i] if i < len(phrases) else "",
+                own=own,
+                frame=(exemplar.box or Box(0, 0, own.width, own.height)) if own else None,
+                scene=scene,
+                boxes=boxes.get(exemplar.image, ()),
+                map=maps[exemplar.map] if exemplar.seen else "",
+            )
+        )
+    return tuple(found)
+
+
+def _candidates(evidence: Evidence, shelf: Shelf, beta: int) -> tuple[CandidateView, ...]:
+    if evidence.concepts is None:
+        return ()
+    rule = evidence.description.rule
+    scored = {c.text: c for c in evidence.scores.candidates} if evidence.scores else {}
+    painted = {own.concept: own for own in evidence.pictures}
+    order = _best_first(list(scored.values()), rule)
+    best = {own: _best_first(list(scored.values()), own)[0] for own in RULES if scored}
+    total = sum(len(own.ranks) for own in scored.values())
+    responses = [r for own in scored.values() for r in own.responses]
+    low, high = min(responses, default=0.0), max(responses, default=0.0)
+    views = []
+    for candidate in evidence.concepts.candidates:
+        own = scored.get(candidate.text)
+        pictures = painted.get(candidate.text)
+        views.append(
+            CandidateView(
+                place=order.index(own) + 1 if own else 0,
+                candidate=candidate,
+                prompt=pictures.prompt if pictures else "",
+                pictures=_pictures(pictures, own, shelf, low, high) if pictures else (),
+                scored=own,
+                cosine=_best_cosine(own, beta) if own else None,
+                best_of=tuple(r for r in RULES if own is not None and best[r] is own),
+                strip=plots.strip(own.ranks, total, STRIP_WIDTH) if own else (),
+            )
+        )
+    return tuple(sorted(views, key=lambda view: view.place or len(views) + 1))
+
+
+def _pictures(
+    pictures: Pictures, scored: ScoredCandidate | None, shelf: Shelf, low: float, high: float
+) -> tuple[PictureView, ...]:
+    """Return a candidate's pictures, highest response first, `share` their place in [low, high]."""
+    shown = []
+    for i, picture in enumerate(pictures.pictures):
+        known = scored is not None and i < len(scored.responses)
+        response = scored.responses[i] if scored and known else None
+        span = (high - low) or 1.0
+        shown.append(
+            PictureView(
+                shown=shelf.get(picture.blob),
+                seed=picture.seed,
+                response=response,
+                rank=scored.ranks[i] if scored and known else None,
+                cosine=scored.cosines[i] if scored and known else None,
+                share=0.0 if response is None else round((response - low) / span, 3),
+            )
+        )
+    return tuple(sorted(shown, key=lambda p: float("inf") if p.rank is None else p.rank))
+
+
+def _best_first(candidates: list[ScoredCandidate], rule: Rule) -> list[ScoredCandidate]:
+    sign = 1.0 if rule in LOWER_IS_BETTER else -1.0
+    return sorted(candidates, key=lambda candidate: sign * candidate.score(rule))
+
+
+def _best_cosine(scored: ScoredCandidate, beta: int) -> float:
+    """Return the mean cosine of a candidate's `beta` highest-responding pictures."""
+    pairs = sorted(zip(scored.ranks, scored.cosines, strict=True), key=lambda pair: pair[0])[:beta]
+    return sum(cosine for _, cosine in pairs) / max(len(pairs), 1)
+
+
+def conversations(exchanges: Sequence[Exchange]) -> tuple[Conversation, ...]:
+    """Return exchanges grouped by purpose and opening turns, in the order they were made."""
+    grouped: dict[tuple[str, tuple[Message, ...]], list[Exchange]] = {}
+    for exchange in exchanges:
+        opening = exchange.request.messages[:-1]
+        grouped.setdefault((exchange.purpose, opening), []).append(exchange)
+    return tuple(
+        Conversation(purpose, opening, tuple(own)) for (purpose, opening), own in grouped.items()
+    )

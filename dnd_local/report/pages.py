@@ -1,0 +1,80 @@
+"""Templates to pages. Everything that comes from models, users or files is escaped, always."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from dnd_local import __version__
+from dnd_local.core.ranking import LOWER_IS_BETTER
+from dnd_local.core.records import RULES
+from dnd_local.report import plots
+
+_HOME: Final = Path(__file__).resolve().parent
+
+STATIC: Final = _HOME / "static"
+"""The style and script of a site, copied into it."""
+
+_MINUTE, _HOUR = 60.0, 3600.0
+
+
+def render(template: str, **values: Any) -> str:
+    """Return a page; `values` are escaped wherever they appear in it."""
+    return _environment().get_template(template).render(**values)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_HOME / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        number=_number, seconds=seconds_text, bytes=bytes_text, per_cent=_per_cent, short=_short
+    )
+    environment.globals.update(
+        rules=RULES, lower_is_better=LOWER_IS_BETTER, version=__version__,
+        plot_width=plots.WIDTH, plot_height=plots.HEIGHT,
+    )  # fmt: skip
+    return environment
+
+
+def seconds_text(seconds: float | None) -> str:
+    """Return a duration as people write it, a dash where it is not known."""
+    if seconds is None:
+        return "–"
+    if seconds < 10:
+        return f"{seconds:.2g} s"
+    if seconds < _MINUTE:
+        return f"{seconds:.0f} s"
+    if seconds < _HOUR:
+        return f"{seconds / _MINUTE:.1f} min"
+    return f"{seconds / _HOUR:.1f} h"
+
+
+def bytes_text(size: int) -> str:
+    """Return a number of bytes as people write it, a dash for none."""
+    value, unit = float(size), "B"
+    for larger in ("kB", "MB", "GB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.3g} {unit}" if size else "–"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else plots.number(value)
+
+
+def _per_cent(value: float) -> str:
+    return f"{100 * value:.3g} %"
+
+
+def _short(digest: str) -> str:
+    return digest[:12]

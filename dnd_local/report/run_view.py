@@ -1,0 +1,218 @@
+"""What the run page shows: settings, models, stages, counts, plots, and every neuron in short."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, get_args
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from dnd_local.core.config import Config
+from dnd_local.core.records import Card, Status
+from dnd_local.pipeline import opening
+from dnd_local.pipeline.lab import Lab
+from dnd_local.pipeline.plan import PLAN
+from dnd_local.pipeline.reading import StoredRun
+from dnd_local.report import plots
+from dnd_local.report.cards import CardView
+from dnd_local.report.ledger import LedgerRow, ledger
+from dnd_local.store.manifest import Hub, Shipped, Url, User
+
+FREQUENT: Final = 18
+"""Labels in the list of frequent ones."""
+
+NAMED: Final = 14
+"""Labels written into the map."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageView(Card):
+    """A stage: how far, how long, how much memory its largest model is said to need (bytes)."""
+
+    name: str
+    done: int
+    of: int
+    seconds: float
+    each: float | None
+    memory: int
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelView(Card):
+    """A model behind a role; `digest` stands for its weights in every key."""
+
+    role: str
+    names: tuple[str, ...]
+    sources: tuple[str, ...]
+    licences: tuple[str, ...]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Frequency(Card):
+    """A label and how many neurons have it first."""
+
+    text: str
+    count: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Point(Card):
+    """A neuron in the map, in hundredths of its side; `place` is its place in the list."""
+
+    place: int
+    card: CardView
+    x: float
+    y: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunView(Card):
+    """The run page."""
+
+    name: str
+    config: Config
+    settings: tuple[tuple[str, str], ...]
+    layers: tuple[tuple[str, int], ...]
+    counts: tuple[tuple[Status, int], ...]
+    cards: tuple[CardView, ...]
+    stages: tuple[StageView, ...]
+    models: tuple[ModelView, ...]
+    ledger: tuple[LedgerRow, ...]
+    prompts: tuple[tuple[str, str], ...]
+    probe: tuple[str, int, str]
+    software: tuple[tuple[str, str], ...]
+    devices: tuple[str, ...]
+    remote_llm: str
+    frequent: tuple[Frequency, ...]
+    distinct: int
+    scores: plots.Bars
+    points: tuple[Point, ...]
+    names: tuple[Point, ...]
+
+
+def run_view(run: StoredRun, cards: Sequence[CardView], places: NDArray[np.float64]) -> RunView:
+    """Return the run page; `places` are the cards' in the map, (n_cards, 2) in [0, 1]."""
+    record, lab = run.record, run.lab
+    counted = Counter(card.status for card in cards)
+    labels = Counter(card.labels[0].text for card in cards if card.labels)
+    most = max(labels.values(), default=1)
+    points = [
+        Point(place, card, round(100 * float(x), 2), round(100 * float(y), 2))
+        for place, (card, (x, y)) in enumerate(zip(cards, places, strict=True))
+        if card.labels
+    ]
+    return RunView(
+        name=record.name,
+        config=record.config,
+        settings=tuple(flat_settings(msgspec.to_builtins(record.config))),
+        layers=tuple((layer, len(ids)) for layer, ids in record.neurons.items()),
+        counts=tuple((s, counted[s]) for s in get_args(Status) if counted[s]),
+        cards=tuple(cards),
+        stages=_stages(run),
+        models=_models(lab),
+        ledger=ledger(record.config.compat),
+        prompts=tuple(
+            (name, lab.prompts.digest(name))
+            for name in dict.fromkeys(name for stage in PLAN for name in stage.prompts)
+        ),
+        probe=(" + ".join(record.config.probe.sets), len(lab.probe), lab.probe.digest),
+        software=tuple(record.software.items()),
+        devices=record.devices,
+        remote_llm=record.remote_llm,
+        frequent=tuple(
+            Frequency(text, count, count / most) for text, count in _most_common(labels, FREQUENT)
+        ),
+        distinct=len(labels),
+        scores=plots.value_histogram([c.score for c in cards if c.score is not None]),
+        points=tuple(points),
+        names=_names(points, labels),
+    )
+
+
+def flat_settings(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Return settings as (dotted name, value as text) pairs."""
+    found: list[tuple[str, str]] = []
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            found += flat_settings(value, f"{prefix}{name}.")
+        elif isinstance(value, list | tuple):
+            found.append((prefix + name, ", ".join(map(str, value))))
+        else:
+            found.append((prefix + name, str(value)))
+    return found
+
+
+def _stages(run: StoredRun) -> tuple[StageView, ...]:
+    measured = run.folder.measured()
+    views = []
+    for stage, own in zip(PLAN, run.status(), strict=True):
+        seconds, made = measured.get(stage.name, (own.seconds, 0))
+        views.append(
+            StageView(
+                name=stage.name,
+                done=own.done,
+                of=own.of,
+                seconds=seconds,
+                each=seconds / made if made else None,
+                memory=run.lab.largest_memory([stage]),
+                key=run.lab.key(stage),
+            )
+        )
+    return tuple(views)
+
+
+def _models(lab: Lab) -> tuple[ModelView, ...]:
+    digests = {role: d for stage in PLAN for role, d in lab.meaning(stage)["weights"].items()}
+    views = []
+    for role, names in opening.model_ids(lab.config).items():
+        entries = [lab.weights.manifest.entry(name) for name in names]
+        views.append(
+            ModelView(
+                role=role,
+                names=names or (_unlisted(role, lab.config),),
+                sources=tuple(_source(entry.source) for entry in entries),
+                licences=tuple(entry.licence.spdx or "not stated" for entry in entries),
+                digest=digests[role],
+            )
+        )
+    return tuple(views)
+
+
+def _unlisted(role: str, config: Config) -> str:
+    """Return the name of an engine that has no entry in the manifest."""
+    return config.llm.engine if role == "summariser" else config.network.name
+
+
+def _source(source: Hub | Url | Shipped | User) -> str:
+    match source:
+        case Hub():
+            return f"{source.repository} at {source.revision[:10]}"
+        case Url():
+            return source.base
+        case Shipped():
+            return "ships with dnd-local"
+        case User():
+            return f"brought by the user ({source.page})"
+
+
+def _names(points: Sequence[Point], labels: Counter[str]) -> tuple[Point, ...]:
+    """Return where to write the most frequent labels into the map, none over another."""
+    taken: list[Point] = []
+    for text, _ in _most_common(labels, 6 * NAMED):
+        own = [p for p in points if p.card.label == text]
+        x, y = float(np.median([p.x for p in own])), float(np.median([p.y for p in own]))
+        nearest = min(own, key=lambda p: (p.x - x) ** 2 + (p.y - y) ** 2)
+        if all(abs(p.x - nearest.x) > 20 or abs(p.y - nearest.y) > 5 for p in taken):
+            taken.append(nearest)
+    return tuple(taken[:NAMED])
+
+
+def _most_common(labels: Counter[str], count: int) -> list[tuple[str, int]]:
+    return sorted(labels.items(), key=lambda pair: (-pair[1], pair[0]))[:count]

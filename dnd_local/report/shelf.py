@@ -1,0 +1,227 @@
+"""The pictures of a site: each kept once, small enough for a page, named by what it shows.
+
+A blob that is gone or damaged gives no picture, never an error: a report of what is left is
+worth more than none. What is on the shelf already is not made again.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import struct
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dnd_local.core.config import Compat
+from dnd_local.core.digest import key
+from dnd_local.core.errors import DamagedFile
+from dnd_local.core.protocols import Blobs, ProbeSet, UnreadableImage
+from dnd_local.core.records import BlobId, Card, Pixels
+from dnd_local.core.regions import squash
+from dnd_local.stages.exemplars import OFFICIAL_SIDE
+from dnd_local.store.blobs import BlobFolder
+
+SIDE: Final = 320
+"""Longest side of a picture: twice the largest tile, for sharp screens."""
+
+THUMB: Final = 128
+"""Longest side of a thumbnail in a strip."""
+
+MAP_SIDE: Final = 64
+"""Longest side of a map; a page holds them itself, so they must stay small."""
+
+DIMMED: Final = 0.78
+"""How dark a picture gets where the neuron's map is at its lowest."""
+
+_BLOB = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Shown(Card):
+    """A picture of the site: paths from the site's root, size of the original in pixels."""
+
+    src: str
+    thumb: str
+    width: int
+    height: int
+
+
+class Shelf:
+    """The picture folders of a site, ``pictures/ab/….webp`` and ``thumbs/ab/….webp``.
+
+    Args:
+        site: the site's folder.
+        blobs: where pictures come from.
+        probe: the probe set, for images of which only a crop was kept.
+        compat: under `official` an image of the probe set was squashed before it was cropped.
+        workers: pictures converted at a time.
+    """
+
+    def __init__(
+        self, site: Path, blobs: BlobFolder, probe: ProbeSet, compat: Compat, workers: int
+    ) -> None:
+        self._site, self._blobs, self._probe, self._compat = site, blobs, probe, compat
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="shelf")
+        self._known: dict[BlobId, Shown | None] = {}
+        self._scenes: dict[int, Shown | None] = {}
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown(cancel_futures=True)
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures were asked for and are there."""
+        return sum(shown is not None for shown in (*self._known.values(), *self._scenes.values()))
+
+    @property
+    def missing(self) -> int:
+        """How many pictures were asked for and could not be had."""
+        return sum(shown is None for shown in (*self._known.values(), *self._scenes.values()))
+
+    def put(self, blobs: Iterable[BlobId]) -> None:
+        """Put pictures on the shelf, several at a time."""
+        new = [blob for blob in dict.fromkeys(blobs) if blob not in self._known]
+        self._known.update(zip(new, self._pool.map(self._blob, new), strict=True))
+
+    def get(self, blob: BlobId) -> Shown | None:
+        """Return a picture of the shelf, None where it could not be had."""
+        self.put([blob])
+        return self._known[blob]
+
+    def scene(self, image: int) -> Shown | None:
+        """Return an image of the probe set, None where it cannot be read any more."""
+        if image not in self._scenes:
+            self._scenes[image] = self._image(image)
+        return self._scenes[image]
+
+    def _blob(self, blob: BlobId) -> Shown | None:
+        # A blob's name comes from a file: nothing but a digest may become a path.
+        if not _BLOB.fullmatch(blob):
+            return None
+        size = _png_size(self._blobs.path(blob))
+        if size is None:
+            return None
+        shown = _places(blob, *size)
+        if self._made(shown):
+            return shown
+        try:
+            pixels = self._blobs.get(blob)
+        except DamagedFile:
+            return None
+        self._make(pixels, shown)
+        return shown
+
+    def _image(self, image: int) -> Shown | None:
+        try:
+            pixels = self._probe.pixels(image)
+        except (UnreadableImage, IndexError):
+            return None
+        if self._compat == "official":
+            pixels = squash(pixels, OFFICIAL_SIDE)
+        height, width = pixels.shape[:2]
+        shown = _places(key([self._probe.digest, image]), width, height)
+        if not self._made(shown):
+            self._make(pixels, shown)
+        return shown
+
+    def _made(self, shown: Shown) -> bool:
+        return (self._site / shown.src).exists() and (self._site / shown.thumb).exists()
+
+    def _make(self, pixels: Pixels, shown: Shown) -> None:
+        write_whole(self._site / shown.src, webp(pixels, SIDE))
+        if shown.thumb != shown.src:
+            write_whole(self._site / shown.thumb, webp(pixels, THUMB))
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file of the site under another name and rename it.
+
+    Not flushed to disk one by one: a site has tens of thousands of files and can be made again.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_bytes(data)
+    temporary.replace(path)
+
+
+def webp(pixels: Pixels, side: int) -> bytes:
+    """Return a picture as WebP, its longest side `side` at most; small ones lose nothing."""
+    height, width = pixels.shape[:2]
+    scale = side / max(height, width)
+    if scale < 1:
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    out = io.BytesIO()
+    lossless = max(height, width) <= THUMB
+    Image.fromarray(pixels).save(out, "WEBP", lossless=lossless, quality=82, method=2)
+    return out.getvalue()
+
+
+def spotlight(eight_bit: NDArray[np.uint8]) -> str:
+    """Return a map as a data URI: black, clear where the map is high, dark where it is low.
+
+    Laid over a picture it leaves its colours alone where the neuron responds.
+    """
+    height, width = eight_bit.shape
+    scale = MAP_SIDE / max(height, width)
+    if scale < 1:
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        eight_bit = np.asarray(
+            cv2.resize(eight_bit, size, interpolation=cv2.INTER_AREA), dtype=np.uint8
+        )
+    alpha = np.rint((255.0 - eight_bit) * DIMMED).astype(np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(np.dstack([np.zeros_like(alpha), alpha]), "LA").save(out, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode('ascii')}"
+
+
+def map_image(blobs: Blobs, blob: BlobId | None) -> str:
+    """Return a stored map as `spotlight` gives it, empty where there is none."""
+    if blob is None or not _BLOB.fullmatch(blob):
+        return ""
+    try:
+        return spotlight(blobs.get(blob)[..., 0])
+    except DamagedFile:
+        return ""
+
+
+def data_uri(blobs: Blobs, blob: BlobId, side: int = THUMB) -> str:
+    """Return a picture as a data URI for a page that has no folder, empty where it is gone."""
+    if not _BLOB.fullmatch(blob):
+        return ""
+    try:
+        data = webp(blobs.get(blob), side)
+    except DamagedFile:
+        return ""
+    return f"data:image/webp;base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def _places(digest: str, width: int, height: int) -> Shown:
+    # 20 digits are 80 bits: no two pictures of a site meet, and pages stay small.
+    path = f"{digest[:2]}/{digest[:20]}.webp"
+    small = max(width, height) <= THUMB
+    thumb = f"pictures/{path}" if small else f"thumbs/{path}"
+    return Shown(f"pictures/{path}", thumb, width, height)
+
+
+def _png_size(path: Path) -> tuple[int, int] | None:
+    """Return width and height from a PNG's header, None where there is no PNG."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(24)
+    except OSError:
+        return None
+    if len(head) < 24 or head[12:16] != b"IHDR":
+        return None
+    sizes: Sequence[int] = struct.unpack(">II", head[16:24])
+    return (sizes[0], sizes[1]) if min(sizes) > 0 else None

@@ -1,0 +1,201 @@
+"""The report of a run as a folder of plain files: open ``index.html``, no server, no network."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from dnd_local.core.errors import Refused
+from dnd_local.core.records import Card, Description, DescriptionTable, Neuron
+from dnd_local.evaluate.evidence import table_of_run
+from dnd_local.pipeline.describing import read_scores
+from dnd_local.pipeline.reading import StoredRun
+from dnd_local.pipeline.runner import Progress, Quiet
+from dnd_local.report.cards import CardView, card_of, page_of
+from dnd_local.report.compare_view import compare_view
+from dnd_local.report.gather import every_evidence, exemplar_blobs, histograms, triages
+from dnd_local.report.neuron_view import Neighbour, NeuronView, neuron_view
+from dnd_local.report.pages import STATIC, render
+from dnd_local.report.run_view import run_view
+from dnd_local.report.shelf import Shelf, write_whole
+from dnd_local.report.similarity import label_vectors, layout, neighbours
+from dnd_local.store.outputs import candidates_csv, description_files, descriptions_jsonl
+
+STAGE: Final = "report"
+NEIGHBOURS: Final = 6
+_MARK: Final = "assets/report.js"
+"""A folder that holds it is a site of ours and may be written over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site(Card):
+    """A written report; `missing` counts pictures that are not on disk any more."""
+
+    folder: Path
+    index: Path
+    neurons: int
+    pictures: int
+    missing: int
+
+
+def build_site(
+    run: StoredRun,
+    out: Path | None = None,
+    others: Sequence[DescriptionTable] = (),
+    progress: Progress | None = None,
+) -> Site:
+    """Write the report of a run, everything that is there of it, and return where it is.
+
+    Written again, only new pictures are converted.
+
+    Args:
+        run: the run.
+        out: the site's folder; ``report`` in the run's own by default.
+        others: other describers' tables, for a page that compares them with the run.
+        progress: who is told how far it is.
+
+    Raises:
+        Refused: `out` holds something that is not a report.
+        UserError: `others` and the run have no neuron in common.
+    """
+    folder = (out or run.folder.folder / "report").absolute()
+    check_folder(folder)
+    watch, lab = progress or Quiet(), run.lab
+    descriptions, classes = run.descriptions(), triages(run)
+    blobs = exemplar_blobs(run)
+    vectors = label_vectors([[label.text for label in d.labels] for d in descriptions])
+    watch.start(STAGE, len(descriptions), len(descriptions))
+    copy_static(folder)
+    workers = min(os.cpu_count() or 1, 8)
+    with closing(Shelf(folder, lab.blobs, lab.probe, lab.config.compat, workers)) as shelf:
+        cards = [
+            card_of(d, classes[d.neuron.layer].neurons[d.neuron.index],
+                    blobs.by_neuron.get(d.neuron, ()), shelf)
+            for d in descriptions
+        ]  # fmt: skip
+        pages = _NeuronPages(folder, run, cards, vectors)
+        counted = histograms(run, [d.neuron for d in descriptions], classes)
+        for place, own in enumerate(every_evidence(run, descriptions, classes)):
+            histogram = counted.get(own.neuron)
+            view = neuron_view(
+                own, cards[place], histogram, shelf, lab.blobs, blobs.whole, lab.config.scores.beta
+            )
+            pages.write(view, place)
+            watch.advance(STAGE, 1)
+        pictures, missing = shelf.pictures, shelf.missing
+    _compared(folder, run, cards, others)
+    _write(
+        folder / "index.html",
+        render("run.html", run=run_view(run, cards, layout(vectors)), root="",
+               compared=bool(others), missing=missing,
+               downloads=_downloads(folder, run, descriptions)),
+    )  # fmt: skip
+    watch.finish(STAGE, 0.0)
+    return Site(folder, folder / "index.html", len(cards), pictures, missing)
+
+
+class _NeuronPages:
+    """The neurons' pages, each with links to those before, after and like it."""
+
+    def __init__(
+        self, folder: Path, run: StoredRun, cards: Sequence[CardView], vectors: Any
+    ) -> None:
+        self._folder, self._record, self._cards = folder, run.record, cards
+        self._pages = {card.page for card in cards}
+        self._near = neighbours(vectors, NEIGHBOURS)
+
+    def write(self, view: NeuronView, place: int) -> None:
+        """Write the page of the neuron that is `place` in the run's order."""
+        cards, own, twin = self._cards, view.card.neuron, view.evidence.triage.twin
+        twin_page = "" if twin is None else page_of(Neuron(own.target, own.layer, twin))
+        page = render(
+            "neuron.html",
+            view=view,
+            like=self._like(place),
+            run_name=self._record.name,
+            config=self._record.config,
+            before=cards[place - 1] if place else None,
+            after=cards[place + 1] if place + 1 < len(cards) else None,
+            place=place + 1,
+            of=len(cards),
+            twin_page=twin_page if twin_page in self._pages else "",
+            root="../",
+        )
+        _write(self._folder / view.card.page, page)
+
+    def _like(self, place: int) -> list[Neighbour]:
+        pairs = zip(*(found[place].tolist() for found in self._near), strict=True)
+        return [Neighbour(self._cards[j], cosine) for j, cosine in pairs if j >= 0]
+
+
+def write_comparison(folder: Path, tables: Sequence[DescriptionTable]) -> Path:
+    """Write a compare page of tables alone, without a run, and return where it is.
+
+    Raises:
+        Refused: `folder` holds something that is not a report.
+        UserError: fewer than two tables, or no neuron in common.
+    """
+    check_folder(folder)
+    view = compare_view(tables)
+    copy_static(folder)
+    page = render("compare.html", view=view, run_name="", root="")
+    _write(folder / "compare.html", page)
+    return folder / "compare.html"
+
+
+def check_folder(folder: Path) -> None:
+    """Check that a site may be written into a folder.
+
+    Raises:
+        Refused: it is a file, or holds something that is not a report.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise Refused(f"{folder} is a file; name a folder for the report")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / _MARK).exists():
+        raise Refused(f"{folder} holds other files than a report; name a new or empty folder")
+
+
+def copy_static(folder: Path) -> None:
+    """Copy style and script into a site; the script first, which marks the folder as ours."""
+    for source in sorted(STATIC.iterdir(), key=lambda path: path.name != Path(_MARK).name):
+        write_whole(folder / "assets" / source.name, source.read_bytes())
+
+
+def _compared(
+    folder: Path, run: StoredRun, cards: Sequence[CardView], others: Sequence[DescriptionTable]
+) -> None:
+    """Write the compare page, or take away one of other times."""
+    if not others:
+        (folder / "compare.html").unlink(missing_ok=True)
+        return
+    by_neuron = {(card.neuron.layer, card.neuron.index): card for card in cards}
+    view = compare_view([table_of_run(run), *others], by_neuron)
+    page = render("compare.html", view=view, run_name=run.record.name, root="")
+    _write(folder / "compare.html", page)
+
+
+def _downloads(
+    folder: Path, run: StoredRun, descriptions: Sequence[Description]
+) -> tuple[str, ...]:
+    """Write the tables that the run page offers, their cells safe for spreadsheets."""
+    files = {
+        re.sub(r"[^A-Za-z0-9._-]", "_", name): data
+        for name, data in description_files(descriptions).items()
+    }
+    files["candidates.csv"] = candidates_csv(read_scores(run.lab, run.record))
+    files["descriptions.jsonl"] = descriptions_jsonl(descriptions)
+    shutil.rmtree(folder / "data", ignore_errors=True)
+    for name, data in files.items():
+        write_whole(folder / "data" / name, data)
+    return tuple(files)
+
+
+def _write(path: Path, page: str) -> None:
+    # A lone surrogate in a file's name cannot be UTF-8; it must not cost the page.
+    write_whole(path, page.encode("utf-8", "replace"))

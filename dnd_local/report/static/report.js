@@ -1,0 +1,189 @@
+"use strict";
+// One script for all pages. It only ever reads what the page holds: nothing is loaded, and text
+// from labels is never made into markup.
+(() => {
+  const root = document.documentElement;
+  const find = (selector, from = document) => from.querySelector(selector);
+  const all = (selector, from = document) => [...from.querySelectorAll(selector)];
+
+  // A browser may refuse storage to files; a page works without.
+  const remember = (name, value) => { try { localStorage.setItem(`dnd-${name}`, value); } catch { /* refused */ } };
+  const recall = (name) => { try { return localStorage.getItem(`dnd-${name}`); } catch { return null; } };
+
+  const theme = (name) => {
+    if (name) root.dataset.theme = name; else delete root.dataset.theme;
+  };
+  theme(recall("theme"));
+
+  const isDark = () => (root.dataset.theme
+    ? root.dataset.theme === "dark"
+    : matchMedia("(prefers-color-scheme: dark)").matches);
+
+  function themeButton() {
+    const button = find("#theme");
+    const name = () => button.setAttribute("aria-label", isDark() ? "Light colours" : "Dark colours");
+    name();
+    button.addEventListener("click", () => {
+      const next = isDark() ? "light" : "dark";
+      theme(next); remember("theme", next); name();
+    });
+  }
+
+  function helpDialog() {
+    const dialog = find("#keys");
+    find("#help").addEventListener("click", () => dialog.showModal());
+    return dialog;
+  }
+
+  // Toggles of a neuron's page: maps and boxes, remembered from page to page.
+  function toggles() {
+    for (const button of all("button[data-toggle]")) {
+      const kind = button.dataset.toggle;
+      const show = (on) => {
+        button.setAttribute("aria-pressed", String(on));
+        document.body.classList.toggle(`hide-${kind}`, !on);
+      };
+      show(recall(kind) !== "off");
+      button.addEventListener("click", () => {
+        const on = button.getAttribute("aria-pressed") !== "true";
+        show(on); remember(kind, on ? "on" : "off");
+      });
+    }
+  }
+
+  // The list of neurons, on the run page and the compare page: search, filter, sort.
+  function list() {
+    const box = find("#neurons");
+    if (!box) return null;
+    const items = all("[data-row]", box).map((element, place) => ({
+      element, place,
+      text: element.dataset.text.toLowerCase(),
+      layer: element.dataset.layer, status: element.dataset.status,
+      score: parseFloat(element.dataset.score), maximum: parseFloat(element.dataset.maximum),
+      label: element.dataset.label || "", differs: element.dataset.differs === "1",
+    }));
+    const search = find("#search"), sort = find("#sort"), layer = find("#layer");
+    const chips = all("button[data-status]"), differs = find("#differs");
+    const count = find("#count"), map = find(".map"), nothing = find("#nothing");
+    const dots = map ? new Map(all("circle", map).map((dot) => [dot.dataset.place, dot])) : new Map();
+    const missing = (value) => (Number.isNaN(value) ? -Infinity : value);
+    const orders = {
+      place: (a, b) => a.place - b.place,
+      label: (a, b) => (!a.label - !b.label) || a.label.localeCompare(b.label) || a.place - b.place,
+      high: (a, b) => (missing(b.score) - missing(a.score)) || a.place - b.place,
+      low: (a, b) => ((Number.isNaN(a.score) - Number.isNaN(b.score)) || a.score - b.score) || a.place - b.place,
+      response: (a, b) => (missing(b.maximum) - missing(a.maximum)) || a.place - b.place,
+    };
+    let order = "";
+
+    function apply() {
+      const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+      const wanted = chips.filter((chip) => chip.getAttribute("aria-pressed") === "true").map((chip) => chip.dataset.status);
+      const narrowed = words.length > 0 || wanted.length > 0 || Boolean(layer && layer.value);
+      let shown = 0;
+      for (const item of items) {
+        const fits = words.every((word) => item.text.includes(word))
+          && (!wanted.length || wanted.includes(item.status))
+          && (!layer || !layer.value || item.layer === layer.value)
+          && (!differs || differs.getAttribute("aria-pressed") !== "true" || item.differs);
+        item.element.hidden = !fits;
+        shown += fits ? 1 : 0;
+        const dot = dots.get(String(item.place));
+        if (dot) dot.classList.toggle("hit", fits && narrowed);
+      }
+      if (map) map.classList.toggle("searched", narrowed);
+      if (sort && sort.value !== order) {
+        order = sort.value;
+        box.append(...[...items].sort(orders[order]).map((item) => item.element));
+      }
+      const of = items.length.toLocaleString("en");
+      count.textContent = shown === items.length ? `${of} neurons` : `${shown.toLocaleString("en")} of ${of} neurons`;
+      nothing.hidden = shown > 0;
+      keep(words.length ? search.value : "", wanted);
+    }
+
+    // The state lies in the address, so that "back" from a neuron finds the list as it was.
+    function keep(text, wanted) {
+      const state = new URLSearchParams();
+      if (text) state.set("q", text);
+      if (wanted.length) state.set("status", wanted.join(","));
+      if (layer && layer.value) state.set("layer", layer.value);
+      if (sort && sort.value !== "place") state.set("sort", sort.value);
+      const hash = state.toString();
+      if (hash !== location.hash.slice(1)) history.replaceState(null, "", hash ? `#${hash}` : location.pathname);
+    }
+
+    function restore() {
+      const state = new URLSearchParams(location.hash.slice(1));
+      search.value = state.get("q") || "";
+      const wanted = (state.get("status") || "").split(",");
+      for (const chip of chips) chip.setAttribute("aria-pressed", String(wanted.includes(chip.dataset.status)));
+      if (layer) layer.value = [...layer.options].some((o) => o.value === state.get("layer")) ? state.get("layer") : "";
+      if (sort && orders[state.get("sort")]) sort.value = state.get("sort");
+    }
+
+    const press = (button) => {
+      button.setAttribute("aria-pressed", String(button.getAttribute("aria-pressed") !== "true"));
+      apply();
+    };
+    search.addEventListener("input", apply);
+    for (const control of [sort, layer]) if (control) control.addEventListener("change", apply);
+    for (const chip of [...chips, ...(differs ? [differs] : [])]) chip.addEventListener("click", () => press(chip));
+    for (const button of all("button[data-search]")) {
+      button.addEventListener("click", () => {
+        search.value = button.dataset.search; apply();
+        find("#list").scrollIntoView();
+      });
+    }
+    if (map) map.addEventListener("click", (event) => {
+      const dot = event.target.closest("circle");
+      const item = dot && items[Number(dot.dataset.place)];
+      const link = item && find("a", item.element);
+      if (link) location.href = link.href;
+    });
+    restore(); apply();
+    if (location.hash === "#search") search.focus();
+
+    // j and k walk through what is shown.
+    return (step) => {
+      const links = all("[data-row]:not([hidden]) a", box);
+      const now = links.indexOf(document.activeElement);
+      const next = links[now < 0 ? (step > 0 ? 0 : links.length - 1) : now + step];
+      if (next) next.focus();
+    };
+  }
+
+  function keys(dialog, walk) {
+    const follow = (selector) => { const link = find(selector); if (link) location.href = link.href; };
+    const press = (selector) => { const button = find(selector); if (button) button.click(); };
+    const back = () => (walk ? walk(-1) : follow("a[rel='prev']"));
+    const on = () => (walk ? walk(1) : follow("a[rel='next']"));
+    const actions = {
+      "/": () => { const search = find("#search"); if (search) search.focus(); else follow("a.to-search"); },
+      "?": () => dialog.showModal(),
+      j: on, k: back, ArrowRight: on, ArrowLeft: back,
+      m: () => press("button[data-toggle='maps']"), b: () => press("button[data-toggle='boxes']"),
+      d: () => press("#theme"), u: () => follow("a.home"),
+    };
+    document.addEventListener("keydown", (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey || dialog.open) return;
+      const target = event.target;
+      if (target.matches("input, select, textarea")) {
+        if (event.key === "Escape") target.blur();
+        return;
+      }
+      // A wide table is moved by the arrow keys itself.
+      if (event.key.startsWith("Arrow") && target.closest(".scroll")) return;
+      const action = actions[event.key];
+      if (action) { event.preventDefault(); action(); }
+    });
+  }
+
+  document.addEventListener("DOMContentLoaded", () => {
+    themeButton();
+    const dialog = helpDialog();
+    toggles();
+    keys(dialog, list());
+  });
+  window.addEventListener("beforeprint", () => { for (const one of all("details.printed")) one.open = true; });
+})();

@@ -1,0 +1,340 @@
+"""The site in a real browser, from files: no network, no error, all works by hand and by key."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dnd_local.core.records import DescriptionRow, DescriptionTable, Label, Neuron
+from dnd_local.report.cards import CardView
+from dnd_local.report.pages import render
+from dnd_local.report.run_view import run_view
+from dnd_local.report.shelf import Shown
+from dnd_local.report.similarity import label_vectors, layout
+from dnd_local.report.site import Site, build_site, copy_static
+from tests.fakes import LAYER
+from tests.report.conftest import Desk
+from tests.report.synthetic import SCRIPT, plain_label
+
+CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome")
+                 if (found := shutil.which(name))), None)  # fmt: skip
+AXE = Path(os.environ.get("DND_LOCAL_AXE", ".venv/node_modules/axe-core/axe.min.js"))
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")
+WIDTHS = (360, 768, 1280)
+
+
+class Watched:
+    """A page of the browser and everything it complained about or asked for."""
+
+    def __init__(self, page: Any, home: Path) -> None:
+        self.page, self.home = page, home.resolve().as_uri()
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        page.on("console", lambda m: self.complaints.append(f"{m.type}: {m.text}"))
+        page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
+        page.on("requestfailed", lambda request: self.complaints.append(f"failed: {request.url}"))
+        page.on("request", lambda request: self.requests.append(request.url))
+
+    def open(self, path: Path) -> Any:
+        self.page.goto(path.resolve().as_uri())
+        return self.page
+
+    def check(self) -> None:
+        """Nothing was complained about, nothing came from outside the folder."""
+        assert not self.complaints
+        outside = [u for u in self.requests if not u.startswith((self.home, "data:"))]
+        assert not outside
+        assert self.requests
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+    with playwright.sync_playwright() as started:
+        # Root has no sandbox; --disable-background-networking keeps the browser itself quiet.
+        arguments = ["--no-sandbox", "--disable-background-networking"]
+        opened = started.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def site(desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    labels = ("red thing", SCRIPT, "sky")
+    rows = tuple(
+        DescriptionRow(SCRIPT, "pocket", LAYER, i, (text,), (), "described")
+        for i, text in enumerate(labels)
+    )
+    other = DescriptionTable(SCRIPT, rows)
+    return build_site(desk.plain, tmp_path_factory.mktemp("browser") / "a site's", [other])
+
+
+@pytest.fixture
+def watched(browser: Any, site: Site) -> Iterator[Watched]:
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    yield Watched(page, site.folder)
+    page.close()
+
+
+def neuron(site: Site, index: int) -> Path:
+    return site.folder / "neurons" / f"colours-{index:05d}.html"
+
+
+def shown_neurons(page: Any) -> list[str]:
+    return page.locator("[data-row]:not([hidden]) .line .clip").all_inner_texts()
+
+
+def test_every_page_opens_without_a_complaint(watched: Watched, site: Site) -> None:
+    for path in sorted(site.folder.rglob("*.html")):
+        page = watched.open(path)
+        page.mouse.wheel(0, 20_000)
+        page.wait_for_load_state()
+        assert page.title()
+    watched.check()
+    loaded = page.evaluate("[...document.images].every(i => !i.complete || i.naturalWidth > 0)")
+    assert loaded
+
+
+def test_search_narrows_and_counts(watched: Watched, site: Site) -> None:
+    page = watched.open(site.index)
+    assert page.inner_text("#count") == "6 neurons"
+    page.fill("#search", "BLUE")
+    assert shown_neurons(page) == ["colours · 2"]
+    assert page.inner_text("#count") == "1 of 6 neurons"
+    assert page.locator(".map circle.hit").count() == 1
+    page.fill("#search", "no such word")
+    assert page.is_visible("#nothing")
+    page.fill("#search", "")
+    assert len(shown_neurons(page)) == 6
+    watched.check()
+
+
+def test_filters_by_status(watched: Watched, site: Site) -> None:
+    page = watched.open(site.index)
+    page.click("button[data-status=dead]")
+    assert shown_neurons(page) == ["colours · 3"]
+    page.click("button[data-status=duplicate]")
+    assert shown_neurons(page) == ["colours · 3", "colours · 5"]
+    page.click("button[data-status=dead]")
+    page.click("button[data-status=duplicate]")
+    assert len(shown_neurons(page)) == 6
+
+
+def test_sorts(watched: Watched, site: Site, desk: Desk) -> None:
+    page = watched.open(site.index)
+    described = [d for d in desk.plain.descriptions() if d.labels]
+    page.select_option("#sort", "high")
+    by_score = sorted(described, key=lambda d: -d.labels[0].score)
+    assert shown_neurons(page)[:3] == [f"colours · {d.neuron.index}" for d in by_score]
+    page.select_option("#sort", "low")
+    assert shown_neurons(page)[:3] == [f"colours · {d.neuron.index}" for d in by_score[::-1]]
+    page.select_option("#sort", "label")
+    by_label = sorted(described, key=lambda d: d.labels[0].text)
+    assert shown_neurons(page)[:3] == [f"colours · {d.neuron.index}" for d in by_label]
+    page.select_option("#sort", "place")
+    assert shown_neurons(page) == [f"colours · {i}" for i in range(6)]
+
+
+def test_back_from_a_neuron_finds_the_list_as_it_was(watched: Watched, site: Site) -> None:
+    page = watched.open(site.index)
+    page.fill("#search", "green")
+    page.select_option("#sort", "high")
+    page.click("[data-row]:not([hidden]) a")
+    assert "colours-00001" in page.url
+    page.go_back()
+    assert page.input_value("#search") == "green"
+    assert page.input_value("#sort") == "high"
+    assert shown_neurons(page) == ["colours · 1"]
+    watched.check()
+
+
+def test_a_frequent_label_and_a_dot_lead_to_neurons(watched: Watched, site: Site) -> None:
+    page = watched.open(site.index)
+    text = page.locator(".frequent .t").first.inner_text()
+    page.locator(".frequent button").first.click()
+    assert page.input_value("#search") == text
+    assert len(shown_neurons(page)) == 1
+    page.locator(".map circle[data-place='2']").dispatch_event("click")
+    page.wait_for_url("**/colours-00002.html")
+
+
+def test_keys_on_the_run_page(watched: Watched, site: Site) -> None:
+    page = watched.open(site.index)
+    page.keyboard.press("/")
+    page.keyboard.type("colours")
+    assert page.input_value("#search") == "colours"
+    page.keyboard.type("j")
+    assert page.input_value("#search") == "coloursj"
+    page.fill("#search", "")
+    page.keyboard.press("Escape")
+    for key in ("j", "j", "k", "ArrowRight"):
+        page.keyboard.press(key)
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/colours-00001.html")
+
+
+def test_keys_on_a_neurons_page(watched: Watched, site: Site) -> None:
+    page = watched.open(neuron(site, 0))
+    for key, index in (("ArrowRight", 1), ("j", 2), ("k", 1), ("ArrowLeft", 0)):
+        page.keyboard.press(key)
+        page.wait_for_url(f"**/colours-{index:05d}.html")
+    page.keyboard.press("ArrowLeft")
+    assert "colours-00000" in page.url
+    page.keyboard.press("Control+j")
+    assert "colours-00000" in page.url
+    page.keyboard.press("?")
+    assert page.is_visible("dialog")
+    page.keyboard.press("Escape")
+    assert not page.is_visible("dialog")
+    page.keyboard.press("/")
+    page.wait_for_url("**/index.html*")
+    assert page.evaluate("document.activeElement.id") == "search"
+    watched.check()
+
+
+def test_maps_and_boxes_are_toggled_and_remembered(watched: Watched, site: Site) -> None:
+    page = watched.open(neuron(site, 0))
+    maps, boxes = page.locator(".attention").first, page.locator(".tile > svg .box").first
+    assert maps.is_visible()
+    assert boxes.is_visible()
+    page.keyboard.press("m")
+    assert not maps.is_visible()
+    assert page.get_attribute("button[data-toggle=maps]", "aria-pressed") == "false"
+    page.click("button[data-toggle=boxes]")
+    assert not boxes.is_visible()
+    page.keyboard.press("j")
+    page.wait_for_url("**/colours-00001.html")
+    assert not page.locator(".attention").first.is_visible()
+    page.keyboard.press("m")
+    page.keyboard.press("b")
+    assert page.locator(".attention").first.is_visible()
+
+
+def test_light_and_dark(watched: Watched, site: Site) -> None:
+    page = watched.open(site.index)
+
+    def background() -> str:
+        return page.evaluate("getComputedStyle(document.body).backgroundColor")
+
+    light = background()
+    page.click("#theme")
+    assert background() != light
+    page.reload()
+    assert background() != light
+    page.keyboard.press("d")
+    assert background() == light
+    page.evaluate("localStorage.clear()")
+    page.emulate_media(color_scheme="dark")
+    page.reload()
+    assert background() != light
+
+
+def test_a_script_in_a_label_is_shown_and_never_run(browser: Any, desk: Desk, site: Site,
+                                                    tmp_path: Path) -> None:  # fmt: skip
+    made = build_site(desk.hostile, tmp_path / "site")
+    page = browser.new_page()
+    watched = Watched(page, made.folder)
+    for path in sorted(made.folder.rglob("*.html")):
+        watched.open(path)
+        page.wait_for_load_state()
+        assert page.title() != "owned"
+    watched.check()
+    watched.open(made.index)
+    assert SCRIPT in page.locator(".card .label").all_inner_texts()
+    page.fill("#search", "<script>document")
+    assert page.locator("[data-row]:not([hidden])").count() > 0
+    page.close()
+    page = browser.new_page()
+    page.goto((site.folder / "compare.html").as_uri())
+    assert page.locator(f"td bdi:text-is({SCRIPT!r})").count() == 1
+    assert page.title() != "owned"
+    page.close()
+
+
+def test_the_compare_page_filters_and_links(watched: Watched, site: Site) -> None:
+    page = watched.open(site.folder / "compare.html")
+    first = page.locator("tbody#neurons tr").first
+    assert "0.00" in first.inner_text()
+    page.click("#differs")
+    assert 0 < page.locator("[data-row]:not([hidden])").count() < 3
+    page.click("#differs")
+    page.select_option("#sort", "high")
+    assert "0.00" not in page.locator("tbody#neurons tr").first.inner_text()
+    page.keyboard.press("Escape")
+    page.locator("tbody#neurons a").first.click()
+    page.wait_for_url("**/neurons/colours-0*.html")
+    watched.check()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_serious_problem_for_those_who_cannot_see_well(
+    browser: Any, site: Site, scheme: str
+) -> None:
+    if not AXE.is_file():
+        pytest.skip(f"no axe-core at {AXE}: npm install --prefix .venv axe-core")
+    page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
+    pages = [site.index, neuron(site, 0), neuron(site, 5), site.folder / "compare.html"]
+    for path in pages:
+        page.goto(path.as_uri())
+        page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
+        # Through the browser's own door: the page's policy lets no other script in.
+        page.evaluate(AXE.read_text(encoding="utf-8"))
+        found = page.evaluate("axe.run().then(r => r.violations)")
+        bad = [
+            (v["id"], v["nodes"][0]["html"], v["nodes"][0].get("failureSummary"))
+            for v in found
+            if v["impact"] in ("serious", "critical")
+        ]
+        assert not bad, f"{path.name}: {bad}"
+    page.close()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_sticks_out_at_any_width(browser: Any, site: Site, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    for path in (site.index, neuron(site, 0), neuron(site, 3), site.folder / "compare.html"):
+        page.goto(path.as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path.name
+    page.close()
+
+
+def test_the_index_of_2048_neurons_is_small_and_opens_fast(
+    browser: Any, desk: Desk, tmp_path: Path
+) -> None:
+    copy_static(tmp_path)
+    labels = [[plain_label(i, draw) for draw in range(3)] for i in range(2048)]
+    cards = [_card(i, own) for i, own in enumerate(labels)]
+    run = run_view(desk.plain, cards, layout(label_vectors(labels)))
+    page_text = render(
+        "run.html", run=run, root="", compared=False, missing=0, downloads=("a.csv",)
+    )
+    index = tmp_path / "index.html"
+    index.write_text(page_text, encoding="utf-8")
+    assert index.stat().st_size < 5_000_000
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    # The time that the page's own work takes, not what else runs on this machine meanwhile.
+    watch = page.context.new_cdp_session(page)
+    watch.send("Performance.enable", {"timeDomain": "threadTicks"})
+    page.goto(index.as_uri())
+    assert page.inner_text("#count") == "2,048 neurons"
+    figures = {m["name"]: m["value"] for m in watch.send("Performance.getMetrics")["metrics"]}
+    assert figures["TaskDuration"] < 2
+    # Thumbnails are lazy: only those near the window are asked for.
+    assert page.evaluate("performance.getEntriesByType('resource').length") < 2048
+    page.close()
+
+
+def _card(index: int, labels: list[str]) -> CardView:
+    digest = np.random.default_rng(index).bytes(10).hex()
+    path = f"{digest[:2]}/{digest}.webp"
+    shown = Shown(f"pictures/{path}", f"thumbs/{path}", 500, 375)
+    own = tuple(Label(text, 5.0 + index % 7) for text in labels)
+    return CardView(f"neurons/layer4-{index:05d}.html", Neuron("resnet50", "layer4", index),
+                    "described", "", own, 3.0, (shown,) * 5)  # fmt: skip

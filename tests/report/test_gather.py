@@ -1,0 +1,71 @@
+"""Reading all neurons at once gives what reading one by one gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dnd_local.core.records import Neuron
+from dnd_local.pipeline.plan import CAPTIONS, PICTURES, RESPONSES
+from dnd_local.pipeline.reading import open_run
+from dnd_local.report.gather import BINS, every_evidence, exemplar_blobs, histograms, triages
+from tests.bench import Bench
+from tests.fakes import LAYER, ColourProbe
+from tests.report.conftest import Desk
+
+
+def test_every_neurons_evidence_is_that_of_the_neuron(desk: Desk) -> None:
+    run = desk.plain
+    found = list(every_evidence(run, run.descriptions(), triages(run)))
+    assert found == [run.evidence(str(i)) for i in range(6)]
+    assert found[0].pictures
+
+
+def test_what_is_missing_is_none(own: Bench) -> None:
+    result = own.run("0", name="one")
+    run = open_run("one", own.workspace)
+    for stage in (CAPTIONS, PICTURES):
+        for path in run.lab.parts(stage).folder.glob("*.json"):
+            path.unlink()
+    (found,) = every_evidence(run, result.descriptions, triages(run))
+    assert found.captions is None
+    assert found.pictures == ()
+    assert found.exemplars is not None
+
+
+def test_histograms_count_every_usable_image(own: Bench) -> None:
+    own.probe = ColourProbe(30, broken=(3, 17))
+    own.run("0-5", name="one")
+    run = open_run("one", own.workspace)
+    neurons = run.record.wanted()
+    found = histograms(run, neurons, triages(run))
+    values = np.concatenate([chunk.values for chunk in run.lab.responses(LAYER)])
+    values = values[~np.isnan(values).all(axis=1)].astype(np.float64)
+    assert len(values) == 28
+    for neuron in neurons[:3]:
+        low, high = values[:, neuron.index].min(), values[:, neuron.index].max()
+        expected = np.histogram(values[:, neuron.index], bins=BINS, range=(low, high))[0]
+        own_counts = found[neuron]
+        assert (own_counts.low, own_counts.high) == pytest.approx((low, high))
+        assert own_counts.counts == tuple(expected)
+    assert sum(found[neurons[3]].counts) == 28
+    assert found[neurons[3]].counts[0] == 28
+
+
+def test_no_histogram_where_the_responses_are_gone(own: Bench) -> None:
+    own.run("0", name="one")
+    run = open_run("one", own.workspace)
+    next(run.lab.parts(RESPONSES).folder.glob("*.safetensors")).unlink()
+    assert histograms(run, run.record.wanted(), triages(run)) == {}
+
+
+def test_exemplars_by_neuron_and_whole_images(desk: Desk) -> None:
+    found = exemplar_blobs(desk.plain)
+    neurons = [Neuron("pocket", LAYER, i) for i in range(6)]
+    assert set(found.by_neuron) == set(neurons[:3])
+    evidence = desk.plain.evidence("1")
+    assert evidence.exemplars is not None
+    assert found.by_neuron[neurons[1]] == tuple(e.blob for e in evidence.exemplars.exemplars)
+    for exemplar in evidence.exemplars.exemplars:
+        if exemplar.box is None:
+            assert found.whole[exemplar.image] == exemplar.blob

@@ -1,0 +1,77 @@
+"""The run page: what was dissected with what, and all neurons in short."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dnd_local.core.records import Label, Neuron
+from dnd_local.pipeline import opening
+from dnd_local.pipeline.plan import PLAN
+from dnd_local.report.cards import CardView
+from dnd_local.report.run_view import NAMED, RunView, flat_settings, run_view
+from tests.report.conftest import Desk
+from tests.report.synthetic import plain_label
+
+
+def card(index: int, *labels: str, status: str = "described") -> CardView:
+    neuron = Neuron("pocket", "colours", index)
+    own = tuple(Label(text, 1.0 + index) for text in labels)
+    return CardView(f"neurons/{index}.html", neuron, status, "", own, 1.0, ())
+
+
+def view_of(desk: Desk, cards: list[CardView]) -> RunView:
+    places = np.random.default_rng(0).random((len(cards), 2))
+    return run_view(desk.plain, cards, places)
+
+
+def test_counts_by_status_and_label(desk: Desk) -> None:
+    cards = [card(0, "dog"), card(1, "cat", "pet"), card(2, "dog"), card(3, status="dead")]
+    view = view_of(desk, cards)
+    assert view.counts == (("described", 3), ("dead", 1))
+    assert [(own.text, own.count, own.share) for own in view.frequent] == [
+        ("dog", 2, 1.0), ("cat", 1, 0.5),
+    ]  # fmt: skip
+    assert view.distinct == 2
+
+
+def test_only_labelled_neurons_are_in_the_map_at_their_place(desk: Desk) -> None:
+    view = view_of(desk, [card(0, status="dead"), card(1, "dog")])
+    assert [(point.place, point.card.neuron.index) for point in view.points] == [(1, 1)]
+
+
+def test_names_in_the_map_are_few_and_do_not_touch(desk: Desk) -> None:
+    cards = [card(i, plain_label(i, 0)) for i in range(300)]
+    names = view_of(desk, cards).names
+    assert 3 < len(names) <= NAMED
+    for i, one in enumerate(names):
+        for other in names[i + 1 :]:
+            assert abs(one.x - other.x) > 20 or abs(one.y - other.y) > 5
+
+
+def test_stages_with_time_and_key(desk: Desk) -> None:
+    view = view_of(desk, [])
+    assert [own.name for own in view.stages] == [stage.name for stage in PLAN]
+    assert all(own.done == own.of > 0 for own in view.stages)
+    assert all(own.seconds >= 0 and own.each is not None for own in view.stages)
+    assert view.stages[0].key == desk.plain.lab.key(PLAN[0])
+    assert view.points == view.names == ()
+
+
+def test_models_with_source_licence_and_digest(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    named = {
+        "target": ("pocket-target",), "captioner": ("blip-base",), "summariser": (),
+        "painter": ("sd15",), "embedder": ("clip-vit-b-16",),
+    }  # fmt: skip
+    monkeypatch.setattr(opening, "model_ids", lambda config: named)
+    models = {own.role: own for own in view_of(desk, []).models}
+    assert models["target"].sources == ("ships with dnd-local",)
+    assert " at " in models["captioner"].sources[0]
+    assert models["summariser"].names == (desk.plain.record.config.llm.engine,)
+    assert models["painter"].digest == "weights of painter"
+    assert all(own.licences for role, own in models.items() if role != "summariser")
+
+
+def test_settings_are_flat_and_readable() -> None:
+    found = flat_settings({"seed": 0, "probe": {"sets": ["a", "b"], "holdout": 0.2}})
+    assert found == [("seed", "0"), ("probe.sets", "a, b"), ("probe.holdout", "0.2")]

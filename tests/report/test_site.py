@@ -1,0 +1,208 @@
+"""The site as files: whole, linked, escaped, each picture once."""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from dnd_local.core.errors import Refused
+from dnd_local.core.records import DescriptionRow, DescriptionTable
+from dnd_local.pipeline.reading import open_run
+from dnd_local.report.site import Site, build_site, write_comparison
+from tests.bench import Bench
+from tests.fakes import LAYER, ColourProbe
+from tests.report.conftest import Desk
+from tests.report.synthetic import HOSTILE, SCRIPT
+
+
+class Page(HTMLParser):
+    """Every element of a page with its attributes, and all its text."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.text = ""
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def links(self) -> dict[str, str]:
+        return {own["rel"]: own["href"] for tag, own in self.elements if tag == "link"}
+
+    def addresses(self) -> list[str]:
+        return [v for _, own in self.elements for n, v in own.items() if n in ("src", "href")]
+
+
+def others(describer: str = "other", *labels: str) -> DescriptionTable:
+    rows = tuple(
+        DescriptionRow(describer, "pocket", LAYER, i, (text,), (), "described")
+        for i, text in enumerate(labels or ("red thing", "grass", "sky"))
+    )
+    return DescriptionTable(describer, rows)
+
+
+@pytest.fixture(scope="module")
+def site(desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    return build_site(desk.plain, tmp_path_factory.mktemp("plain") / "site", [others()])
+
+
+@pytest.fixture(scope="module")
+def hostile(desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    return build_site(desk.hostile, tmp_path_factory.mktemp("hostile") / "site")
+
+
+def pages(site: Site) -> list[Path]:
+    return sorted(site.folder.rglob("*.html"))
+
+
+def test_a_page_for_the_run_each_neuron_and_the_comparison(site: Site) -> None:
+    names = [path.relative_to(site.folder).as_posix() for path in pages(site)]
+    assert names == ["compare.html", "index.html"] + [
+        f"neurons/colours-{i:05d}.html" for i in range(6)
+    ]
+    assert site.neurons == 6
+    assert site.missing == 0
+    assert site.index == site.folder / "index.html"
+
+
+@pytest.mark.parametrize("which", ["site", "hostile"])
+def test_every_address_is_a_file_of_the_site(which: str, request: pytest.FixtureRequest) -> None:
+    made: Site = request.getfixturevalue(which)
+    for path in pages(made):
+        for address in Page(path).addresses():
+            parts = urlsplit(address)
+            assert parts.scheme in ("", "data"), address
+            assert not parts.netloc
+            if parts.path and not parts.scheme:
+                there = (path.parent / unquote(parts.path)).resolve()
+                assert there.is_file(), f"{path.name} -> {address}"
+                assert there.is_relative_to(made.folder.resolve())
+
+
+def test_no_picture_lies_there_twice(site: Site, hostile: Site, desk: Desk) -> None:
+    blobs = set()
+    for i in range(3):
+        evidence = desk.plain.evidence(str(i))
+        assert evidence.exemplars is not None
+        blobs |= {exemplar.blob for exemplar in evidence.exemplars.exemplars}
+        blobs |= {picture.blob for own in evidence.pictures for picture in own.pictures}
+    found = {path.stem for path in (site.folder / "pictures").rglob("*.webp")}
+    assert {blob[:20] for blob in blobs} <= found
+    # The rest are images of which only a crop is an exemplar.
+    assert site.pictures == len(found)
+    same = [sha256(p.read_bytes()).hexdigest() for p in hostile.folder.rglob("*.webp")]
+    assert len(same) == len(set(same)) == hostile.pictures
+
+
+def test_neurons_link_to_the_next_and_the_one_before(site: Site) -> None:
+    first = Page(site.folder / "neurons" / "colours-00000.html")
+    ways = {
+        own["rel"]: own["href"] for tag, own in first.elements if tag == "link" and "rel" in own
+    }
+    assert ways["next"] == "../neurons/colours-00001.html"
+    assert "prev" not in ways
+    ways = Page(site.folder / "neurons" / "colours-00005.html").links()
+    assert "next" not in ways
+
+
+def test_a_neurons_page_shows_all_its_evidence(site: Site, desk: Desk) -> None:
+    page = Page(site.folder / "neurons" / "colours-00001.html")
+    evidence = desk.plain.evidence("1")
+    assert evidence.concepts is not None
+    assert evidence.captions is not None
+    wanted = [c.text for c in evidence.concepts.candidates] + list(evidence.captions.texts)
+    wanted += [key for _, key in evidence.description.keys]
+    wanted += [str(p.seed) for own in evidence.pictures for p in own.pictures]
+    wanted += [x.request.messages[0].text for x in evidence.concepts.exchanges]
+    for text in wanted:
+        assert text in page.text
+
+
+def test_dead_and_duplicate_neurons_have_a_page_that_says_so(site: Site) -> None:
+    assert "responds to no image" in Page(site.folder / "neurons" / "colours-00003.html").text
+    twin = Page(site.folder / "neurons" / "colours-00005.html")
+    assert "../neurons/colours-00000.html" in twin.addresses()
+
+
+def test_hostile_texts_are_text_everywhere(hostile: Site) -> None:
+    allowed = {"script": {"../assets/report.js", "assets/report.js"}}
+    for path in pages(hostile):
+        page = Page(path)
+        for tag, own in page.elements:
+            assert not any(name.startswith("on") for name in own), (path.name, tag, own)
+            if tag == "script":
+                assert own["src"] in allowed["script"]
+            if tag == "img":
+                assert re.fullmatch(r"(\.\./)?(pictures|thumbs)/[0-9a-f]{2}/[0-9a-f]{20}\.webp",
+                                    own["src"])  # fmt: skip
+        assert "style" not in {name for _, own in page.elements for name in own}
+    text = "".join(Page(path).text for path in pages(hostile))
+    for label in HOSTILE:
+        assert label in text
+
+
+def test_lost_pictures_leave_a_gap_and_a_note(own: Bench) -> None:
+    own.run("0", name="one")
+    for path in (own.workspace / "blobs").rglob("*.png"):
+        path.unlink()
+    own.probe = ColourProbe(broken=range(30))
+    made = build_site(open_run("one", own.workspace))
+    assert made.folder == (own.workspace / "runs" / "one" / "report").absolute()
+    assert made.missing > 0
+    assert made.pictures == 0
+    assert "picture is gone" in Page(made.folder / "neurons" / "colours-00000.html").text
+    assert "not on disk any more" in Page(made.index).text
+
+
+def test_made_again_it_is_the_same_and_keeps_its_pictures(own: Bench) -> None:
+    own.run("0,3", name="one")
+    run = open_run("one", own.workspace)
+    made = build_site(run, others=[others()])
+    before = {p: p.read_bytes() for p in made.folder.rglob("*") if p.is_file()}
+    assert made.folder / "compare.html" in before
+    picture = next(made.folder.rglob("*.webp"))
+    picture.write_bytes(b"as it was")
+    build_site(run)
+    after = {p: p.read_bytes() for p in made.folder.rglob("*") if p.is_file()}
+    assert after.pop(picture) == b"as it was"
+    gone = before.keys() - after.keys() - {picture}
+    assert gone == {made.folder / "compare.html"}
+    changed = {p for p in after if after[p] != before[p]}
+    assert changed == {made.index}
+
+
+def test_tables_to_take_away_are_safe_for_spreadsheets(hostile: Site, own: Bench) -> None:
+    from tests.report.synthetic import write_run
+
+    run = write_run(own, 3, label=lambda neuron, draw: f"=cmd|' /C calc'!A{draw}")
+    made = build_site(run)
+    assert "\n0,'=cmd" in (made.folder / "data" / "descriptions.csv").read_text()
+    assert ",'=cmd" in (made.folder / "data" / "candidates.csv").read_text()
+    assert {p.name for p in (hostile.folder / "data").iterdir()} == {
+        "descriptions.csv", "candidates.csv", "descriptions.jsonl",
+    }  # fmt: skip
+
+
+def test_another_folder_is_never_written_over(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(Refused, match="holds other files than a report"):
+        build_site(desk.plain, tmp_path)
+    with pytest.raises(Refused, match="is a file"):
+        build_site(desk.plain, tmp_path / "thesis.txt")
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_tables_alone_are_compared_without_a_run(tmp_path: Path) -> None:
+    path = write_comparison(tmp_path / "cmp", [others("a", SCRIPT, "sky"), others("b", "x", "sky")])
+    page = Page(path)
+    assert SCRIPT in page.text
+    assert [tag for tag, _ in page.elements].count("script") == 1
