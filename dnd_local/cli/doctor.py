@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from dnd_local.cli import tables
+from dnd_local.core.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -42,9 +43,15 @@ def doctor(
 
       dnd-local doctor --no-smoke --json
     """
-    from dnd_local.pipeline.doctor import Patient, examine
-    from dnd_local.pipeline.settings import default_data, default_workspace
-    from dnd_local.store.weights import Weights
+    try:
+        from dnd_local.pipeline.doctor import Patient, examine
+        from dnd_local.pipeline.settings import default_data, default_workspace
+        from dnd_local.store.weights import Weights
+    except ImportError as error:
+        raise UserError(
+            f"the package '{error.name}' cannot be loaded, and not even the doctor can do without "
+            "it: install dnd-local again, with what it requires"
+        ) from None
 
     patient = Patient(
         weights=Weights.open(weights),

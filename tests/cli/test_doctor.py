@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from dnd_local.cli import doctor as cli
+from dnd_local.core.errors import UserError
 from dnd_local.pipeline import doctor
 from dnd_local.pipeline.doctor import Finding, Patient
 
@@ -57,3 +59,9 @@ def test_the_smoke_run_is_the_one_that_was_put_in(monkeypatch, tmp_path):
     assert patient.smoke() == "fine"
     assert patient.weights.root == tmp_path
     assert run(monkeypatch, FINE, words=("--no-smoke",))[1].smoke is None
+
+
+def test_a_package_that_the_doctor_itself_needs_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "dnd_local.pipeline.doctor", None)
+    with pytest.raises(UserError, match=r"the package 'dnd_local.pipeline.doctor' cannot be load"):
+        CliRunner().invoke(app, [], catch_exceptions=False)
