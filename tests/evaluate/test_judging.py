@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from dnd_local.core.config import ProbeConfig
 from dnd_local.core.errors import EngineError, UserError
 from dnd_local.core.protocols import ProbeSet
-from dnd_local.core.records import DescriptionRow, DescriptionTable
+from dnd_local.core.records import DescriptionRow, DescriptionTable, Pixels
 from dnd_local.evaluate import faithfulness
 from dnd_local.evaluate.evidence import (
     fresh_pictures,
@@ -25,7 +26,7 @@ from dnd_local.pipeline import opening
 from dnd_local.pipeline.reading import StoredRun, open_run
 from tests.bench import Bench
 from tests.evaluate.colours import ManyColours
-from tests.fakes import LAYER, Broken
+from tests.fakes import LAYER, Broken, FakePainter
 
 pytest.importorskip("sklearn")
 
@@ -123,6 +124,23 @@ def test_a_painter_that_breaks_is_no_verdict(bench: Bench) -> None:
     bench.replaced["painter"] = Broken()
     with pytest.raises(EngineError):
         fresh_pictures(run, ["red"])
+
+
+class FussyPainter(FakePainter):
+    """Paints anything but green."""
+
+    def paint(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Pixels]:
+        if any("green" in prompt for prompt in prompts):
+            raise EngineError("no green left")
+        return super().paint(prompts, seeds)
+
+
+def test_a_label_that_cannot_be_painted_is_named_and_the_others_stay(bench: Bench) -> None:
+    run = stored(bench)
+    bench.replaced["painter"] = FussyPainter(bench.calls)
+    with pytest.raises(EngineError, match="1 texts were not painted: no green left"):
+        fresh_pictures(run, ["red", "green"])
+    assert set(fresh_pictures(run, ["red"])[LAYER]) == {"red"}
 
 
 def test_another_probe_set_judges_a_run_that_holds_nothing_out(
