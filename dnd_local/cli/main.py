@@ -8,7 +8,19 @@ from typing import Annotated
 import typer
 
 from dnd_local import __version__
-from dnd_local.cli import dissect, pocket, probe, prompts, runs, targets
+from dnd_local.cli import (
+    compare,
+    dissect,
+    doctor,
+    judge,
+    pocket,
+    probe,
+    prompts,
+    report,
+    runs,
+    targets,
+    weights,
+)
 from dnd_local.core.errors import DndError
 from dnd_local.store.guard import go_offline
 
@@ -50,6 +62,13 @@ app.command("show")(runs.show)
 app.command("runs")(runs.runs)
 app.command("targets")(targets.targets)
 app.command("layers")(targets.layers)
+app.command("report")(report.report)
+app.command("compare")(compare.compare)
+app.command("evaluate")(judge.evaluate)
+app.command("baseline")(judge.baseline)
+app.command("reproduce")(compare.reproduce)
+app.command("doctor")(doctor.doctor)
+app.add_typer(weights.app, name="weights")
 app.add_typer(probe.app, name="probe")
 app.add_typer(pocket.app, name="pocket")
 app.add_typer(prompts.app, name="prompts")
