@@ -49,7 +49,7 @@ def prepare(
 
       dnd-local probe prepare imagenet-val ILSVRC2012_img_val.tar
 
-      dnd-local probe prepare broden broden1_227.zip
+      dnd-local probe prepare broden broden1_224.zip
     """
     from dnd_local.store.archives import prepare
     from dnd_local.store.probe_sets import known_set

@@ -43,7 +43,7 @@ class KnownSet(Card):
 
 KNOWN_SETS: Final = {
     "imagenet-val": KnownSet(50_000, "ILSVRC2012_img_val.tar", 6.7),
-    "broden": KnownSet(63_305, "broden1_227.zip", 1.0),
+    "broden": KnownSet(63_305, "broden1_224.zip", 1.0),
 }
 
 
