@@ -7,7 +7,7 @@ source: a setting that is added to `Config` is an option at once.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
@@ -99,8 +99,3 @@ def _kind_and_help(annotation: Any) -> tuple[type, str]:
         choices = get_args(annotation)
         return str, f"{text}: {', '.join(map(str, choices))}"
     return annotation, text
-
-
-def given(settings: Mapping[str, Any], **named: Any) -> dict[str, Any]:
-    """Return nested settings with those named added, None left out."""
-    return {**settings, **{name: value for name, value in named.items() if value is not None}}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from dnd_local.core.digest import canonical
@@ -27,7 +28,7 @@ STATUS_COLOURS = {"described": "green", "failed": "red", "abstained": "yellow"}
 
 def console() -> Console:
     """Return the console that tables go to."""
-    return Console(highlight=False)
+    return Console(highlight=False, emoji=False)
 
 
 def echo_json(value: Any) -> None:
@@ -66,9 +67,9 @@ def description_table(descriptions: Iterable[Description]) -> Table:
         colour = STATUS_COLOURS.get(description.status, "dim")
         status = f"[{colour}]{description.status}[/{colour}]"
         if description.reason:
-            status += f" [dim]({_plain(description.reason)})[/dim]"
-        neuron = f"{description.neuron.layer} {description.neuron.index}"
-        first, second, third = (_plain(text) for text in texts[:3])
+            status += f" [dim]({plain(description.reason)})[/dim]"
+        neuron = plain(f"{description.neuron.layer} {description.neuron.index}")
+        first, second, third = (plain(text) for text in texts[:3])
         table.add_row(neuron, f"[bold]{first}[/bold]", score, second, third, status)
     return table
 
@@ -83,10 +84,12 @@ def show_result(result: RunResult, as_json: bool) -> None:
         out.print(description_table(result.descriptions))
         if not result.made:
             out.print("\nAll of this was done before; nothing was computed again.")
-        out.print(f"\nRun [bold]{result.record.name}[/bold]: {result.folder}", soft_wrap=True)
+        folder = plain(result.folder)
+        out.print(f"\nRun [bold]{result.record.name}[/bold]: {folder}", soft_wrap=True)
         out.print(f"Look closer: dnd-local show {result.record.name} NEURON", soft_wrap=True)
         for failure in result.failures:
-            out.print(f"[red]failed[/red] {failure.stage} {failure.item}: {_plain(failure.reason)}")
+            told = plain(f"{failure.stage} {failure.item}: {failure.reason}")
+            out.print(f"[red]failed[/red] {told}", soft_wrap=True)
     if result.failures:
         raise typer.Exit(3)
 
@@ -113,8 +116,8 @@ def show_triage(results: Sequence[LayerTriage], as_json: bool) -> None:
             counts[own.verdict] = counts.get(own.verdict, 0) + 1
         words = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
         out.print(
-            f"\n{result.layer}: {len(result.neurons)} neurons over {result.n_images:,} images "
-            f"({result.n_skipped} skipped): {words}"
+            f"\n{plain(result.layer)}: {len(result.neurons)} neurons over {result.n_images:,} "
+            f"images ({result.n_skipped} skipped): {words}"
         )
 
 
@@ -129,7 +132,7 @@ def show_layers(layers: Sequence[LayerInfo], as_json: bool) -> None:
     for layer in layers:
         shape = " x ".join(map(str, layer.shape))
         spatial = "yes" if layer.spatial else "no"
-        table.add_row(_plain(layer.path), layer.kind, shape, str(layer.neurons), spatial)
+        table.add_row(plain(layer.path), layer.kind, shape, str(layer.neurons), spatial)
     console().print(table)
 
 
@@ -156,9 +159,9 @@ def show_forecast(found: Forecast, as_json: bool) -> None:
         out.print(f"[red]Missing weights[/red]: {ids}. Get them: dnd-local weights pull {ids}")
 
 
-def _plain(text: str) -> str:
+def plain(text: object) -> str:
     """Return text from models and users so that rich prints it as it is."""
-    return text.replace("[", "\\[")
+    return escape(str(text))
 
 
 def show_targets(found: Sequence[KnownTarget], as_json: bool) -> None:
@@ -199,9 +202,9 @@ def show_evidence(found: Evidence, as_json: bool) -> None:
         echo_json(found)
         return
     out = console()
-    out.print(f"[bold]{_plain(str(found.neuron))}[/bold]: {found.triage.verdict}")
+    out.print(f"[bold]{plain(str(found.neuron))}[/bold]: {found.triage.verdict}")
     labels = ", ".join(f"{x.text} ({x.score:.2f})" for x in found.description.labels)
-    out.print(f"Labels: [bold]{_plain(labels) or found.description.reason}[/bold]\n")
+    out.print(f"Labels: [bold]{plain(labels or found.description.reason)}[/bold]\n")
     if found.exemplars and found.captions and found.phrases:
         rows = []
         for exemplar, caption, phrase in zip(
@@ -219,7 +222,7 @@ def show_evidence(found: Evidence, as_json: bool) -> None:
         out.print()
         out.print(_table(("Candidate", *RULES, "Best response"), scored))
     for reject in found.concepts.rejects if found.concepts else ():
-        out.print(f"rejected: {_plain(reject.text)!r} ({_plain(reject.reason)})")
+        out.print(plain(f"rejected: {reject.text!r} ({reject.reason})"))
 
 
 def _table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
@@ -227,7 +230,7 @@ def _table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     for name in names:
         table.add_column(name)
     for row in rows:
-        table.add_row(*map(_plain, row))
+        table.add_row(*map(plain, row))
     return table
 
 

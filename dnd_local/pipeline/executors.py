@@ -85,17 +85,19 @@ def make_parts(
     """Make and store the parts of every batch; return the items that failed on their own.
 
     A batch that fails is halved, down to the item that is to blame, so that one bad item does
-    not take its company with it. A first batch of which every item fails is a broken engine.
+    not take its company with it. A first batch of which every item fails is a broken engine, and
+    so is a second one: where parts were made before, the first may be what failed then already.
     """
     folder = lab.parts(stage)
+    may_be_the_items = folder.any_made()
     folder.describe(lab.meaning(stage))
     failures: list[Failure] = []
     done = 0
-    for batch in batches:
+    for number, batch in enumerate(batches):
         failed = _make_batch(stage, lab, batch, advance)
         failures += failed
         done += len(batch) - len(failed)
-        if failed and not done:
+        if failed and not done and (number or not may_be_the_items):
             raise EngineError(
                 f"{stage.name} fails on every item; the first says: {failed[0].reason}"
             )

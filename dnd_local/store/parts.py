@@ -80,6 +80,13 @@ class PartFolder(Generic[R]):
         there = {path.name for path in self.folder.iterdir()}
         return [item for item in items if f"{file_stem(item)}{self._suffix}" not in there]
 
+    def any_made(self) -> bool:
+        """Return whether there is a part of any item."""
+        if not self.folder.is_dir():
+            return False
+        names = (path.name for path in self.folder.iterdir() if path.suffix == self._suffix)
+        return any(name != "key.json" for name in names)
+
     def write(self, item: str, record: R) -> None:
         """Store a part."""
         write_atomic(self.path(item), _encode(record))

@@ -118,6 +118,17 @@ def test_an_engine_that_fails_on_every_item_stops_the_stage(bench: Bench) -> Non
     assert made(bench) == []
 
 
+def test_what_failed_before_may_fail_again_without_stopping_the_rest(bench: Bench) -> None:
+    Kitchen(has(0, 1)).make(bench, 4)
+    stage = Kitchen(has(0, 1)).stage
+    failures = make_parts(stage, bench.lab(), [ITEMS[:2]], lambda done: None)
+    assert [failure.item for failure in failures] == [ITEMS[0].name, ITEMS[1].name]
+    broken = Kitchen(has(*range(10)))
+    with pytest.raises(EngineError, match="fails on every item"):
+        broken.make(bench, 2)
+    assert max(max(batch) for batch in broken.batches) == 3
+
+
 def test_a_bad_batch_after_a_good_one_stops_nothing(bench: Bench) -> None:
     failures, _ = Kitchen(has(4, 5, 6, 7)).make(bench, 4)
     assert [failure.item for failure in failures] == [ITEMS[i].name for i in (4, 5, 6, 7)]

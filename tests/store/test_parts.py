@@ -77,6 +77,16 @@ def test_what_is_missing_is_named_in_order(tmp_path: Path) -> None:
     assert folder.missing(["c", "b", "a"]) == ["c", "a"]
 
 
+def test_whether_anything_was_made(tmp_path: Path) -> None:
+    for folder, record in ((captions(tmp_path), CAPTIONS), (responses(tmp_path), RESPONSES)):
+        assert not folder.any_made()
+        folder.describe({})
+        (folder.folder / ".a.json.x.tmp").write_bytes(b"half")
+        assert not folder.any_made()
+        folder.write("a", record)
+        assert folder.any_made()
+
+
 def test_another_key_or_kind_of_part_does_not_count(tmp_path: Path) -> None:
     captions(tmp_path).write("a", CAPTIONS)
     other = PartFolder(tmp_path, "captions", "cd" * 32, Captions)

@@ -1,0 +1,55 @@
+"""The command line as a user calls it: arguments in, exit code and what was said out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from dnd_local.cli import dissect, main
+from tests.bench import Bench
+
+
+class Said(NamedTuple):
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Said]
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """Run ``dnd-local`` with these words, in this process, in folders of the test's own."""
+    for name in ("WORKSPACE", "DATA", "WEIGHTS"):
+        monkeypatch.setenv(f"DND_LOCAL_{name}", str(tmp_path / name.lower()))
+    monkeypatch.setenv("COLUMNS", "300")
+    # The guard cannot be taken off again; a test of its own tries it.
+    for module in (main, dissect):
+        monkeypatch.setattr(module, "go_offline", lambda **_: None)
+
+    def call(*words: object) -> Said:
+        monkeypatch.setattr(sys, "argv", ["dnd-local", *map(str, words)])
+        capsys.readouterr()
+        try:
+            main.run()
+            code = 0
+        except SystemExit as exit_:
+            code = int(exit_.code or 0)
+        return Said(code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def bench(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """Fake engines behind the workspace that commands use."""
+    return Bench(tmp_path / "workspace", monkeypatch)

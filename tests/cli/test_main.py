@@ -1,0 +1,185 @@
+"""The command line as a whole: fast to start, one line for a mistake, exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dnd_local import __version__
+from dnd_local.cli import dissect as dissecting
+from dnd_local.core.errors import EngineError
+from dnd_local.pipeline.request import Request
+from tests.cli.conftest import Command
+
+HEAVY = ("torch", "torchvision", "transformers", "diffusers", "accelerate", "open_clip", "timm",
+         "sentence_transformers", "vllm", "pandas", "matplotlib")  # fmt: skip
+
+LIGHT = f"""
+import sys
+from dnd_local.cli.main import run
+
+for words in (["--help"], ["dissect", "--help"], ["triage", "--help"], ["runs"],
+              ["dissect", "resnet50", "layer4", "--ids", "1,2,3"]):
+    sys.argv = ["dnd-local", *words]
+    try:
+        run()
+    except SystemExit as exit_:
+        print("exit", words[0], exit_.code, file=sys.stderr)
+    loaded = [name for name in {HEAVY!r} if name in sys.modules]
+    assert not loaded, (words, loaded)
+"""
+
+
+def environment(home: Path) -> dict[str, str]:
+    names = ("WORKSPACE", "DATA", "WEIGHTS")
+    return {**os.environ, **{f"DND_LOCAL_{name}": str(home / name.lower()) for name in names}}
+
+
+def test_what_needs_no_model_loads_no_model_library(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LIGHT], env=environment(tmp_path), cwd=tmp_path,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "exit dissect 2" in done.stderr
+    assert "Describe neurons of a network" in done.stdout
+    assert "No runs here yet." in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_weights_are_named_with_size_and_command(command: Command, tmp_path: Path) -> None:
+    said = command("dissect", "resnet50", "layer4", "--ids", "1,2,3")
+    assert (said.code, said.out) == (2, "")
+    lines = said.err.strip().splitlines()
+    assert 1 <= len(lines) <= 3
+    for name in ("resnet50", "blip-base", "qwen3-4b-instruct", "sd15", "clip-vit-b-16"):
+        assert name in lines[0]
+    assert "GB" in lines[0]
+    assert "dnd-local weights pull resnet50" in said.err
+    assert "Traceback" not in said.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_version(command: Command) -> None:
+    assert command("--version") == (0, f"dnd-local {__version__}\n", "")
+
+
+def test_no_words_give_the_help(command: Command) -> None:
+    said = command()
+    assert "dissect" in said.out + said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["pocket", "layer4", "--ids", "x"], "ids 'x': cannot read 'x'; write 1,2,3"),
+        (["pocket", "layer4", "--ids", "5-2"], "the range '5-2' runs backwards"),
+        (["pocket", ",", "--ids", "1"], "has an empty name"),
+        (["pocket", "layer4", "--preset", "papers"], "unknown preset 'papers'"),
+        (["pocket", "layer4", "--devices", "gpu"], "devices 'gpu' cannot be read"),
+        (["pocket", "layer4", "--config", "none.toml"], "cannot read settings file none.toml"),
+        (["pocket", "layer4", "--pictures-steps", "0"], "options: Expected `int` >= 1"),
+        (["pocket", "layer4", "--rule", "best"], "options: Invalid enum value 'best'"),
+        (["resnet51", "layer4", "--ids", "1"], "'resnet51'"),
+        (["pocket", "layer4", "--run", "a/b"], "run name 'a/b' will not do"),
+        (["pocket", "layer4", "--prompts", "none"], "cannot read prompt"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    command: Command, tmp_path: Path, words: list[str], message: str
+) -> None:
+    said = command("dissect", *words)
+    assert said.code == 2
+    assert said.err.startswith("dnd-local: ")
+    assert message in said.err
+    assert len(said.err.strip().splitlines()) <= 3
+    assert not (tmp_path / "workspace").exists()
+
+
+def test_an_unknown_option_is_typers(command: Command) -> None:
+    said = command("dissect", "pocket", "layer4", "--picture-steps", "3")
+    assert said.code == 2
+    assert "--pictures-steps" in said.err
+
+
+def test_our_own_fault_has_exit_code_1(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise EngineError("it broke")
+
+    monkeypatch.setattr(Request, "run_now", broken)
+    assert command("dissect", "pocket", "layer4") == (1, "", "dnd-local: it broke\n")
+
+
+@pytest.mark.parametrize("words", [["dissect", "pocket", "layer4"], ["triage", "pocket", "layer4"]])
+def test_ctrl_c_says_that_nothing_is_lost(
+    command: Command, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Request, "run_now", interrupted)
+    monkeypatch.setattr("dnd_local.pipeline.runner.triage_layers", interrupted)
+    said = command(*words)
+    assert said.code == 130
+    assert said.err == (
+        "dnd-local: interrupted; what was done is kept, and the same command goes on from there\n"
+    )
+
+
+WAITING = """
+import sys, time
+from dnd_local.cli.main import run
+from dnd_local.pipeline.request import Request
+
+def run_now(*_):
+    print("ready", flush=True)
+    time.sleep(60)
+
+Request.run_now = run_now
+sys.argv = ["dnd-local", "dissect", "pocket", "layer4"]
+run()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_both_ways_to_be_stopped_end_alike(tmp_path: Path, number: signal.Signals) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", WAITING], env=environment(tmp_path), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+        _, err = process.communicate()
+    assert process.returncode == 130
+    assert "interrupted; what was done is kept" in err
+
+
+def test_a_signal_does_again_what_it_did_before(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(Request, "run_now", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    assert command("dissect", "pocket", "layer4").code == 130
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_only_commands_that_may_leave_the_machine_are_left_open(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[object] = []
+    monkeypatch.setattr("dnd_local.cli.main.go_offline", lambda: closed.append("main"))
+    monkeypatch.setattr(dissecting, "go_offline", lambda allow: closed.append(allow))
+    monkeypatch.setattr(Request, "forecast", lambda self: None)
+    monkeypatch.setattr("dnd_local.cli.tables.show_forecast", lambda *_: None)
+    command("runs")
+    assert closed == ["main"]
+    words = ["dissect", "pocket", "layer4", "--dry-run", "--llm-url", "https://llm.example.org"]
+    command(*words)
+    command(*words, "--allow-remote-llm")
+    assert closed == ["main", (), ("llm.example.org",)]

@@ -1,0 +1,163 @@
+"""What is printed is what it says: no text of a model or a user is read as markup."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dnd_local.cli import tables
+from dnd_local.cli.progress import WORDS, ProgressLines
+from dnd_local.core.config import Config
+from dnd_local.core.records import (
+    Concepts,
+    Description,
+    Label,
+    LayerInfo,
+    LayerTriage,
+    Neuron,
+    Reject,
+    Triage,
+)
+from dnd_local.pipeline.executors import Failure
+from dnd_local.pipeline.forecast import Forecast, StageForecast
+from dnd_local.pipeline.plan import PLAN
+from dnd_local.pipeline.reading import Evidence, RunSummary
+from dnd_local.pipeline.runner import RunResult
+from dnd_local.store.runs import RunRecord
+
+HOSTILE = ("[red]dog[/red]", "[/bold]", "\\[bold]x", "end\\", ":dog:", "[link=x]y", "[3]", "[/]")
+NEURON = Neuron("net", "layer[bold]4", 3)
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+
+
+def described(text: str, reason: str = "") -> Description:
+    return Description(NEURON, "described", (Label(text, 0.5),), "mean", reason)
+
+
+def result(text: str) -> RunResult:
+    record = RunRecord(schema=1, name="mine", config=Config(), neurons={"a": (3,)})
+    failures = (Failure("captions", text, text),)
+    return RunResult(record, Path("/w/[bold]"), (described(text, text),), failures, 0)
+
+
+def triage() -> Triage:
+    return Triage(3, "live", 0.0, 0.5, 1.0, 0.25, 0.5)
+
+
+def evidence(text: str) -> Evidence:
+    concepts = Concepts(NEURON, (), (Reject(text, text, 0),), ())
+    return Evidence(NEURON, triage(), None, None, None, concepts, (), None, described(text))
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_labels_reasons_and_paths_are_printed_as_they_are(
+    text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - typer's exit, with its code
+        tables.show_result(result(text), False)
+    assert getattr(caught.value, "exit_code", None) == 3
+    out = capsys.readouterr().out
+    assert out.count(text) >= 4
+    assert "layer[bold]4 3" in out
+    assert "/w/[bold]" in out
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_evidence_and_rejects_are_printed_as_they_are(
+    text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tables.show_evidence(evidence(text), False)
+    out = capsys.readouterr().out
+    assert "net layer[bold]4 3: live" in out
+    assert f"Labels: {text} (0.50)" in out
+    assert f"rejected: {text!r} ({text})" in out
+
+
+@pytest.mark.parametrize("text", [text for text in HOSTILE if not text.endswith("\\")])
+def test_tables_of_runs_and_layers_are_printed_as_they_are(
+    text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tables.show_runs([RunSummary(text, text, (text,), 3, text, text, text)], False)
+    assert capsys.readouterr().out.count(text) == 6
+    tables.show_layers([LayerInfo(text, "Conv2d", (8, 2, 2), 8, False)], False)
+    assert text in capsys.readouterr().out
+    tables.show_triage([LayerTriage(text, (triage(),), 10, 1)], False)
+    assert f"{text}: 1 neurons over 10 images (1 skipped): 1 live" in capsys.readouterr().out
+
+
+@given(st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]), max_size=20))
+def test_plain_text_survives_the_console(text: str) -> None:
+    console = tables.console()
+    with console.capture() as captured:
+        # In tags, as it is printed: a backslash at the end must not undo the second one.
+        console.print(f"[bold]{tables.plain(text)}[/bold]", soft_wrap=True)
+    assert captured.get() == text + "\n"
+
+
+def forecast(seconds: float | None, *missing: str) -> Forecast:
+    stages = (StageForecast("scores", 1200, 200, seconds),)
+    return Forecast("mine", stages, 12000, 5_000_000_000, 2, 3_000_000, missing)
+
+
+def test_a_forecast_says_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    tables.show_forecast(forecast(None, "blip-base", "sd15"), False)
+    out = capsys.readouterr().out
+    assert "Pictures to paint: 12,000 at most, 5.0 GB of 2 B free." in out
+    assert "Missing weights: blip-base sd15. Get them: dnd-local weights pull blip-base sd15" in out
+    assert "never measured" in out
+    tables.show_forecast(forecast(90.0), False)
+    out = capsys.readouterr().out
+    assert "2 min" in out
+    assert "never measured" not in out
+    assert "Missing" not in out
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (2.5e6, "2.5 MB"), (3e9, "3.0 GB"),
+     (4.2e12, "4.2 TB"), (5e15, "5000.0 TB")],
+)  # fmt: skip
+def test_sizes(size: float, text: str) -> None:
+    assert tables.size_text(size) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "?"), (0, "0 s"), (59.4, "59 s"), (90, "2 min"), (7200, "2.0 h")],
+)
+def test_times(seconds: float | None, text: str) -> None:
+    assert tables.time_text(seconds) == text
+
+
+def test_each_stage_has_words_of_its_own() -> None:
+    assert set(WORDS) == {stage.name for stage in PLAN}
+
+
+def test_progress_is_counted_even_where_nobody_watches(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with ProgressLines() as lines:
+        lines.start("captions", 10, 4)
+        lines.advance("captions", 3)
+        lines.start("something new", 1, 1)
+        (task, other) = lines._bars.tasks
+        assert (task.description, task.completed, task.total) == ("captions", 9, 10)
+        assert other.description == "something new"
+        lines.finish("captions", 1.0)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("speed", "text"), [(None, ""), (2.5, "2.5/s"), (0.25, "4.0 s each")])
+def test_a_rate_is_told_the_way_that_reads_well(speed: float | None, text: str) -> None:
+    from types import SimpleNamespace
+
+    from dnd_local.cli.progress import _Rate
+
+    assert _Rate().render(SimpleNamespace(speed=speed)).plain == text  # type: ignore[arg-type]
