@@ -71,7 +71,7 @@ def label_vectors(labels: Sequence[Sequence[str]]) -> Any:
     seen = np.bincount(places, minlength=shape[1])
     weighted = counts @ sparse.diags(np.log((1 + len(labels)) / (1 + seen)) + 1)
     norms = np.sqrt(np.asarray(weighted.multiply(weighted).sum(axis=1)).ravel())
-    return sparse.diags(1 / np.where(norms > 0, norms, 1.0)) @ weighted
+    return (sparse.diags(1 / np.where(norms > 0, norms, 1.0)) @ weighted).tocsr()
 
 
 def neighbours(vectors: Any, count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -98,8 +98,16 @@ def layout(vectors: Any, seed: int = 0) -> NDArray[np.float64]:
     """Return a place in the unit square for each row, (n, 2): like labels close together.
 
     Neighbours attract, rows drawn at random repel (the force of UMAP, McInnes et al. 2018, with
-    a = b = 1). The same rows and seed give the same map.
+    a = b = 1). The same rows and seed give the same map. Rows without a label lie in the middle
+    and move nobody.
     """
+    places = np.full((vectors.shape[0], 2), 0.5)
+    labelled = np.flatnonzero(np.diff(vectors.indptr))
+    places[labelled] = _layout(vectors[labelled], seed)
+    return places
+
+
+def _layout(vectors: Any, seed: int) -> NDArray[np.float64]:
     n = vectors.shape[0]
     if n < 3:
         return np.column_stack([np.linspace(0.25, 0.75, n), np.full(n, 0.5)])

@@ -68,4 +68,12 @@ def test_like_labels_lie_closer_than_others() -> None:
 def test_maps_of_hardly_anything() -> None:
     assert layout(label_vectors([])).shape == (0, 2)
     assert layout(label_vectors([["dog"]])).tolist() == [[0.25, 0.5]]
-    assert np.isfinite(layout(label_vectors([[], [], []]))).all()
+    assert layout(label_vectors([[], [], []])).tolist() == [[0.5, 0.5]] * 3
+
+
+def test_neurons_without_a_label_do_not_move_the_map() -> None:
+    labels = [["red dog"], ["red cat"], ["blue sky"], ["sky"]]
+    alone = layout(label_vectors(labels))
+    among = layout(label_vectors([*labels, *[[]] * 40]))[:4]
+    assert ((among.max(axis=0) - among.min(axis=0)) > 0.5).all()
+    assert alone.shape == among.shape

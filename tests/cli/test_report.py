@@ -1,0 +1,79 @@
+"""``report`` from the user's side."""
+
+from __future__ import annotations
+
+import json
+import webbrowser
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from dnd_local.cli.report import report
+from dnd_local.core.errors import Refused, UnknownName, UserError
+from tests.bench import Bench
+
+app = typer.Typer()
+app.command("report")(report)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    made = Bench(tmp_path / "work", monkeypatch)
+    monkeypatch.setenv("DND_LOCAL_WORKSPACE", str(made.workspace))
+    monkeypatch.setenv("DND_LOCAL_WEIGHTS", str(tmp_path / "weights"))
+    made.run("0,3", name="mine")
+    return made
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(one) for one in arguments])
+
+
+def test_a_report_lies_in_the_runs_folder_and_is_opened_if_asked(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    result = run("mine")
+    assert result.exit_code == 0, result.output
+    index = bench.workspace.absolute() / "runs" / "mine" / "report" / "index.html"
+    assert f"Report of 2 neurons: {index}" in result.output
+    assert index.is_file()
+    assert opened == []
+    assert run("mine", "--open").exit_code == 0
+    assert opened == [index.as_uri()]
+
+
+def test_figures_another_folder_and_a_comparison(bench: Bench, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    other = tmp_path / "milan.csv"
+    other.write_text("layer,unit,description\ncolours,0,red things\n")
+    result = run(
+        "mine", "--out", tmp_path / "site", "--compare", other, "--figures", tmp_path / "figures",
+        "--json",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.output)
+    assert found["index"] == str(tmp_path / "site" / "index.html")
+    assert found["missing"] == 0
+    assert [Path(p).name for p in found["figures"]] == ["colours-00000.png"]
+    assert "milan" in (tmp_path / "site" / "compare.html").read_text()
+
+
+def test_lost_pictures_are_said(bench: Bench, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    for path in (bench.workspace / "blobs").rglob("*.png"):
+        path.unlink()
+    result = run("mine", "--figures", tmp_path / "figures")
+    assert "pictures are not on disk any more and were left out" in result.output
+    assert f"1 figures in {tmp_path / 'figures'}" in result.output
+
+
+def test_what_cannot_be_done_is_refused(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "a.txt").write_text("mine")
+    assert isinstance(run("mine", "--out", tmp_path / "full").exception, Refused)
+    assert isinstance(run("mime").exception, UnknownName)
+    assert isinstance(run("mine", "--compare", tmp_path / "no.csv").exception, UserError)
