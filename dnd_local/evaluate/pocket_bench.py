@@ -25,13 +25,14 @@ from dnd_local.core.records import (
     Neuron,
     Pixels,
     Rule,
+    Scores,
 )
 from dnd_local.engines import registry
 from dnd_local.evaluate.intervals import Interval, bootstrap_mean
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.opening import POCKET_TARGETS
 from dnd_local.pipeline.plan import EXEMPLARS, PICTURES
-from dnd_local.pipeline.runner import Progress, open_session
+from dnd_local.pipeline.runner import Progress, Session, open_session
 from dnd_local.pipeline.runner import dissect_neurons as dissect
 from dnd_local.pipeline.selection import Selection
 from dnd_local.pipeline.settings import make_config
@@ -54,6 +55,8 @@ PAINTED = 100
 LISTED = 4
 """Held-out caption lists a concept."""
 DECOYS = 4
+AT_ONCE = 8
+"""Neurons that are scored together: their pictures are in memory at the same time."""
 SHUFFLES = 20
 KINDS = ("object", "colour", "pattern", "category")
 
@@ -281,37 +284,48 @@ def selection_figures(
 
     The neurons' exemplars must be on disk: describing them comes first.
     """
-    session = open_session(config, execution, ("fc", "layer4"), "bench-selection", progress)
-    lab = session.lab
-    known = [(layer, i, c) for layer in ("fc", "layer4") for i, c in truth.known(layer).items()]
+    right: dict[Rule, list[float]] = {rule: [] for rule in RULES}
     rng = random.Random(f"decoys {seed}")
-    concepts = words.vocabulary().concepts()
-    options = []
-    for _, _, concept in known:
-        decoys = rng.sample([other for other in concepts if other != concept], DECOYS)
-        own = [canonical(c) for c in (concept, *decoys)]
-        rng.shuffle(own)
-        options.append(own)
-    texts = dict.fromkeys(text for own in options for text in own)
+    with open_session(config, execution, ("fc", "layer4"), "bench-selection", progress) as session:
+        for layer in ("fc", "layer4"):
+            known = truth.known(layer)
+            options = [_with_decoys(concept, rng) for concept in known.values()]
+            for scored, concept in zip(
+                _scored(session, layer, list(known), options), known.values(), strict=True
+            ):
+                for rule, values in right.items():
+                    best = best_labels(scored.candidates, rule, 1)[0].text
+                    values.append(float(best == canonical(concept)))
+    return {f"selection.{rule}": bootstrap_mean(values, seed) for rule, values in right.items()}
+
+
+def _with_decoys(concept: words.Concept, rng: random.Random) -> list[str]:
+    """Return a concept's plainest label among those of `DECOYS` others, in random order."""
+    others = [other for other in words.vocabulary().concepts() if other != concept]
+    own = [canonical(c) for c in (concept, *rng.sample(others, DECOYS))]
+    rng.shuffle(own)
+    return own
+
+
+def _scored(
+    session: Session, layer: str, neurons: Sequence[int], options: Sequence[Sequence[str]]
+) -> Iterable[Scores]:
+    """Yield the scores of each neuron's options, a few neurons at a time."""
+    lab = session.lab
+    texts = list(dict.fromkeys(text for own in options for text in own))
     items = [Item.of_concept(text) for text in texts]
     session.make(PICTURES, items)
     pictures = dict(zip(texts, lab.read(PICTURES, items), strict=True))
-    right: dict[Rule, list[float]] = {rule: [] for rule in RULES}
-    try:
-        for (layer, index, concept), own in zip(known, options, strict=True):
-            neuron = Neuron(config.network.name, layer, index)
-            (exemplars,) = lab.read(EXEMPLARS, [Item.of_neuron(neuron)])
-            candidates = Concepts(neuron, tuple(Candidate(t, t, 0) for t in own), (), ())
-            (scored,) = score(
-                [(exemplars, candidates)], pictures, lab.target, lab.embedder, lab.blobs,
-                config.scores.beta,
-            )  # fmt: skip
-            for rule, values in right.items():
-                best = best_labels(scored.candidates, rule, 1)[0].text
-                values.append(float(best == canonical(concept)))
-    finally:
-        lab.close()
-    return {f"selection.{rule}": bootstrap_mean(values, seed) for rule, values in right.items()}
+    batch = []
+    for index, own in zip(neurons, options, strict=True):
+        neuron = Neuron(lab.config.network.name, layer, index)
+        (exemplars,) = lab.read(EXEMPLARS, [Item.of_neuron(neuron)])
+        batch.append((exemplars, Concepts(neuron, tuple(Candidate(t, t, 0) for t in own), (), ())))
+    for start in range(0, len(batch), AT_ONCE):
+        yield from score(
+            batch[start : start + AT_ONCE], pictures, lab.target, lab.embedder, lab.blobs,
+            lab.config.scores.beta,
+        )  # fmt: skip
 
 
 def canonical(concept: words.Concept) -> str:

@@ -69,11 +69,10 @@ class InProcess:
     def make(
         self, stage: Stage, items: Sequence[Item], advance: Callable[[int], None]
     ) -> list[Failure]:
-        """See `Executor`. Engines are let go at the end of the stage."""
-        try:
-            return make_parts(stage, self.lab, list(stage.batches(items)), advance)
-        finally:
-            self.lab.close()
+        """See `Executor`. An engine stays open while the stages that follow each other use it."""
+        if stage.roles:
+            self.lab.keep(stage.roles)
+        return make_parts(stage, self.lab, list(stage.batches(items)), advance)
 
 
 def make_parts(

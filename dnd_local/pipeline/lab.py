@@ -51,15 +51,18 @@ class Lab:
         self.blobs = BlobFolder(execution.workspace / "blobs")
         self.prompts = PromptFolder(execution.prompts)
         self.weights = Weights.open(execution.weights, execution.manifest)
-        self._engines: dict[Role, Any] = {}
-        self._open = ExitStack()
+        self._engines: dict[Role, tuple[Any, ExitStack]] = {}
         self._keys: dict[str, str] = {}
 
     def close(self) -> None:
         """Let go of every engine and of the device memory it held."""
-        self._engines.clear()
-        self._open.close()
-        self._open = ExitStack()
+        self.keep(())
+
+    def keep(self, roles: Sequence[Role]) -> None:
+        """Let go of every engine but those of `roles`, which the next stage would open again."""
+        for role in [role for role in self._engines if role not in roles]:
+            _, held = self._engines.pop(role)
+            held.close()
 
     def missing_weights(self, stages: Sequence[Stage]) -> tuple[str, ...]:
         """Return the manifest ids that stages need and that are not on disk."""
@@ -127,8 +130,9 @@ class Lab:
             opened = opening.open_engine(
                 role, self.config, self.execution, self.weights, self.device
             )
-            self._engines[role] = self._open.enter_context(opened)
-        return self._engines[role]
+            held = ExitStack()
+            self._engines[role] = (held.enter_context(opened), held)
+        return self._engines[role][0]
 
     # ---- the probe set -------------------------------------------------------------------------
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -181,8 +182,13 @@ def dissect_neurons(
         UserError: missing weights, an unknown layer, an index that the layer has not, …: nothing
             was made, or what was made stays.
     """
-    session = open_session(config, execution, selection.layers, name, progress)
+    with open_session(config, execution, selection.layers, name, progress) as session:
+        return _dissect(session, selection)
+
+
+def _dissect(session: Session, selection: Selection) -> RunResult:
     lab, run = session.lab, session.run
+    config, execution = lab.config, lab.execution
     earlier = run.check(config)
     lab.require(PLAN)
     _check_first(lab, selection)
@@ -218,33 +224,34 @@ def triage_layers(
     Raises:
         UserError: missing weights or probe set, or an unknown layer.
     """
-    session = open_session(config, execution, layers, "", progress)
-    session.lab.require((RESPONSES, TRIAGE))
-    _check_first(session.lab, Selection(layers))
-    return tuple(session.triage(layers).values())
+    with open_session(config, execution, layers, "", progress) as session:
+        session.lab.require((RESPONSES, TRIAGE))
+        _check_first(session.lab, Selection(layers))
+        return tuple(session.triage(layers).values())
 
 
+@contextmanager
 def open_session(
     config: Config,
     execution: Execution,
     layers: Sequence[str],
     name: str,
     progress: Progress | None,
-) -> Session:
+) -> Iterator[Session]:
+    """Hand over a session on a run; its engines are let go at the end, however it ends."""
     lab = Lab(config, execution, execution.devices[0])
     executor = Processes(lab) if execution.workers > 1 else InProcess(lab)
     run = RunFolder(execution.workspace, name or default_name(config, layers))
-    return Session(lab, executor, run, progress or Quiet())
+    try:
+        yield Session(lab, executor, run, progress or Quiet())
+    finally:
+        lab.close()
 
 
 def _check_first(lab: Lab, selection: Selection) -> None:
     """Check layers and indices before the pass over the probe set, not after it."""
     if lab.parts(TRIAGE).missing(list(selection.layers)):
-        try:
-            selection.check(lab.target.layers())
-        except UserError:
-            lab.close()
-            raise
+        selection.check(lab.target.layers())
 
 
 def _added(old: Mapping[str, float], new: Mapping[str, float]) -> dict[str, float]:

@@ -41,6 +41,7 @@ from dnd_local.pipeline.executors import (
 )
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.plan import CAPTIONS, PHRASES, PLAN
+from dnd_local.pipeline.runner import open_session
 from dnd_local.pipeline.stage import Item, Stage
 from tests.bench import Bench
 
@@ -144,14 +145,27 @@ def test_what_no_smaller_group_would_mend_stops_at_once(bench: Bench, error: Dnd
     assert made(bench) == [0, 1, 2, 3, 4]
 
 
-def test_engines_are_let_go_at_the_end_of_a_stage_whatever_happens(bench: Bench) -> None:
+def test_an_engine_stays_open_for_the_stages_that_use_it_and_no_longer(bench: Bench) -> None:
     lab = bench.lab()
     assert lab.captioner
-    kitchen = Kitchen(has(*range(10)))
-    with pytest.raises(EngineError):
-        InProcess(lab).make(kitchen.stage, ITEMS, lambda done: None)
+    assert lab.painter
+    InProcess(lab).make(Kitchen(has()).stage, ITEMS, lambda done: None)
     assert lab.captioner
-    assert bench.calls.opened["captioner"] == 2
+    assert lab.painter
+    assert bench.calls.opened == {"captioner": 1, "painter": 2}
+
+
+def test_a_session_lets_go_of_its_engines_however_it_ends(bench: Bench) -> None:
+    closed: list[object] = []
+
+    def work() -> None:
+        with open_session(bench.config(), bench.execution(), ("colours",), "", None) as session:
+            session.lab.keep = closed.append  # type: ignore[assignment,method-assign]
+            raise EngineError("it broke")
+
+    with pytest.raises(EngineError, match="it broke"):
+        work()
+    assert closed == [()]
 
 
 # ---- worker processes --------------------------------------------------------------------------

@@ -65,8 +65,8 @@ def test_more_neurons_cost_only_the_new_ones(bench: Bench) -> None:
 def test_one_load_a_stage_whatever_the_number_of_neurons(bench: Bench) -> None:
     bench.run("0-2")
     once = dict(bench.calls.opened)
-    # The target serves three stages: responses, exemplars and scores.
-    assert once == {"target": 3, "captioner": 1, "summariser": 2, "painter": 1, "embedder": 1}
+    # The target serves responses and exemplars, and again scores; one model is open at a time.
+    assert once == {"target": 2, "captioner": 1, "summariser": 1, "painter": 1, "embedder": 1}
 
 
 def test_no_picture_is_drawn_twice(bench: Bench) -> None:
