@@ -39,8 +39,13 @@ class Watched:
         self.requests: list[str] = []
         page.on("console", lambda m: self.complaints.append(f"{m.type}: {m.text}"))
         page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
-        page.on("requestfailed", lambda request: self.complaints.append(f"failed: {request.url}"))
+        page.on("requestfailed", self._failed)
         page.on("request", lambda request: self.requests.append(request.url))
+
+    def _failed(self, request: Any) -> None:
+        # Leaving a page while its pictures load is no fault of the page.
+        if request.failure != "net::ERR_ABORTED":
+            self.complaints.append(f"{request.failure}: {request.url}")
 
     def open(self, path: Path) -> Any:
         self.page.goto(path.resolve().as_uri())
@@ -54,6 +59,18 @@ class Watched:
         assert self.requests
 
 
+class _Patient:
+    """A browser whose pages wait as long as a busy machine needs; a test's own limit ends them."""
+
+    def __init__(self, browser: Any) -> None:
+        self._browser = browser
+
+    def new_page(self, **options: Any) -> Any:
+        page = self._browser.new_page(**options)
+        page.set_default_timeout(120_000)
+        return page
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
@@ -61,7 +78,7 @@ def browser() -> Iterator[Any]:
         # Root has no sandbox; --disable-background-networking keeps the browser itself quiet.
         arguments = ["--no-sandbox", "--disable-background-networking"]
         opened = started.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield opened
+        yield _Patient(opened)
         opened.close()
 
 
