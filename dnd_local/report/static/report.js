@@ -141,8 +141,9 @@
       const link = item && find("a", item.element);
       if (link) location.href = link.href;
     });
+    const asked = location.hash === "#search";  // before the address is made that of the list
     restore(); apply();
-    if (location.hash === "#search") search.focus();
+    if (asked) search.focus();
 
     // j and k walk through what is shown.
     return (step) => {
