@@ -48,7 +48,9 @@ class BlipCaptioner:
                 f"{folder} holds {names[0]}, which is no captioner known here; use "
                 f"{' or '.join(_CLASSES)}"
             )
-        settings_of(folder, "preprocessor_config.json")
+        # Folders saved by transformers 5 have the one, older ones the other.
+        new = (folder / "processor_config.json").is_file()
+        settings_of(folder, "processor_config.json" if new else "preprocessor_config.json")
         self._home, self._dtype, self._config = home(devices), dtype_of(config.dtype), config
         # The PIL backend is pinned: torchvision's resizing gives other pixels.
         self._processor = AutoImageProcessor.from_pretrained(
