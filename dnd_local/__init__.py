@@ -1,10 +1,10 @@
 """Plain-word descriptions of the neurons of a vision network, made entirely on your own machine.
 
-    from dnd_local import dissect
+from dnd_local import dissect
 
-    result = dissect("pocket", "layer4", ids="1,2,3")
-    for description in result.descriptions:
-        print(description.neuron, [label.text for label in description.labels])
+result = dissect("pocket", "layer4", ids="1,2,3")
+for description in result.descriptions:
+    print(description.neuron, [label.text for label in description.labels])
 """
 
 from __future__ import annotations

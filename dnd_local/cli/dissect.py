@@ -15,6 +15,7 @@ from dnd_local.store.guard import go_offline
 
 if TYPE_CHECKING:
     from dnd_local.pipeline.request import Request
+    from dnd_local.pipeline.runner import RunResult
 
 Model = Annotated[
     str, typer.Argument(help="pocket, a torchvision name, or path/to/file.py:factory.")
@@ -61,6 +62,7 @@ def dissect(
     vllm_python: Annotated[
         str, typer.Option(help="The Python that has vLLM.", envvar="DND_LOCAL_VLLM_PYTHON")
     ] = "",
+    report: Annotated[bool, typer.Option(help="Also write the run's pages.")] = False,
     dry_run: Annotated[bool, typer.Option(help="Say what would be done, and stop.")] = False,
     as_json: AsJson = False,
     *,
@@ -91,12 +93,26 @@ def dissect(
     if dry_run:
         tables.show_forecast(request.forecast(), as_json)
         return
-    tables.show_result(_carry_out(request), as_json)
+    result = _carry_out(request)
+    if report:
+        _write_report(request, result.record.name)
+    tables.show_result(result, as_json)
 
 
-def _carry_out(request: Request) -> Any:
+def _carry_out(request: Request) -> RunResult:
     with stoppable(), ProgressLines() as progress:
         return request.run_now(progress)
+
+
+def _write_report(request: Request, run: str) -> None:
+    # Here, since that module takes its options from this one.
+    from dnd_local.cli.report import write_report
+    from dnd_local.pipeline.reading import open_run
+
+    stored = open_run(
+        run, request.workspace, request.weights, request.data, request.prompts, request.manifest
+    )
+    typer.echo(f"Report: {write_report(stored).index}", err=True)
 
 
 @with_settings

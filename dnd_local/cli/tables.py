@@ -87,6 +87,7 @@ def show_result(result: RunResult, as_json: bool) -> None:
         folder = plain(result.folder)
         out.print(f"\nRun [bold]{result.record.name}[/bold]: {folder}", soft_wrap=True)
         out.print(f"Look closer: dnd-local show {result.record.name} NEURON", soft_wrap=True)
+        out.print(f"Pages:       dnd-local report {result.record.name} --open", soft_wrap=True)
         for failure in result.failures:
             told = plain(f"{failure.stage} {failure.item}: {failure.reason}")
             out.print(f"[red]failed[/red] {told}", soft_wrap=True)

@@ -95,9 +95,7 @@ class CaptionsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class LlmConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The language model that writes phrases and labels."""
 
-    engine: Annotated[str, Meta(description="vllm, transformers, or replay:RUN")] = (
-        "vllm"
-    )
+    engine: Annotated[str, Meta(description="vllm, transformers, or replay:RUN")] = "vllm"
     model: Annotated[str, Meta(description="manifest id of the language model")] = (
         "qwen3-4b-instruct"
     )

@@ -143,6 +143,13 @@ def _blocks(module: nn.Module) -> list[str]:
     )
 
 
+def no_bars() -> None:
+    """Keep transformers from drawing progress bars: ours is one line a stage."""
+    from transformers.utils import logging as theirs
+
+    theirs.disable_progress_bar()
+
+
 def loading(
     folder: Path, devices: Sequence[str], dtype: str, quantisation: str = "none"
 ) -> dict[str, Any]:
@@ -153,9 +160,7 @@ def loading(
     Raises:
         BadConfig: a quantisation that transformers models have not.
     """
-    from transformers.utils import logging as theirs
-
-    theirs.disable_progress_bar()  # ours is one line a stage
+    no_bars()
     size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     where, limits = placement(devices, size)
     keywords: dict[str, Any] = {

@@ -14,7 +14,7 @@ from diffusers.utils import logging
 from dnd_local.core.config import PicturesConfig
 from dnd_local.core.records import Pixels
 from dnd_local.engines.batching import PaddedBatches
-from dnd_local.engines.device import CPU, dtype_of, home, make_deterministic, placement
+from dnd_local.engines.device import CPU, dtype_of, home, make_deterministic, no_bars, placement
 from dnd_local.engines.folders import settings_of
 
 
@@ -43,7 +43,8 @@ class DiffusersPainter:
         devices: Sequence[str] = CPU,
     ) -> None:
         make_deterministic()
-        logging.disable_progress_bar()  # ours is one line a stage
+        logging.disable_progress_bar()
+        no_bars()
         logging.set_verbosity_error()
         settings_of(folder, "model_index.json")
         how = {

@@ -215,6 +215,7 @@ def open_run(
     weights: Path | None = None,
     data: Path | None = None,
     prompts: Path | None = None,
+    manifest: Path | None = None,
 ) -> StoredRun:
     """Return a run of a workspace.
 
@@ -230,6 +231,7 @@ def open_run(
         weights=weights or default_root(),
         data=data or default_data(),
         prompts=prompts,
+        manifest=manifest,
     )
     return StoredRun(record, folder, Lab(record.config, execution))
 

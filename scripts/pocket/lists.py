@@ -14,6 +14,8 @@ from dnd_local.pocket.world import Attributes
 
 MOST = 0.6
 """The share of lines that counts as most of them."""
+FIRM = 0.8
+"""The share from which an object is named whatever else of its category the list has."""
 
 _ELSEWHERE = json.loads(Path(__file__).with_name("elsewhere.json").read_text(encoding="utf-8"))
 NOUNS, ADJECTIVES, DOING, WHERE, EXTRA = (
@@ -75,9 +77,10 @@ def family(name: str) -> str:
 def shared_label(lines: list[Attributes]) -> str:
     """Name what most pictures share: the rule that the LLM has to learn.
 
-    An object that most lines show wins, then two objects of different kinds with about half
-    each, then a category, a colour, a pattern, or the last two together; at equal standing the
-    larger share wins, and where nothing is shared by most the most frequent thing is named.
+    An object that most lines show wins, unless its category covers two lines more; then two
+    objects of different kinds with about half each, then a category, a colour, a pattern, or the
+    last two together; at equal standing the larger share wins, and where nothing is shared by
+    most the most frequent thing is named.
     """
     count = len(lines)
     objects = Counter(name for line in lines for name in line.objects)
@@ -87,10 +90,11 @@ def shared_label(lines: list[Attributes]) -> str:
     scored: list[tuple[float, int, str]] = []
     if objects:
         first, most = objects.most_common(1)[0]
-        if most >= MOST * count:
-            scored.append((most, 4, first))
         kind, kinds = families.most_common(1)[0]
-        if most < MOST * count and kinds >= MOST * count:
+        others = kind == category_of(first) and kinds - most >= 2 and most < FIRM * count
+        if most >= MOST * count and not others:
+            scored.append((most, 4, first))
+        if (most < MOST * count or others) and kinds >= MOST * count:
             scored.append((kinds, 3, family(kind)))
         scored += halves(objects, lines)
     if min(colours, patterns) >= 0.75 * count:

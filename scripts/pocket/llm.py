@@ -72,6 +72,20 @@ def build_tokenizer() -> Any:
     return tokenizer
 
 
+def kept_tokenizer(given: Options) -> Any:
+    """Return the work folder's tokenizer; build and keep one if there is none.
+
+    A tokenizer follows from the examples, so a change of these must not change it in the middle
+    of a training.
+    """
+    from transformers import AutoTokenizer
+
+    folder = given.work / "llm-tokenizer"
+    if given.fresh or not folder.exists():
+        build_tokenizer().save_pretrained(folder)
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+
 def build(tokenizer: Any) -> Any:
     """Return the untrained LLM."""
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -227,9 +241,11 @@ def main() -> None:
     """Train, save, and report held-out replies."""
     given = options(__doc__, minutes=20)
     run = Run("llm", given)
-    tokenizer = build_tokenizer()
+    tokenizer = kept_tokenizer(given)
     model = train(run, given, tokenizer)
     save(model, tokenizer, MODELS / "llm")
+    if given.save_only:
+        return
     rng = random.Random(10**6)
     for task in TASKS:
         made = [example(rng, task) for _ in range(200)]

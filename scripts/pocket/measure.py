@@ -175,7 +175,7 @@ def painter(_data: Pictures) -> Figures:
     asked = [
         Attributes((name,), ((0, 0, 64, 64),), colour, pattern)
         for name, colour, pattern in held_out_combinations()
-        for _ in range(4)
+        for _ in range(2)
     ]
     prompts = [f"one realistic picture of {plain_caption(each)}" for each in asked]
     started, parts = time.monotonic(), []

@@ -157,7 +157,7 @@ def encode_prompts(tokenizer: Any, data: Pictures) -> torch.Tensor:
 
 def train(run: Run, given: Options, tokenizer: Any) -> dict[str, torch.Tensor]:
     """Train and return the averaged weights."""
-    model = Painter(tokenizer).to(given.device)
+    model = Painter(tokenizer).to(given.device, memory_format=torch.channels_last)
     average = Average(model)
     optimiser = torch.optim.AdamW(model.parameters(), RATE, weight_decay=1e-3)
 
@@ -189,7 +189,7 @@ def train(run: Run, given: Options, tokenizer: Any) -> dict[str, torch.Tensor]:
     for share in run.steps(state):
         set_rate(optimiser, RATE * cosine(share))
         chosen = np.random.choice(rows, BATCH)
-        clean = grids[chosen]
+        clean = grids[chosen].contiguous(memory_format=torch.channels_last)
         ids = prompts[chosen, np.random.randint(0, PROMPTS, BATCH)]
         ids[torch.rand(BATCH, device=given.device) < DROPPED] = empty
         times = torch.randint(0, STEPS, (BATCH,), device=given.device)
