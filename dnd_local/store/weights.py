@@ -240,7 +240,10 @@ class Weights:
         text = f"weights '{entry.id}' ({entry.role}{size}) are not in {self.place(entry)}{part}; "
         match entry.source:
             case Shipped():
-                return text + "they ship with dnd-local, so install it again"
+                return text + (
+                    "they ship with dnd-local, but not with this copy: train them in a checkout with "
+                    "scripts/pocket/train"
+                )
             case User(page=page):
                 return text + f"its terms leave the download to you: {page}"
             case _:
