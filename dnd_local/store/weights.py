@@ -241,7 +241,7 @@ class Weights:
         match entry.source:
             case Shipped():
                 return text + (
-                    "they ship with dnd-local, but not with this copy: train them in a checkout with "
+                    "they ship with dnd-local, but not with this copy; train them in a checkout: "
                     "scripts/pocket/train"
                 )
             case User(page=page):
