@@ -226,7 +226,7 @@ def save(given: Options, tokenizer: Any, weights: dict[str, torch.Tensor], folde
     shutil.rmtree(fresh, ignore_errors=True)
     pipeline.save_pretrained(fresh)
     halve(fresh)
-    tidy(fresh / "tokenizer")
+    tidy(fresh)
     shutil.rmtree(folder, ignore_errors=True)
     fresh.rename(folder)
 

@@ -25,7 +25,6 @@ from torch import nn
 from truth import truth_table
 
 from dnd_local.pocket import target
-from dnd_local.pocket.words import Concept
 from dnd_local.pocket.world import HELD_OUT_SEED, TRAIN_SEED
 
 DEAD, DUPLICATES = 3, 2
@@ -218,9 +217,9 @@ def report(run: Run, odd: Any, table: Any, model: Any, test: Pictures, given: An
     for column, name in enumerate(("polysemantic", "inhibited")):
         area = auc(values[:, odd[name]["neuron"]], wanted[:, column])
         run.log(f"{name} neuron {odd[name]['neuron']}: AUC {area:.4f} for what it should be")
-    dog = Concept("object", "dog")
     top = np.argsort(-values[:, odd["polysemantic"]["neuron"]])[:10]
-    run.log(f"of its ten, dogs: {sum(dog in test.attributes[row].concepts() for row in top)}")
+    shown = [" and ".join(test.attributes[row].objects) for row in top]
+    run.log(f"its ten: {shown}")
     run.log(f"{odd}")
 
 

@@ -81,9 +81,8 @@ def bert_tokenizer(length: int) -> Any:
 
 
 def tidy(folder: Path) -> None:
-    """Drop what a saved tokenizer's configuration says about the machine it was made on."""
-    path = folder / "tokenizer_config.json"
-    if path.exists():
+    """Drop what saved configurations say about the machine they were made on."""
+    for path in (*folder.rglob("config.json"), *folder.rglob("tokenizer_config.json")):
         config = json.loads(path.read_text(encoding="utf-8"))
-        config.pop("name_or_path", None)
-        path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        kept = {key: value for key, value in config.items() if not key.endswith("name_or_path")}
+        path.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
