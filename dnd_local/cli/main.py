@@ -81,9 +81,3 @@ def run() -> None:
     except DndError as error:
         typer.secho(f"dnd-local: {error}", err=True, fg="red")
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.secho(
-            "interrupted; what was done is kept, and the same command goes on from there",
-            err=True,
-        )
-        sys.exit(130)

@@ -79,7 +79,7 @@ def open_engine(
             opened = registry.open_summariser(config.llm, folders, execution, devices)
         case "painter":
             opened = registry.open_painter(config.pictures, folders, devices)
-        case "embedder":
+        case _:  # the embedder
             opened = registry.open_embedder(config.clip, folders[0], devices)
     with opened as engine:
         yield engine

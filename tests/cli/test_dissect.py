@@ -160,3 +160,17 @@ def test_targets_are_listed(command: Command, monkeypatch: pytest.MonkeyPatch) -
     assert "resnet50" in said.out
     assert "path/to/file.py:factory" in said.out
     assert json.loads(command("targets", "--json").out)[0]["name"] == "resnet50"
+
+
+def test_dissect_with_report_says_where_the_pages_are(command: Command, bench: Bench) -> None:
+    said = command("dissect", "pocket", LAYER, "--ids", "0", "--run", "mine", "--report", *SMALL)
+    assert said.code == 0
+    (line,) = [line for line in said.err.splitlines() if line.startswith("Report: ")]
+    assert (bench.workspace / "runs" / "mine" / "report" / "index.html").is_file()
+    assert line.endswith("index.html")
+
+
+def test_what_is_not_finished_is_refused(command: Command, bench: Bench) -> None:
+    said = command("dissect", "pocket", LAYER, "--ids", "0", "--compat", "official", *SMALL)
+    assert said.code == 2
+    assert "not finished in this version" in said.err

@@ -1,0 +1,33 @@
+"""`pocket bench`: what it prints and writes; the figures themselves are tested elsewhere."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dnd_local.evaluate import pocket_bench
+from dnd_local.evaluate.intervals import Interval
+from tests.cli.conftest import Command
+
+FIGURES = {"truth.fc.top1": Interval(0.9, 0.8, 0.95, 30), "null.top1": Interval(0.1, 0.0, 0.2, 30)}
+
+
+@pytest.fixture(autouse=True)
+def measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pocket_bench, "run_bench", lambda *_: FIGURES)
+
+
+def test_figures_come_with_their_intervals(command: Command) -> None:
+    said = command("pocket", "bench")
+    assert said.code == 0
+    assert "truth.fc.top1" in said.out
+    assert "0.800 to 0.950" in said.out
+
+
+def test_figures_as_json_and_in_a_file(command: Command, tmp_path: Path) -> None:
+    out = tmp_path / "figures.json"
+    said = command("pocket", "bench", "--json", "--out", out)
+    for text in (said.out, out.read_text()):
+        assert json.loads(text)["null.top1"] == {"value": 0.1, "low": 0.0, "high": 0.2, "n": 30}
