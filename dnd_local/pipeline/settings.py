@@ -11,7 +11,7 @@ from typing import Any
 from dnd_local.core.config import Config, merge, read_config, read_toml
 from dnd_local.core.errors import UnknownName
 from dnd_local.pipeline.opening import POCKET_TARGETS
-from dnd_local.store.resources import shipped
+from dnd_local.store.resources import shipped, user_folder
 
 WORKSPACE_VARIABLE = "DND_LOCAL_WORKSPACE"
 DATA_VARIABLE = "DND_LOCAL_DATA"
@@ -63,11 +63,4 @@ def default_data(
     home: Path | None = None,
 ) -> Path:
     """Return where prepared probe sets lie: ``$DND_LOCAL_DATA``, else the user's data folder."""
-    if named := environment.get(DATA_VARIABLE):
-        return Path(named).expanduser()
-    home = home or Path.home()
-    if platform == "win32":
-        base = Path(environment.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    else:
-        base = Path(environment.get("XDG_DATA_HOME") or home / ".local" / "share")
-    return base / "dnd-local" / "probe-sets"
+    return user_folder(DATA_VARIABLE, "probe-sets", environment, platform, home)

@@ -6,6 +6,7 @@ at the top of the repository. One lookup serves both.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -27,3 +28,29 @@ def checkout() -> Path | None:
     """Return this project's source tree where the package runs from one, None from a wheel."""
     home = _PACKAGE.parent
     return home if (home / "pyproject.toml").is_file() else None
+
+
+def user_folder(
+    variable: str,
+    name: str,
+    environment: Mapping[str, str],
+    platform: str,
+    home: Path | None = None,
+) -> Path:
+    """Return a folder of the user's own: the environment `variable`, else in their data folder.
+
+    Args:
+        variable: the environment variable that names another folder.
+        name: the folder's name below ``dnd-local`` in the platform's place for data.
+        environment: the environment.
+        platform: as `sys.platform` says.
+        home: the user's home; asked of the system if not given.
+    """
+    if named := environment.get(variable):
+        return Path(named).expanduser()
+    home = home or Path.home()
+    if platform == "win32":
+        base = Path(environment.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    else:
+        base = Path(environment.get("XDG_DATA_HOME") or home / ".local" / "share")
+    return base / "dnd-local" / name

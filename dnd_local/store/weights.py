@@ -18,7 +18,7 @@ from dnd_local.core.digest import file_sha256, key
 from dnd_local.core.errors import DamagedFile, MissingWeights
 from dnd_local.store.lock import LOCK_NAME, Lock
 from dnd_local.store.manifest import Entry, File, Manifest, Shipped, User, size_text
-from dnd_local.store.resources import shipped
+from dnd_local.store.resources import shipped, user_folder
 from dnd_local.store.stamps import Stamp, read_stamps, stamp_of, write_stamps
 from dnd_local.store.trust import extra_files, refuse_code, refuse_strangers
 
@@ -275,14 +275,7 @@ def default_root(
     home: Path | None = None,
 ) -> Path:
     """Return the weights folder: `$DND_LOCAL_WEIGHTS`, else the user's data folder."""
-    if named := environment.get(ROOT_VARIABLE):
-        return Path(named).expanduser()
-    home = home or Path.home()
-    if platform == "win32":
-        base = Path(environment.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    else:
-        base = Path(environment.get("XDG_DATA_HOME") or home / ".local" / "share")
-    return base / "dnd-local" / "weights"
+    return user_folder(ROOT_VARIABLE, "weights", environment, platform, home)
 
 
 def _shipped_models() -> Path:
