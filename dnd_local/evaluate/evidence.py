@@ -159,6 +159,8 @@ def fresh_pictures(
         failed = InProcess(lab).make(
             JUDGE_PICTURES, todo, lambda done: watch.advance(JUDGE_PICTURES.name, done)
         )
+        # The painter is not asked again, and the target needs its memory.
+        lab.close()
         if failed:
             raise EngineError(f"{len(failed)} texts were not painted: {failed[0].reason}")
     watch.finish(JUDGE_PICTURES.name, 0.0)

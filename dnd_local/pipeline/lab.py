@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import cached_property
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +33,6 @@ from dnd_local.store.parts import PartFolder
 from dnd_local.store.probe_sets import holdout_mask, read_ahead
 from dnd_local.store.prompts import PromptFolder
 from dnd_local.store.weights import Weights
-
-E = TypeVar("E")
 
 
 class Lab:
