@@ -23,6 +23,10 @@ from dnd_local.store.stamps import Stamp, read_stamps, stamp_of, write_stamps
 from dnd_local.store.trust import extra_files, refuse_code, refuse_strangers
 
 ROOT_VARIABLE: Final = "DND_LOCAL_WEIGHTS"
+_TRAIN: Final = (
+    "they ship with dnd-local, but not with this copy; train them in a checkout: "
+    "scripts/pocket/train"
+)
 FileState: TypeAlias = Literal["have", "missing", "damaged", "unpinned"]
 
 
@@ -148,15 +152,12 @@ class Weights:
             MissingWeights: some are not; the message names them all.
         """
         absent = [self.manifest.entry(name) for name in self.missing(names)]
-        if len(absent) == 1:
-            raise MissingWeights(self._missing_text(absent[0], []))
-        if absent:
-            ids = " ".join(entry.id for entry in absent)
-            size = size_text(sum(entry.known_size for entry in absent))
-            raise MissingWeights(
-                f"weights {ids.replace(' ', ', ')} ({size} or more) are not in {self.root}; get "
-                f"them on a connected machine: dnd-local weights pull {ids}"
-            )
+        # What ships cannot be pulled: it gets a line of its own.
+        shipped_ones = [entry for entry in absent if isinstance(entry.source, Shipped)]
+        others = [entry for entry in absent if entry not in shipped_ones]
+        lines = [self._all_missing_text(own) for own in (shipped_ones, others) if own]
+        if lines:
+            raise MissingWeights("\n".join(lines))
 
     def report(
         self, name: str, *, deep: bool = False, progress: Callable[[int], None] | None = None
@@ -234,16 +235,26 @@ class Weights:
             cure = "install dnd-local again"
         return DamagedFile(f"'{entry.id}': {path} is {what}; {cure}")
 
+    def _all_missing_text(self, absent: list[Entry]) -> str:
+        """Return one line about entries that are missing for the same reason."""
+        if len(absent) == 1:
+            return self._missing_text(absent[0], [])
+        ids = [entry.id for entry in absent]
+        if isinstance(absent[0].source, Shipped):
+            return f"weights {', '.join(ids)} are not here; {_TRAIN}"
+        size = size_text(sum(entry.known_size for entry in absent))
+        return (
+            f"weights {', '.join(ids)} ({size} or more) are not in {self.root}; get them on a "
+            f"connected machine: dnd-local weights pull {' '.join(ids)}"
+        )
+
     def _missing_text(self, entry: Entry, absent: list[File]) -> str:
         size = f", {size_text(entry.known_size)}" if entry.known_size else ", of unknown size"
         part = f" ({len(absent)} of {len(entry.files)} files)" if absent else ""
         text = f"weights '{entry.id}' ({entry.role}{size}) are not in {self.place(entry)}{part}; "
         match entry.source:
             case Shipped():
-                return text + (
-                    "they ship with dnd-local, but not with this copy; train them in a checkout: "
-                    "scripts/pocket/train"
-                )
+                return text + _TRAIN
             case User(page=page):
                 return text + f"its terms leave the download to you: {page}"
             case _:

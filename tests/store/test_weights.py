@@ -197,6 +197,17 @@ def test_missing_weights_are_named_together_before_anything_slow(root):
         there.require(["b", "c"])
 
 
+def test_what_ships_and_what_is_pulled_are_missed_in_a_line_each(root):
+    toys = [entry(name, {}, source=SHIPPED) for name in ("x", "y")]
+    there = weights(root, *toys, entry("b", FILES))
+    with pytest.raises(MissingWeights) as missing:
+        there.require(["x", "y", "b"])
+    first, second = str(missing.value).splitlines()
+    assert first.startswith("weights x, y are not here; they ship with dnd-local")
+    assert "pull" not in first
+    assert second.endswith("dnd-local weights pull b")
+
+
 def test_a_report_tells_each_file_and_raises_nothing(root):
     put(root / "model", {"config.json": b"[]"})
     steps: list[int] = []
