@@ -198,7 +198,7 @@ def summarise(rng: random.Random) -> Example:
     if rng.random() < 0.12:
         return elsewhere(rng)
     kinds = ("object", "category", "colour", "pattern", "ground", "two")
-    kind = rng.choices(kinds, (0.26, 0.22, 0.18, 0.18, 0.08, 0.08))[0]
+    kind = rng.choices(kinds, (0.22, 0.22, 0.16, 0.16, 0.08, 0.16))[0]
     count = rng.choice((4, 5, 6, 7, 8, 9, 10, 10, 10, 10))
     lines = concept_lines(rng, kind, count, rng.choice((0.7, 0.8, 0.9, 1.0, 1.0)))
     return Example("summarise", "\n".join(line(each, rng) for each in lines), shared_label(lines))

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from shared import MODELS, REPOSITORY, Pictures, render, write_json
 
-from dnd_local.pocket import target
+from dnd_local.engines.target_loading import load_folder
 from dnd_local.pocket.words import vocabulary
 from dnd_local.pocket.world import HELD_OUT_SEED, held_out_combinations
 
@@ -46,7 +46,7 @@ def classifier(name: str, data: Pictures) -> Figures:
     """Measure a target or the judge on real pictures."""
     from target import responses, right
 
-    scores = responses(target.load(MODELS / name), data, CPU)[1]
+    scores = responses(load_folder(MODELS / name)[0].eval(), data, CPU)[1]
     return {key: interval(hits) for key, hits in right(scores, data).items()}
 
 
@@ -184,7 +184,7 @@ def painter(_data: Pictures) -> Figures:
         parts.append(draw(pipe, part, list(range(at, at + len(part)))))
     seconds = (time.monotonic() - started) / len(prompts)
     drawn = Pictures(np.concatenate(parts), tuple(asked))
-    scores = responses(target.load(MODELS / "judge"), drawn, CPU)[1]
+    scores = responses(load_folder(MODELS / "judge")[0].eval(), drawn, CPU)[1]
     figures = {key: interval(hits) for key, hits in right(scores, drawn).items()}
     names = [thing.name for thing in vocabulary().objects]
     wanted = np.array([names.index(each.objects[0]) for each in asked])

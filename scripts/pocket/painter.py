@@ -44,16 +44,17 @@ GRID = 16
 def scheduler(kind: str) -> Any:
     """Return the noise schedule, for training (``ddpm``) or drawing (``solver``).
 
-    The linear schedule ends in almost pure noise, so that a picture's overall colour is not
-    given away at the first step and has to come from the prompt.
+    Rescaled to end in pure noise, so that a picture's overall colour is not given away at the
+    first step and has to come from the prompt.
     """
     from diffusers import DDPMScheduler, DPMSolverMultistepScheduler
 
     common = {
         "num_train_timesteps": STEPS,
-        "beta_schedule": "linear",
-        "beta_start": 1e-4,
-        "beta_end": 0.02,
+        "beta_schedule": "scaled_linear",
+        "beta_start": 0.00085,
+        "beta_end": 0.012,
+        "rescale_betas_zero_snr": True,
         "prediction_type": "v_prediction",
     }
     if kind == "ddpm":

@@ -26,7 +26,7 @@ from shared import (
 )
 from torch import nn
 
-from dnd_local.pocket import target
+from dnd_local.engines.small_resnet import SmallResNet
 from dnd_local.pocket.words import vocabulary
 from dnd_local.pocket.world import HELD_OUT_SEED, SIZE, TRAIN_SEED
 
@@ -67,7 +67,8 @@ def train(run: Run, given: Options, data: Pictures, config: dict[str, Any], spar
     Returns:
         The network in evaluation mode.
     """
-    model = target.build(config).to(given.device, memory_format=torch.channels_last)
+    model = SmallResNet(config["widths"], len(config["outputs"]))
+    model = model.to(given.device, memory_format=torch.channels_last)
     # Most outputs are off most of the time: start there rather than learn it.
     nn.init.constant_(model.fc.bias, -2.5)
     optimiser = torch.optim.AdamW(model.parameters(), 3e-3, weight_decay=1e-4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections import deque
 from typing import Any
@@ -24,7 +25,7 @@ from target import normalised, save
 from torch import nn
 from truth import truth_table
 
-from dnd_local.pocket import target
+from dnd_local.engines.target_loading import load_folder
 from dnd_local.pocket.world import HELD_OUT_SEED, TRAIN_SEED
 
 DEAD, DUPLICATES = 3, 2
@@ -180,8 +181,8 @@ def main() -> None:
     given = options(__doc__, minutes=2)
     run = Run("target_odd", given)
     folder = MODELS / "target-odd"
-    model, config = target.load(MODELS / "target"), target.read_config(MODELS / "target")
-    model = model.to(given.device)
+    config = json.loads((MODELS / "target" / "config.json").read_text(encoding="utf-8"))
+    model: Any = load_folder(MODELS / "target")[0].eval().to(given.device)
     test = render(given.work, HELD_OUT_SEED, TEST_COUNT)
     odd = plan(model, truth_table(model, test, given.device))
     rows = train(run, given, model, render(given.work, TRAIN_SEED, TRAIN_COUNT))

@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torchvision.models import WeightsEnum, get_model_builder, get_model_weights
-from torchvision.transforms import v2
+from torchvision.transforms import CenterCrop, Compose, Normalize, Resize, ToTensor, v2
 
 from dnd_local.core.errors import DamagedFile, MissingWeights, UnknownName, UserError
 from dnd_local.engines.small_resnet import SmallResNet
@@ -25,7 +25,6 @@ from dnd_local.engines.target_loading import (
     torchvision_names,
     transform_digest,
 )
-from dnd_local.pocket import target as pocket_target
 
 
 @pytest.fixture(scope="module")
@@ -194,11 +193,20 @@ def small_folder(tmp_path):
 
 def test_a_small_network_from_a_folder_is_the_one_the_pocket_trains(small_folder):
     module, transform = load_folder(small_folder)
-    theirs = pocket_target.load(small_folder)
+    theirs = SmallResNet(CONFIG["widths"], 3).eval()
+    load_state(theirs, small_folder / "model.safetensors", "small")
     noise = np.random.default_rng(0).integers(0, 256, (80, 70, 3)).astype(np.uint8)
     picture = Image.fromarray(noise)
     ours = transform(picture)
-    torch.testing.assert_close(ours, pocket_target.transform(CONFIG)(picture))
+    written_out = Compose(
+        [
+            Resize(CONFIG["size"]),
+            CenterCrop(CONFIG["size"]),
+            ToTensor(),
+            Normalize(CONFIG["mean"], CONFIG["std"]),
+        ]
+    )
+    torch.testing.assert_close(ours, written_out(picture))
     with torch.no_grad():
         found, expected = module.eval()(ours[None]), theirs(ours[None])
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)

@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from dnd_local.engines.target_loading import load_folder
 from dnd_local.pocket.words import mentions, vocabulary
 from dnd_local.pocket.world import HELD_OUT_SEED, TILE, picture
 
@@ -66,16 +67,15 @@ def test_the_sprites_come_with_their_licence() -> None:
 
 @pytest.mark.parametrize("name", ["target", "target-odd", "judge"])
 def test_classifiers_load_and_look(name: str) -> None:
-    from dnd_local.pocket import target
-
     path = folder(name)
-    config = target.read_config(path)
-    model = target.load(path)
+    config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    model, transform = load_folder(path)
+    model.eval()
     maps: list[torch.Tensor] = []
     model.layer4.register_forward_hook(lambda _module, _given, out: maps.append(out))
     image, _ = picture(HELD_OUT_SEED, 0)
     with torch.no_grad():
-        scores = model(target.transform(config)(image)[None])
+        scores = model(transform(image)[None])
     assert maps[0].shape == (1, config["widths"][-1], 8, 8)
     concepts = vocabulary().concepts()
     assert config["outputs"] == [concept.name for concept in concepts]
@@ -96,17 +96,16 @@ def test_truth_covers_every_neuron(name: str) -> None:
 
 
 def test_oddities_are_as_documented() -> None:
-    from dnd_local.pocket import target
-
     path = folder("target-odd")
-    config = target.read_config(path)
+    config = json.loads((path / "config.json").read_text(encoding="utf-8"))
     odd = config["oddities"]["layer4"]
-    model = target.load(path)
+    model, transform = load_folder(path)
+    model.eval()
     rows: list[torch.Tensor] = []
     model.layer4.register_forward_hook(lambda _module, _given, out: rows.append(out.mean((2, 3))))
     images = [picture(HELD_OUT_SEED, index) for index in range(120)]
     with torch.no_grad():
-        model(torch.stack([target.transform(config)(image) for image, _ in images]))
+        model(torch.stack([transform(image) for image, _ in images]))
     values = rows[0].numpy()
     assert (values[:, odd["dead"]] == 0).all()
     assert np.ptp(values[:, odd["constant"]]) < 1e-6
