@@ -1,37 +1,42 @@
 """The bench of the pocket pack: each embedded model alone, then the whole method on known truth.
 
-Every figure is a mean with its 95 % bootstrap interval. A planted network is the only full test
-of a method that describes neurons: its answers are known by construction.
+Every figure is a mean with its 95 % bootstrap interval.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal, TypeAlias
+from collections.abc import Iterable, Sequence
 
 import msgspec
 import numpy as np
 
 from dnd_local.core.config import Config, Execution, NetworkConfig
-from dnd_local.core.errors import MissingWeights
 from dnd_local.core.ranking import best_labels
 from dnd_local.core.records import (
     RULES,
     Candidate,
     Captions,
     Concepts,
-    Description,
     Neuron,
     Pixels,
     Rule,
     Scores,
 )
 from dnd_local.engines import registry
-from dnd_local.evaluate.intervals import Interval, bootstrap_mean
+from dnd_local.evaluate.intervals import bootstrap_mean
+from dnd_local.evaluate.pocket_truth import (
+    Figures,
+    TargetTruth,
+    canonical,
+    names,
+    oddity_figures,
+    read_oddities,
+    read_truth,
+    truth_figures,
+)
 from dnd_local.pipeline.lab import Lab
-from dnd_local.pipeline.opening import POCKET_TARGETS
-from dnd_local.pipeline.plan import EXEMPLARS, PICTURES
+from dnd_local.pipeline.plan import CAPTIONS, EXEMPLARS, PICTURES, SCORES
 from dnd_local.pipeline.runner import Progress, Session, open_session
 from dnd_local.pipeline.runner import dissect_neurons as dissect
 from dnd_local.pipeline.selection import Selection
@@ -42,9 +47,6 @@ from dnd_local.pocket import words, world
 from dnd_local.stages.concepts import conceive
 from dnd_local.stages.phrases import simplify
 from dnd_local.stages.scores import score
-
-Figures: TypeAlias = dict[str, Interval]
-Kind: TypeAlias = Literal["object", "colour", "pattern", "category"]
 
 TARGET, ODD = "pocket", "pocket-odd"
 JUDGE = "pocket-judge"
@@ -57,28 +59,6 @@ LISTED = 4
 DECOYS = 4
 AT_ONCE = 8
 """Neurons that are scored together: their pictures are in memory at the same time."""
-SHUFFLES = 20
-KINDS = ("object", "colour", "pattern", "category")
-
-
-class NeuronTruth(msgspec.Struct, frozen=True):
-    """What a neuron stands for: its concept and the concept's kind, None where it has none."""
-
-    neuron: int
-    kind: Kind
-    concept: str | None = None
-
-
-class TargetTruth(msgspec.Struct, frozen=True):
-    """The content of a pocket target's ``truth.json``."""
-
-    fc: tuple[NeuronTruth, ...]
-    layer4: tuple[NeuronTruth, ...]
-
-    def known(self, layer: str) -> dict[int, words.Concept]:
-        """Return the concept of every neuron of a layer that has one."""
-        own: tuple[NeuronTruth, ...] = getattr(self, layer)
-        return {t.neuron: words.Concept(t.kind, t.concept) for t in own if t.concept is not None}
 
 
 def run_bench(execution: Execution, progress: Progress | None = None, seed: int = 0) -> Figures:
@@ -109,20 +89,8 @@ def run_bench(execution: Execution, progress: Progress | None = None, seed: int 
         descriptions[layer] = result.descriptions
     figures |= truth_figures(descriptions, truth, seed)
     figures |= selection_figures(config, execution, truth, progress, seed)
+    figures |= planted_figures(execution, progress, seed)
     return figures
-
-
-def read_truth(lab: Lab, target: str) -> TargetTruth:
-    """Return what the neurons of a pocket target stand for.
-
-    Raises:
-        MissingWeights: the target is not there.
-    """
-    path = lab.weights.folder(POCKET_TARGETS[target]) / "truth.json"
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=TargetTruth)
-    except OSError as error:  # pragma: no cover - named in the manifest, so verified before
-        raise MissingWeights(f"cannot read {path}: {error.strerror}") from None
 
 
 # ---- each model alone --------------------------------------------------------------------------
@@ -224,53 +192,19 @@ def _showing(concept: words.Concept, count: int, rng: random.Random) -> Iterable
 # ---- the method --------------------------------------------------------------------------------
 
 
-def names(label: str, concept: words.Concept) -> bool:
-    """Return whether a label names a concept and no other of the same kind."""
-    return {c for c in words.mentions(label) if c.kind == concept.kind} == {concept}
-
-
-def truth_figures(
-    descriptions: Mapping[str, Sequence[Description]], truth: TargetTruth, seed: int
-) -> Figures:
-    """Return how often the first label, and one of three, names a neuron's planted concept.
-
-    The null gives every neuron the label of another one of its layer.
-    """
-    figures: Figures = {}
-    null: list[float] = []
-    rng = random.Random(seed)
-    for layer, own in descriptions.items():
-        known = truth.known(layer)
-        labels = [[label.text for label in d.labels] for d in own]
-        wanted = [known[d.neuron.index] for d in own]
-        first = [float(names(_first(x), c)) for x, c in zip(labels, wanted, strict=True)]
-        three = [
-            float(any(names(text, c) for text in x)) for x, c in zip(labels, wanted, strict=True)
-        ]
-        figures[f"truth.{layer}.top1"] = bootstrap_mean(first, seed)
-        figures[f"truth.{layer}.top3"] = bootstrap_mean(three, seed)
-        for kind in KINDS:
-            part = [value for value, c in zip(first, wanted, strict=True) if c.kind == kind]
-            if part:
-                figures[f"truth.{layer}.{kind}.top1"] = bootstrap_mean(part, seed)
-        null += _shuffled([_first(x) for x in labels], wanted, rng)
-    figures["null.top1"] = bootstrap_mean(null, seed)
-    return figures
-
-
-def _first(labels: Sequence[str]) -> str:
-    return labels[0] if labels else ""
-
-
-def _shuffled(
-    labels: list[str], wanted: Sequence[words.Concept], rng: random.Random
-) -> list[float]:
-    """Return each neuron's mean rightness over shuffles of the labels."""
-    right = np.zeros(len(labels))
-    for _ in range(SHUFFLES):
-        mixed = rng.sample(labels, len(labels))
-        right += [float(names(text, c)) for text, c in zip(mixed, wanted, strict=True)]
-    return [float(value) for value in right / SHUFFLES]
+def planted_figures(execution: Execution, progress: Progress | None, seed: int) -> Figures:
+    """Return whether the second target's oddities were handled, by describing them."""
+    config = make_config(ODD)
+    lab = Lab(config, execution, execution.devices[0])
+    odd = read_oddities(lab, ODD)
+    chosen = Selection(("layer4",), odd.neurons())
+    result = dissect(config, execution, chosen, "bench-odd", progress)
+    costly = []
+    for index in odd.silent():
+        item = Item.of_neuron(Neuron(config.network.name, "layer4", index)).name
+        if any(not lab.parts(stage).missing([item]) for stage in (CAPTIONS, SCORES)):
+            costly.append(index)
+    return oddity_figures(result.descriptions, odd, costly, seed)
 
 
 def selection_figures(
@@ -326,10 +260,3 @@ def _scored(
             batch[start : start + AT_ONCE], pictures, lab.target, lab.embedder, lab.blobs,
             lab.config.scores.beta,
         )  # fmt: skip
-
-
-def canonical(concept: words.Concept) -> str:
-    """Return the plainest label for a concept."""
-    if concept.kind in ("colour", "pattern"):
-        return f"{concept.name} background"
-    return concept.name

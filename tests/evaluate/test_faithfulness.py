@@ -9,13 +9,8 @@ import pytest
 
 from dnd_local.core.errors import UserError
 from dnd_local.evaluate import faithfulness
-from dnd_local.evaluate.faithfulness import (
-    Judged,
-    PictureEvidence,
-    ProbeEvidence,
-    Verdict,
-    judge,
-)
+from dnd_local.evaluate.faithfulness import PictureEvidence, ProbeEvidence, judge
+from dnd_local.evaluate.verdicts import Judged, Verdict
 
 metrics = pytest.importorskip("sklearn.metrics")
 NEURONS, IMAGES, PICTURES = 24, 300, 10

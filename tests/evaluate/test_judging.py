@@ -20,8 +20,9 @@ from dnd_local.evaluate.evidence import (
     other_probe,
     table_of_run,
 )
-from dnd_local.evaluate.judging import counts, judge_run, planted, planted_accuracy
+from dnd_local.evaluate.judging import judge_run, planted, planted_accuracy
 from dnd_local.evaluate.truth import vocabulary
+from dnd_local.evaluate.verdicts import counts
 from dnd_local.pipeline import opening
 from dnd_local.pipeline.reading import StoredRun, open_run
 from tests.bench import Bench

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from dnd_local.core.records import Description, Label, Neuron
-from dnd_local.evaluate.pocket_bench import (
+from dnd_local.core.records import Description, Label, Neuron, Status
+from dnd_local.evaluate.pocket_truth import (
+    Inhibited,
+    Mixed,
     NeuronTruth,
+    Oddities,
+    Pair,
     TargetTruth,
     canonical,
     names,
+    oddity_figures,
     truth_figures,
 )
 from dnd_local.pocket.words import Concept, vocabulary
@@ -84,3 +89,39 @@ def test_shuffled_labels_are_right_only_by_chance() -> None:
 
 def test_only_neurons_with_a_meaning_are_known() -> None:
     assert TRUTH.known("layer4") == {1: Concept("category", "animal")}
+
+
+ODD = Oddities((1, 2), 3, (Pair(5, 4),), Mixed(6, ("dog", "rocket")), Inhibited(7, "dog"))
+
+
+def silent(index: int, status: Status, reason: str) -> Description:
+    return Description(Neuron("pocket-odd", "layer4", index), status, (), "topk-compare", reason)
+
+
+def odd_descriptions(twin: int, both: str, inhibited: str) -> list[Description]:
+    return [
+        silent(1, "dead", "responds to no image"),
+        silent(2, "dead", "responds to no image"),
+        silent(3, "constant", "responds alike to every image"),
+        silent(5, "duplicate", f"repeats neuron {twin}"),
+        described("layer4", 6, "dogs", both),
+        described("layer4", 7, inhibited, "striped background"),
+    ]
+
+
+def test_oddities_that_are_all_handled() -> None:
+    found = oddity_figures(odd_descriptions(4, "rocket", "cat"), ODD, (), 0)
+    assert {key: own.value for key, own in found.items()} == {
+        "odd.named": 1.0, "odd.costly": 0.0, "odd.both": 1.0, "odd.inhibited": 1.0,
+    }  # fmt: skip
+
+
+def test_oddities_that_fool_the_describer() -> None:
+    found = oddity_figures(odd_descriptions(14, "puppy", "dog"), ODD, (1,), 0)
+    assert {key: own.value for key, own in found.items()} == {
+        "odd.named": 0.75, "odd.costly": 0.25, "odd.both": 0.0, "odd.inhibited": 0.0,
+    }  # fmt: skip
+
+
+def test_the_planted_neurons_are_described_in_order() -> None:
+    assert ODD.neurons() == (1, 2, 3, 5, 6, 7)
