@@ -33,6 +33,7 @@ from dnd_local.core.errors import (
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.stage import Item, Stage
 from dnd_local.store.guard import child_environment
+from dnd_local.store.netns import isolated_with_loopback, why_no_loopback
 
 POLL_SECONDS = 0.2
 
@@ -214,7 +215,12 @@ class Processes:
 
 
 def launch(job: Path, execution: Execution) -> tuple[list[str], dict[str, str]]:
-    """Return the command and environment that start a job's workers through accelerate."""
+    """Return the command and environment that start a job's workers through accelerate.
+
+    Where the system allows it, launcher and workers share a network namespace that holds nothing
+    but a loopback, on which they find each other: a language model elsewhere is asked by the
+    process that starts them, never by a worker.
+    """
     environment = {"OMP_NUM_THREADS": "1", **child_environment()}
     command = [sys.executable, "-m", "accelerate.commands.launch"]
     command += ["--num_processes", str(execution.workers), "--num_machines", "1"]
@@ -226,7 +232,12 @@ def launch(job: Path, execution: Execution) -> tuple[list[str], dict[str, str]]:
         environment["ACCELERATE_USE_CPU"] = "true"
     else:
         command += ["--gpu_ids", ",".join(execution.devices)]
-    return [*command, "-m", "dnd_local.pipeline.worker", str(job)], environment
+    command += ["-m", "dnd_local.pipeline.worker", str(job)]
+    if why_no_loopback():
+        return command, environment
+    # An interface that the user's environment names for this would not be there.
+    meeting = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
+    return [*isolated_with_loopback(command)], {**environment, **meeting}
 
 
 def _gather(scratch: Path, workers: int, stage: Stage) -> list[Failure]:

@@ -33,7 +33,7 @@ from dnd_local.pipeline.plan import (
 )
 from dnd_local.pipeline.selection import Selection
 from dnd_local.pipeline.stage import Item, Stage
-from dnd_local.pipeline.surroundings import remote_host, software
+from dnd_local.pipeline.surroundings import isolation, remote_host, software
 from dnd_local.store.outputs import write_results
 from dnd_local.store.runs import RunFolder, RunRecord, default_name
 
@@ -205,6 +205,7 @@ def _dissect(session: Session, selection: Selection) -> RunResult:
             devices=execution.devices,
             software=software(),
             remote_llm=remote_host(execution.llm_url) or record.remote_llm,
+            isolation=isolation(execution.workers),
         )
     run.write_json("stages.json", {s.name: lab.parts(s).folder.name for s in PLAN})
     write_results(run, descriptions, scores)

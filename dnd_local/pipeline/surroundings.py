@@ -7,7 +7,8 @@ from importlib import metadata
 from typing import Final
 from urllib.parse import urlsplit
 
-from dnd_local.store.guard import is_local
+from dnd_local.store.guard import is_guarded, is_local
+from dnd_local.store.netns import why_no_loopback
 
 LIBRARIES: Final = (
     "dnd-local",
@@ -35,3 +36,13 @@ def remote_host(llm_url: str) -> str:
     """Return the machine a language model's address leads to, "" where it is this one."""
     host = urlsplit(llm_url).hostname or ""
     return "" if is_local(host) else host
+
+
+def isolation(workers: int) -> str:
+    """Return how this process and its worker processes are kept off the network, in words."""
+    own = "this process guarded" if is_guarded() else "this process not guarded"
+    if workers == 1:
+        return own
+    if reason := why_no_loopback():
+        return f"{own}; workers guarded, without a namespace: {reason}"
+    return f"{own}; workers guarded, in an empty network namespace"

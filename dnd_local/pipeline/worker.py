@@ -16,7 +16,6 @@ from dnd_local.pipeline.executors import (
 )
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.plan import PLAN
-from dnd_local.pipeline.request import allowed_hosts
 from dnd_local.store.guard import go_offline
 
 
@@ -45,8 +44,9 @@ def work(job: Job, rank: int, workers: int, device: str) -> None:
 def main() -> None:
     """Find out from accelerate which share and which device is this process's."""
     job = read_job(Path(sys.argv[1]))
-    # Before any model library is imported: some read their offline switches only once.
-    go_offline(allow=allowed_hosts(job.execution.llm_url, job.execution.allow_remote_llm))
+    # Before any model library is imported: some read their offline switches only once. A language
+    # model elsewhere is none of a worker's business, so no host is allowed here.
+    go_offline()
     from accelerate import PartialState
 
     # Said outright: without a GPU, and unasked, each process would take itself for the only one.

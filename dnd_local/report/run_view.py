@@ -90,6 +90,7 @@ class RunView(Card):
     software: tuple[tuple[str, str], ...]
     devices: tuple[str, ...]
     remote_llm: str
+    isolation: str
     frequent: tuple[Frequency, ...]
     distinct: int
     scores: plots.Bars
@@ -126,6 +127,7 @@ def run_view(run: StoredRun, cards: Sequence[CardView], places: NDArray[np.float
         software=tuple(record.software.items()),
         devices=record.devices,
         remote_llm=record.remote_llm,
+        isolation=record.isolation,
         frequent=tuple(
             Frequency(text, count, count / most) for text, count in _most_common(labels, FREQUENT)
         ),

@@ -12,8 +12,11 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Final, NoReturn
+
+from dnd_local.store.guard import child_environment
 
 _SIOCGIFFLAGS: Final = 0x8913
 _SIOCSIFFLAGS: Final = 0x8914
@@ -27,24 +30,43 @@ def isolated(command: Sequence[str]) -> tuple[str, ...]:
 
 
 def isolated_with_loopback(command: Sequence[str]) -> tuple[str, ...]:
-    """Return the command that runs `command` where only a loopback of its own is up."""
-    return isolated((sys.executable, "-m", "dnd_local.store.netns", *command))
+    """Return the command that runs `command` where only a loopback of its own is up.
+
+    It wants the environment of `guard.child_environment`, and becomes `command` under the same
+    process id. Root needs no user namespace to have a network namespace, and in one would lose
+    the right to files of others: a workspace that a container has from its host, say.
+    """
+    raised = (sys.executable, "-P", "-m", "dnd_local.store.netns", *command)
+    return ("unshare", "--net", "--", *raised) if os.geteuid() == 0 else isolated(raised)
 
 
 def why_not() -> str:
-    """Return why namespaces cannot be had here, empty where they can."""
+    """Return why no command can be `isolated` here, empty where it can."""
+    return _refusal(isolated)
+
+
+@cache
+def why_no_loopback() -> str:
+    """Return why no command can be `isolated_with_loopback` here; tried once in a process."""
+    return _refusal(isolated_with_loopback)
+
+
+def _refusal(closed: Callable[[Sequence[str]], tuple[str, ...]]) -> str:
+    """Return why a command cannot be closed off in that way, empty where it can."""
     if sys.platform != "linux":
         return f"network namespaces exist on Linux only, not on {sys.platform}"
     if shutil.which("unshare") is None:
         return "the program `unshare` (util-linux) is not installed"
     try:
-        trial = subprocess.run(
-            isolated(("true",)), capture_output=True, text=True, timeout=_TRIAL_SECONDS, check=False
-        )
+        done = subprocess.run(
+            closed(("true",)), env=child_environment(), capture_output=True, text=True,
+            timeout=_TRIAL_SECONDS, check=False,
+        )  # fmt: skip
     except subprocess.TimeoutExpired:
         return f"`unshare` gave no answer in {_TRIAL_SECONDS} s"
-    if trial.returncode:
-        return f"this system refuses user namespaces ({trial.stderr.strip()})"
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        return f"this system refuses namespaces ({said[-1]})"
     return ""
 
 

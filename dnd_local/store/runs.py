@@ -30,8 +30,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
 class RunRecord(Struct, frozen=True, kw_only=True):
     """The content of ``run.json``.
 
-    `neurons` lists the indices asked for so far, by layer; `software` and `devices` are a record
-    of where the last session ran, never an input.
+    `neurons` lists the indices asked for so far, by layer; `software`, `devices` and `isolation`
+    (how its processes were kept off the network) are a record of where the last session ran,
+    never an input.
     """
 
     schema: int
@@ -41,6 +42,7 @@ class RunRecord(Struct, frozen=True, kw_only=True):
     software: dict[str, str] = {}
     devices: tuple[str, ...] = ()
     remote_llm: str = ""
+    isolation: str = ""
     seconds: dict[str, float] = {}
 
     def wanted(self) -> tuple[Neuron, ...]:

@@ -43,6 +43,7 @@ from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.plan import CAPTIONS, PHRASES, PLAN
 from dnd_local.pipeline.runner import open_session
 from dnd_local.pipeline.stage import Item, Stage
+from dnd_local.store.netns import isolated_with_loopback
 from tests.bench import Bench
 
 ITEMS = [Item(f"layer-{i:05d}", "layer", i) for i in range(10)]
@@ -330,6 +331,7 @@ def test_every_stage_can_be_named_to_a_worker(stage: Stage) -> None:
 
 
 def test_the_launch_is_accelerates(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executors, "why_no_loopback", lambda: "no right")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setenv("https_proxy", "http://elsewhere")
     command, environment = launch(Path("job.json"), bench.execution(workers=2))
@@ -341,10 +343,26 @@ def test_the_launch_is_accelerates(bench: Bench, monkeypatch: pytest.MonkeyPatch
     assert environment["OMP_NUM_THREADS"] == "1"
     assert environment["HF_HUB_OFFLINE"] == "1"
     assert "https_proxy" not in environment
+    assert command[0] == sys.executable
+    assert not {"GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"} & set(environment)
+
+
+def test_workers_start_where_nothing_but_a_loopback_is(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution = bench.execution(workers=2)
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "eth0")
+    monkeypatch.setattr(executors, "why_no_loopback", lambda: "no right")
+    bare, _ = launch(Path("job.json"), execution)
+    monkeypatch.setattr(executors, "why_no_loopback", lambda: "")
+    command, environment = launch(Path("job.json"), execution)
+    assert command == list(isolated_with_loopback(bare))
+    assert environment["GLOO_SOCKET_IFNAME"] == environment["NCCL_SOCKET_IFNAME"] == "lo"
 
 
 def test_the_launch_on_graphics_cards(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.setattr(executors, "why_no_loopback", lambda: "no right")
     execution = msgspec.structs.replace(bench.execution(), devices=("2", "5"), workers=1)
     command, environment = launch(Path("job.json"), execution)
     assert command[command.index("--gpu_ids") + 1] == "2,5"

@@ -260,6 +260,7 @@ def test_a_record_says_where_it_was_made(bench: Bench) -> None:
     assert record.software["python"].startswith("3.")
     assert "torch" in record.software
     assert (record.devices, record.remote_llm) == (("cpu",), "")
+    assert record.isolation.startswith("this process ")
     assert set(record.seconds) == {stage.name for stage in PLAN}
     assert bench.run("0").record == record
 

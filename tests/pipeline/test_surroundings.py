@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from dnd_local.pipeline.surroundings import LIBRARIES, remote_host, software
+from dnd_local.pipeline import surroundings
+from dnd_local.pipeline.surroundings import LIBRARIES, isolation, remote_host, software
 
 
 def test_versions_of_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,3 +42,21 @@ def test_no_library_is_imported_to_ask_for_its_version() -> None:
 )
 def test_only_another_machine_is_remote(url: str, host: str) -> None:
     assert remote_host(url) == host
+
+
+@pytest.mark.parametrize(
+    ("workers", "guarded", "reason", "words"),
+    [
+        (1, True, "no right", "this process guarded"),
+        (1, False, "", "this process not guarded"),
+        (2, True, "", "this process guarded; workers guarded, in an empty network namespace"),
+        (2, False, "no right",
+         "this process not guarded; workers guarded, without a namespace: no right"),
+    ],
+)  # fmt: skip
+def test_it_is_said_how_far_the_network_is(
+    monkeypatch: pytest.MonkeyPatch, workers: int, guarded: bool, reason: str, words: str
+) -> None:
+    monkeypatch.setattr(surroundings, "is_guarded", lambda: guarded)
+    monkeypatch.setattr(surroundings, "why_no_loopback", lambda: reason)
+    assert isolation(workers) == words

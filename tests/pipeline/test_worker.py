@@ -1,7 +1,13 @@
-"""Worker processes: shares, answers, and two real ones against this process, byte for byte."""
+"""Worker processes: shares, answers, and two real ones against this process, byte for byte.
+
+The real ones have no network, and the network under study, a user's own code, can tell.
+"""
 
 from __future__ import annotations
 
+import errno
+import os
+import socket
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,10 +25,24 @@ from dnd_local.pipeline.plan import RESPONSES
 from dnd_local.pipeline.runner import triage_layers
 from dnd_local.pipeline.stage import Item
 from dnd_local.pipeline.worker import work
+from dnd_local.store.netns import why_no_loopback
 from tests.bench import Bench
 from tests.fakes import LAYER, Broken
+from tests.outside import ask_for_a_way_out
 
-FACTORY = f"{Path(__file__).with_name('tiny_net.py')}:make"
+WATCHED = """
+import os, pathlib, socket, sys
+
+sys.path.insert(0, {home!r})
+from tests.outside import ask_for_a_way_out
+from tests.pipeline import tiny_net
+
+def make():
+    names = sorted(name for _, name in socket.if_nameindex())
+    note = f"{{' '.join(names)}}: {{ask_for_a_way_out()}}"
+    pathlib.Path({notes!r}, str(os.getpid())).write_text(note)
+    return tiny_net.make()
+"""
 
 
 def photos(folder: Path, count: int = 11) -> Path:
@@ -35,8 +55,16 @@ def photos(folder: Path, count: int = 11) -> Path:
     return folder
 
 
-def settings(probe: Path) -> Config:
-    network = {"name": FACTORY, "batch": 4}
+def factory(home: Path) -> str:
+    """Return a user's own network that notes, by process, what it sees of the network around."""
+    (home / "notes").mkdir()
+    source = WATCHED.format(home=str(Path(__file__).parents[2]), notes=str(home / "notes"))
+    (home / "watched.py").write_text(source)
+    return f"{home / 'watched.py'}:make"
+
+
+def settings(probe: Path, network_name: str) -> Config:
+    network = {"name": network_name, "batch": 4}
     return read_config({"network": network, "probe": {"sets": [str(probe)], "chunk": 4}})
 
 
@@ -112,25 +140,44 @@ def test_share_and_device_come_from_accelerate(
     sent = msgspec.structs.replace(job(bench, tmp_path), execution=execution)
     path.write_bytes(msgspec.json.encode(sent, enc_hook=str))
     monkeypatch.setitem(sys.modules, "accelerate", SimpleNamespace(PartialState=State))
-    monkeypatch.setattr(worker, "go_offline", lambda allow: said.update(allow=allow))
+    monkeypatch.setattr(worker, "go_offline", lambda **allowed: said.update(allowed=allowed))
     monkeypatch.setattr(worker, "work", lambda *given: said.update(given=given))
     monkeypatch.setattr(sys, "argv", ["worker", str(path)])
     worker.main()
     assert said["given"] == (sent, 1, 2, device)
     assert said["cpu"] == (kind == "cpu")
-    assert said["allow"] == ("llm.example.org",)
+    assert said["allowed"] == {}  # a language model elsewhere is not asked from here
     assert said["ended"]
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the work of this process in ``one`` and of two workers in ``two``."""
+    home = tmp_path_factory.mktemp("both")
+    config, layers = settings(photos(home / "photos"), factory(home)), ("0", "2")
+    alone = triage_layers(config, execution(home / "one", 1), layers)
+    together = triage_layers(config, execution(home / "two", 2), layers)
+    assert together == alone
+    assert [len(own.neurons) for own in together] == [5, 4]
+    assert together[0].n_skipped == 1
+    return home
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_two_processes_make_what_one_makes_byte_for_byte(tmp_path: Path) -> None:
-    config, layers = settings(photos(tmp_path / "photos")), ("0", "2")
-    alone = triage_layers(config, execution(tmp_path / "one", 1), layers)
-    together = triage_layers(config, execution(tmp_path / "two", 2), layers)
-    assert together == alone
-    assert [len(own.neurons) for own in together] == [5, 4]
-    assert together[0].n_skipped == 1
-    made = parts_below(tmp_path / "one")
-    assert made == parts_below(tmp_path / "two")
+def test_two_processes_make_what_one_makes_byte_for_byte(both: Path) -> None:
+    made = parts_below(both / "one")
+    assert made == parts_below(both / "two")
     assert len(made) == 2 * 3 + 2 + 2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(bool(why_no_loopback()), reason=why_no_loopback())
+def test_workers_have_no_way_out(both: Path) -> None:
+    notes = {int(path.name): path.read_text() for path in (both / "notes").iterdir()}
+    names = " ".join(sorted(name for _, name in socket.if_nameindex()))
+    assert notes.pop(os.getpid()) == f"{names}: {ask_for_a_way_out()}"
+    # Two workers made the responses; at least one of them made the triage too.
+    assert len(notes) >= 2
+    assert set(notes.values()) == {f"lo: {errno.ENETUNREACH}"}

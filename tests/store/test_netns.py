@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -12,9 +13,13 @@ import pytest
 
 from dnd_local.store import netns
 from dnd_local.store.guard import child_environment
+from tests.outside import ask_for_a_way_out
 
 REASON = netns.why_not()
 needs_namespaces = pytest.mark.skipif(bool(REASON), reason=REASON)
+NO_LOOPBACK = netns.why_no_loopback()
+needs_a_loopback = pytest.mark.skipif(bool(NO_LOOPBACK), reason=NO_LOOPBACK)
+HOME = Path(__file__).parents[2]
 
 LEAK = "import socket; s = socket.socket(); s.settimeout(5); s.connect(('192.0.2.1', 80))"
 LOOPBACK = """
@@ -44,7 +49,20 @@ def test_a_planted_call_outside_fails_there():
     assert "Network is unreachable" in done.stderr
 
 
+@pytest.mark.parametrize("closed", [netns.isolated, netns.isolated_with_loopback])
 @needs_namespaces
+@needs_a_loopback
+def test_a_planted_call_past_python_fails_there(closed):
+    code = (
+        f"import sys; sys.path.insert(0, {str(HOME)!r})\n"
+        "from tests.outside import ask_for_a_way_out; print(ask_for_a_way_out())"
+    )
+    assert run((sys.executable, "-c", code)).stdout == f"{ask_for_a_way_out()}\n"
+    assert run(closed((sys.executable, "-c", code))).stdout == f"{errno.ENETUNREACH}\n"
+
+
+@needs_namespaces
+@needs_a_loopback
 def test_even_loopback_is_down_unless_asked_for():
     assert run(netns.isolated((sys.executable, "-c", LOOPBACK))).returncode == 1
     done = run(netns.isolated_with_loopback((sys.executable, "-c", LOOPBACK)))
@@ -59,18 +77,46 @@ def test_files_are_written_as_oneself(tmp_path: Path):
     assert (tmp_path / "made").stat().st_uid == os.getuid()
 
 
-def test_a_system_without_namespaces_says_why(monkeypatch):
-    monkeypatch.setattr(netns, "sys", SimpleNamespace(platform="darwin"))
-    assert "exist on Linux only, not on darwin" in netns.why_not()
-    monkeypatch.setattr(netns, "sys", SimpleNamespace(platform="linux"))
+@needs_a_loopback
+def test_the_command_takes_the_place_of_its_process(tmp_path: Path):
+    code = "import os; print(os.getpid())"
+    command = netns.isolated_with_loopback((sys.executable, "-c", code))
+    with subprocess.Popen(
+        command, env=child_environment(), stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        assert int(child.stdout.read()) == child.pid
+
+
+@pytest.mark.parametrize(("user", "in_a_user_namespace"), [(0, False), (1000, True)])
+def test_root_keeps_its_right_to_the_files_of_others(monkeypatch, user, in_a_user_namespace):
+    monkeypatch.setattr(netns.os, "geteuid", lambda: user, raising=False)
+    command = netns.isolated_with_loopback(("true",))
+    assert command[0] == "unshare"
+    assert "--net" in command
+    assert ("--user" in command) == in_a_user_namespace
+
+
+@pytest.mark.parametrize(
+    ("ask", "wrapper"),
+    [
+        (netns.why_not, "isolated"),
+        (netns.why_no_loopback.__wrapped__, "isolated_with_loopback"),
+    ],
+)
+def test_a_system_without_namespaces_says_why(monkeypatch, ask, wrapper):
+    monkeypatch.setattr(netns, "sys", SimpleNamespace(platform="darwin", executable="python"))
+    assert "exist on Linux only, not on darwin" in ask()
+    monkeypatch.setattr(netns, "sys", SimpleNamespace(platform="linux", executable="python"))
     monkeypatch.setattr(netns.shutil, "which", lambda _: None)
-    assert "not installed" in netns.why_not()
+    assert "not installed" in ask()
     monkeypatch.setattr(netns.shutil, "which", lambda name: name)
-    monkeypatch.setattr(netns, "isolated", lambda _: ("sh", "-c", "echo no right >&2; exit 1"))
-    assert netns.why_not() == "this system refuses user namespaces (no right)"
-    monkeypatch.setattr(netns, "isolated", lambda _: ("sleep", "9"))
+    for code, reason in (("echo no right >&2; exit 1", "no right"), ("exit 3", "exit status 3")):
+        monkeypatch.setattr(netns, wrapper, lambda _, code=code: ("sh", "-c", code))
+        assert ask() == f"this system refuses namespaces ({reason})"
+    monkeypatch.setattr(netns, wrapper, lambda _: ("sleep", "9"))
     monkeypatch.setattr(netns, "_TRIAL_SECONDS", 0.05)
-    assert "gave no answer" in netns.why_not()
+    assert "gave no answer" in ask()
 
 
 def test_loopback_is_raised_before_the_command_takes_over(monkeypatch):
