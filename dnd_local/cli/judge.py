@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,13 +26,14 @@ from dnd_local.cli.progress import ProgressLines
 
 if TYPE_CHECKING:
     from dnd_local.core.records import DescriptionTable
-    from dnd_local.evaluate.exports import Cell
-    from dnd_local.evaluate.faithfulness import Verdict
     from dnd_local.evaluate.metrics import Opened
+    from dnd_local.evaluate.verdicts import Verdict
     from dnd_local.pipeline.reading import StoredRun
 
 SHOWN = ("layer", "neuron", "label", "verdict", "support", "correlation", "auprc", "f1", "iou",
          "auc", "mad")  # fmt: skip
+PLANTED = "planted"
+"""The truth that an embedded target brings along."""
 
 
 class Evidence(StrEnum):
@@ -63,8 +63,9 @@ def evaluate(
     ] = Evidence.both,
     truth: Annotated[
         str,
-        typer.Option(help="Known truth instead: planted concepts (.json), class names of a last "
-                          "layer (.txt), human annotations (.csv)."),
+        typer.Option(help="Known truth instead: planted (of the embedded targets), planted "
+                          "concepts (.json), class names of a last layer (.txt), human "
+                          "annotations (.csv)."),
     ] = "",
     metric: Metrics = None,
     agree_above: Annotated[
@@ -85,20 +86,24 @@ def evaluate(
     """Give every neuron's label a verdict: supported, weak, or no better than the null.
 
     Images that yielded no exemplar, and pictures from fresh seeds, judge the label against the
-    labels of other neurons and against one constant word. Figures go into the run's verdicts.csv.
+    labels of other neurons and against one constant word. Figures go into the run's verdicts.csv,
+    from which `show`, `status` and `report` take them.
 
     Examples:
 
       dnd-local evaluate my-run
 
-      dnd-local evaluate my-run --labels clip-dissect.csv --truth planted.json
+      dnd-local evaluate my-run --truth planted
+
+      dnd-local evaluate my-run --labels clip-dissect.csv --truth my-network.json
     """
+    from dnd_local.evaluate.verdicts import counts, write_verdicts
     from dnd_local.pipeline.reading import open_run
 
     stored = open_run(run, workspace, weights)
     table = open_describer(labels or run, "", workspace, weights).table
-    if truth.endswith(".json"):
-        _against_planted(table, Path(truth), out, seed, as_json)
+    if truth == PLANTED or truth.endswith(".json"):
+        _against_planted(stored, table, truth, out, seed, as_json)
         return
     if truth:
         above = None if all_neurons else agree_above
@@ -108,12 +113,10 @@ def evaluate(
     verdicts = _verdicts(stored, table, probe, evidence, word, seed)
     records = [verdict.record() for verdict in verdicts]
     if not labels:
-        _keep_verdicts(stored, records)
+        write_verdicts(stored.folder, verdicts)
     if as_json:
         tables.echo_json({"describer": table.describer, "verdicts": records})
     else:
-        from dnd_local.evaluate.judging import counts
-
         show_records(records, SHOWN)
         found = ", ".join(f"{count} {ruling}" for ruling, count in counts(verdicts).items())
         say("", f"{table.describer}, {len(verdicts)} labels: {found}")
@@ -199,19 +202,19 @@ def _verdicts(
         stored.lab.close()
 
 
-def _keep_verdicts(stored: StoredRun, records: Sequence[dict[str, Cell]]) -> None:
-    from dnd_local.evaluate.exports import csv_text
-
-    stored.folder.write_bytes("verdicts.csv", csv_text(records).encode("utf-8"))
-
-
 def _against_planted(
-    table: DescriptionTable, path: Path, out: Path | None, seed: int, as_json: bool
+    stored: StoredRun,
+    table: DescriptionTable,
+    truth: str,
+    out: Path | None,
+    seed: int,
+    as_json: bool,
 ) -> None:
+    """Print how often a label names what was planted in its neuron."""
     from dnd_local.evaluate.judging import planted, planted_accuracy
-    from dnd_local.evaluate.truth import read_planted
+    from dnd_local.evaluate.planted import planted_of_run, read_planted
 
-    known = read_planted(path)
+    known = planted_of_run(stored) if truth == PLANTED else read_planted(Path(truth))
     answers = planted(table, known.neurons, known.words)
     accuracy = planted_accuracy(answers, seed)
     records = [answer.record() for answer in answers]

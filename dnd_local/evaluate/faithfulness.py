@@ -12,14 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dnd_local.core.errors import UserError
-from dnd_local.core.records import Card
-from dnd_local.evaluate.exports import Cell
 from dnd_local.evaluate.measures import (
     PICTURED,
     SIMULATED,
@@ -29,11 +27,7 @@ from dnd_local.evaluate.measures import (
     weighted_pictured,
     weighted_simulated,
 )
-
-Ruling: TypeAlias = Literal["supported", "weak", "no better than the null"]
-
-DECIDING: Final = frozenset({"correlation", "auprc", "auc"})
-"""The measures that decide; F1, IoU and MAD say the same with a threshold and are shown."""
+from dnd_local.evaluate.verdicts import DECIDING, Judged, Ruling, Verdict
 
 RESAMPLES: Final = 1000
 """Bootstrap resamples of the images."""
@@ -43,61 +37,6 @@ NULL_LABELS: Final = 200
 
 CONSTANT_WORD: Final = "object"
 """The constant word: true of nearly everything, so it predicts nearly nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Judged(Card):
-    """One measure of one label with its nulls.
-
-    `null_mean` and `null_high` (95th percentile) are over other neurons' labels, `word` is the
-    constant word's figure (NaN where it has none), `percentile` the share of the others' labels
-    that do worse, ties one half.
-    """
-
-    measure: str
-    value: float
-    low: float
-    high: float
-    null_mean: float
-    null_high: float
-    word: float
-    percentile: float
-
-    @property
-    def clears(self) -> bool:
-        """Whether the label is better than both nulls by more than chance."""
-        level = max(self.null_mean, self.word) if self.word == self.word else self.null_mean
-        return bool(self.low > level and self.value > self.null_high)
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict(Card):
-    """What a neuron's label is worth, with the figures behind it.
-
-    `support` is the mean percentile of the deciding measures, one number to sort neurons by.
-    """
-
-    layer: str
-    neuron: int
-    label: str
-    ruling: Ruling
-    support: float
-    measures: tuple[Judged, ...]
-
-    def record(self) -> dict[str, Cell]:
-        """Return the verdict as one flat record, a line of ``verdicts.csv``."""
-        record: dict[str, Cell] = {
-            "layer": self.layer,
-            "neuron": self.neuron,
-            "label": self.label,
-            "verdict": self.ruling,
-            "support": self.support,
-        }
-        for judged in self.measures:
-            for field in ("value", "low", "high", "null_mean", "null_high", "word", "percentile"):
-                name = judged.measure if field == "value" else f"{judged.measure}_{field}"
-                record[name] = float(getattr(judged, field))
-        return record
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -20,15 +20,15 @@ from dnd_local.evaluate.evidence import (
     probe_evidence,
 )
 from dnd_local.evaluate.exports import Cell
-from dnd_local.evaluate.faithfulness import CONSTANT_WORD, Ruling, Verdict, judge
+from dnd_local.evaluate.faithfulness import CONSTANT_WORD, judge
 from dnd_local.evaluate.intervals import Interval, bootstrap_mean
 from dnd_local.evaluate.truth import Answer, Vocabulary
+from dnd_local.evaluate.verdicts import Verdict
 from dnd_local.pipeline.reading import StoredRun
 from dnd_local.pipeline.runner import Progress
 
 Source: TypeAlias = Literal["images", "pictures"]
 SOURCES: Final[tuple[Source, ...]] = ("images", "pictures")
-RULINGS: Final[tuple[Ruling, ...]] = ("supported", "weak", "no better than the null")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +85,6 @@ def judge_run(
         own = [row for row in rows if row.layer == layer]
         verdicts += _judge_layer(run, layer, own, images, pictured, sources, word, seed)
     return tuple(verdicts)
-
-
-def counts(verdicts: Sequence[Verdict]) -> dict[Ruling, int]:
-    """Return how many labels got each ruling."""
-    return {ruling: sum(v.ruling == ruling for v in verdicts) for ruling in RULINGS}
 
 
 def planted(

@@ -1,4 +1,4 @@
-"""Known truth: class names of a last layer, human annotations, planted concepts."""
+"""Known truth: class names of a last layer, human annotations, words for planted concepts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-import msgspec
 import numpy as np
 
 from dnd_local.core.errors import UserError
@@ -122,54 +121,6 @@ class Vocabulary:
         if same_kind == {concept}:
             return "right"
         return "wrong" if same_kind else "silent"
-
-
-@dataclass(frozen=True, slots=True)
-class Planted:
-    """A network whose neurons' meaning is known: each neuron's concept, and the words for them."""
-
-    neurons: Mapping[tuple[str, int], str]
-    words: Vocabulary
-
-
-def read_planted(path: Path) -> Planted:
-    """Return the planted truth of a JSON file.
-
-    ``{"concepts": {"dog": {"kind": "object", "words": ["puppy"]}}, "neurons": {"fc": {"0":
-    "dog"}}}``; a concept's own name is among its words, and a neuron without an entry has no
-    truth.
-
-    Raises:
-        UserError: the file cannot be read, has another shape, a word names two concepts, or a
-            neuron has a concept that is not listed.
-    """
-    text, _ = read_text(path)
-    try:
-        file = msgspec.json.decode(text, type=_PlantedFile)
-    except msgspec.MsgspecError as error:
-        raise UserError(f"{path} is no planted truth: {error}") from None
-    words = vocabulary(
-        {name: entry.kind for name, entry in file.concepts.items()},
-        {name: entry.words for name, entry in file.concepts.items()},
-    )
-    neurons = {
-        (layer, index): concept
-        for layer, own in file.neurons.items()
-        for index, concept in own.items()
-    }
-    if unknown := sorted(set(neurons.values()) - words.kinds.keys()):
-        raise UserError(f"{path}: '{unknown[0]}' is planted but not among its concepts")
-    return Planted(neurons, words)
-
-
-class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    kind: str
-    words: tuple[str, ...] = ()
-
-
-class _PlantedFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    concepts: dict[str, _Entry]
-    neurons: dict[str, dict[int, str]]
 
 
 def vocabulary(kinds: Mapping[str, str], words: Mapping[str, Sequence[str]]) -> Vocabulary:

@@ -12,9 +12,11 @@ from typer.testing import CliRunner, Result
 
 from dnd_local.cli import judge
 from dnd_local.evaluate import faithfulness
+from dnd_local.store.weights import Weights
 from tests.bench import Bench
 from tests.evaluate.colours import ManyColours
 from tests.fakes import LAYER
+from tests.report.synthetic import write_run
 
 pytest.importorskip("sklearn")
 app = typer.Typer()
@@ -68,6 +70,19 @@ def test_planted_truth(bench: Bench, tmp_path: Path) -> None:
     assert "mine: 33.3% right of 3" in result.output
     found = json.loads(run("evaluate", "mine", "--truth", truth, "--json").output)
     assert [own["answer"] for own in found["answers"]] == ["right", "wrong", "silent"]
+
+
+def test_an_embedded_target_brings_its_truth_along(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run(bench, 3, "named", "fc", label=lambda neuron, draw: ("puppy", "red cat")[neuron])
+    own = [{"neuron": i, "concept": c, "kind": "object"} for i, c in enumerate(("dog", "dog"))]
+    (tmp_path / "truth.json").write_text(json.dumps({"fc": own, "layer4": []}))
+    monkeypatch.setattr(Weights, "folder", lambda self, name: tmp_path)
+    result = run("evaluate", "named", "--truth", "planted")
+    assert "named: 50.0% right of 2" in result.output
+    by_hand = run("evaluate", "named", "--truth", tmp_path / "truth.json", "--json")
+    assert [one["answer"] for one in json.loads(by_hand.output)["answers"]] == ["right", "wrong"]
 
 
 def test_classes_and_annotations_as_truth(bench: Bench, tmp_path: Path) -> None:

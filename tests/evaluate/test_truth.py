@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from dnd_local.core.errors import UserError
 from dnd_local.evaluate.text_similarity import EmbeddingCosine
 from dnd_local.evaluate.truth import (
     read_classes,
-    read_planted,
     reliable,
     retrieval,
     vocabulary,
@@ -118,29 +116,3 @@ def test_a_concept_that_was_never_planted_and_a_word_of_two_are_refused() -> Non
         WORDS.answer("dog", "bird")
     with pytest.raises(UserError, match="'pet' names both 'dog' and 'cat'"):
         vocabulary({"dog": "object", "cat": "object"}, {"dog": ["pet"], "cat": ["Pet"]})
-
-
-def test_planted_truth_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "truth.json"
-    concepts = {"dog": {"kind": "object", "words": ["puppy"]}, "red": {"kind": "colour"}}
-    path.write_text(json.dumps({"concepts": concepts, "neurons": {"fc": {"0": "dog", "7": "red"}}}))
-    known = read_planted(path)
-    assert known.neurons == {("fc", 0): "dog", ("fc", 7): "red"}
-    assert known.words.answer("a puppy", "dog") == "right"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "[",
-        "{}",
-        '{"concepts": {"dog": {"words": []}}, "neurons": {}}',
-        '{"concepts": {}, "neurons": {"fc": {"0": "dog"}}}',
-        '{"concepts": {}, "neurons": {"fc": {"x": "dog"}}}',
-    ],
-)
-def test_other_files_are_no_planted_truth(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "truth.json"
-    path.write_text(text)
-    with pytest.raises(UserError, match=r"truth\.json"):
-        read_planted(path)

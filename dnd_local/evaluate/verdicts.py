@@ -1,0 +1,183 @@
+"""What a neuron's label is worth, and ``verdicts.csv``, where a run keeps it.
+
+Made by `faithfulness`, read by whoever shows a run: nothing here computes.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+from dnd_local.core.errors import DamagedFile
+from dnd_local.core.records import Card, Description
+from dnd_local.evaluate.exports import Cell, csv_text, unguard
+from dnd_local.store.outputs import safe_cell
+from dnd_local.store.runs import RunFolder
+
+Ruling: TypeAlias = Literal["supported", "weak", "no better than the null"]
+Word: TypeAlias = Literal["supported", "weak", "abstained"]
+
+RULINGS: Final[tuple[Ruling, ...]] = ("supported", "weak", "no better than the null")
+
+LEGEND: Final[Mapping[Word, str]] = {
+    "supported": "the label predicts the neuron: by every deciding measure it does better than "
+    "labels of other neurons and than one word that fits everything",
+    "weak": "by some of the deciding measures it does, by others it does not",
+    "abstained": "by none: another neuron's label would predict it as well, so do not rely on it",
+}
+"""What each word says, for people."""
+
+DECIDING: Final = frozenset({"correlation", "auprc", "auc"})
+"""The measures that decide; F1, IoU and MAD say the same with a threshold and are shown."""
+
+FILE: Final = "verdicts.csv"
+
+_FIELDS: Final = ("low", "high", "null_mean", "null_high", "word", "percentile")
+
+
+@dataclass(frozen=True, slots=True)
+class Judged(Card):
+    """One measure of one label with its nulls.
+
+    `null_mean` and `null_high` (95th percentile) are over other neurons' labels, `word` is the
+    constant word's figure (NaN where it has none), `percentile` the share of the others' labels
+    that do worse, ties one half.
+    """
+
+    measure: str
+    value: float
+    low: float
+    high: float
+    null_mean: float
+    null_high: float
+    word: float
+    percentile: float
+
+    @property
+    def clears(self) -> bool:
+        """Whether the label is better than both nulls by more than chance."""
+        level = max(self.null_mean, self.word) if self.word == self.word else self.null_mean
+        return bool(self.low > level and self.value > self.null_high)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict(Card):
+    """What a neuron's label is worth, with the figures behind it.
+
+    `support` is the mean percentile of the deciding measures, one number to sort neurons by.
+    """
+
+    layer: str
+    neuron: int
+    label: str
+    ruling: Ruling
+    support: float
+    measures: tuple[Judged, ...]
+
+    @property
+    def word(self) -> Word:
+        """The ruling in one word: no better than the null is *abstained*."""
+        return "abstained" if self.ruling == "no better than the null" else self.ruling
+
+    def record(self) -> dict[str, Cell]:
+        """Return the verdict as one flat record, a line of ``verdicts.csv``."""
+        record: dict[str, Cell] = {
+            "layer": self.layer,
+            "neuron": self.neuron,
+            "label": self.label,
+            "verdict": self.ruling,
+            "support": self.support,
+        }
+        for judged in self.measures:
+            record[judged.measure] = float(judged.value)
+            for name in _FIELDS:
+                record[f"{judged.measure}_{name}"] = float(getattr(judged, name))
+        return record
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts(Card):
+    """The verdicts that a run keeps, by layer and neuron; none where it was never judged."""
+
+    by_neuron: Mapping[tuple[str, int], Verdict] = field(default_factory=dict)
+
+    def of(self, description: Description) -> Verdict | None:
+        """Return the verdict on a description's first label.
+
+        None where there is none, or where it is about another label than the neuron has now.
+        """
+        own = self.by_neuron.get((description.neuron.layer, description.neuron.index))
+        if own is None or not description.labels:
+            return None
+        # As it comes back from the file, where a guard before a formula's sign is taken off.
+        label = unguard(safe_cell(description.labels[0].text))
+        return own if own.label == label else None
+
+    def on(self, descriptions: Iterable[Description]) -> tuple[Verdict, ...]:
+        """Return the verdicts on the labels that descriptions have now, in their order."""
+        return tuple(own for own in map(self.of, descriptions) if own is not None)
+
+
+def counts(verdicts: Sequence[Verdict]) -> dict[Ruling, int]:
+    """Return how many labels got each ruling."""
+    return {ruling: sum(v.ruling == ruling for v in verdicts) for ruling in RULINGS}
+
+
+def write_verdicts(run: RunFolder, verdicts: Sequence[Verdict]) -> None:
+    """Write a run's ``verdicts.csv``, over an earlier one."""
+    text = csv_text([verdict.record() for verdict in verdicts])
+    run.write_bytes(FILE, text.encode("utf-8"))
+
+
+def read_verdicts(folder: Path) -> Verdicts:
+    """Return the verdicts that a run's folder keeps.
+
+    Raises:
+        DamagedFile: ``verdicts.csv`` cannot be read as one.
+    """
+    path = folder / FILE
+    try:
+        found = list(_parsed(path.read_bytes().decode("utf-8")))
+    except FileNotFoundError:
+        return Verdicts()
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        raise DamagedFile(
+            f"{path} is no file of verdicts any more ({type(error).__name__}: {error}); delete "
+            f"it, or judge again: dnd-local evaluate {folder.name}"
+        ) from None
+    return Verdicts({(own.layer, own.neuron): own for own in found})
+
+
+def _parsed(text: str) -> Iterator[Verdict]:
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    measures = [
+        name.removesuffix("_percentile")
+        for name in reader.fieldnames or ()
+        if name.endswith("_percentile")
+    ]
+    by_name: dict[str, Ruling] = {ruling: ruling for ruling in RULINGS}
+    for row in reader:
+        yield Verdict(
+            layer=unguard(row["layer"]),
+            neuron=int(row["neuron"]),
+            label=unguard(row["label"]),
+            ruling=by_name[row["verdict"]],
+            support=_number(row["support"]),
+            measures=tuple(
+                Judged(
+                    name,
+                    _number(row[name]),
+                    *(_number(row[f"{name}_{of}"]) for of in _FIELDS),
+                )
+                for name in measures
+            ),
+        )
+
+
+def _number(cell: str) -> float:
+    """Return a cell's number; an empty one stands for NaN."""
+    return float(cell) if cell else float("nan")
