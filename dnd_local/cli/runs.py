@@ -9,6 +9,7 @@ import typer
 
 from dnd_local.cli import tables
 from dnd_local.cli.dissect import AsJson, Workspace
+from dnd_local.cli.verdicts import summary
 
 Run = Annotated[str, typer.Argument(help="The run's name; `dnd-local runs` lists them.")]
 Weights = Annotated[Path | None, typer.Option(help="The weights folder.")]
@@ -29,30 +30,52 @@ def runs(workspace: Workspace = None, as_json: AsJson = False) -> None:
 def status(
     run: Run, workspace: Workspace = None, weights: Weights = None, as_json: AsJson = False
 ) -> None:
-    """Say how far a run is, stage by stage.
+    """Say how far a run is, stage by stage, and what its labels are worth once evaluated.
 
     Example:
 
       dnd-local status pocket-layer4-1a2b3c4d
     """
+    from dnd_local.evaluate.verdicts import read_verdicts
     from dnd_local.pipeline.reading import open_run
 
-    tables.show_status(open_run(run, workspace, weights).status(), as_json)
+    stored = open_run(run, workspace, weights)
+    stages, verdicts = stored.status(), read_verdicts(stored.folder.folder)
+    told: list[str] = []
+    if verdicts.by_neuron and not as_json:
+        told = summary(stored.descriptions(), verdicts, run)
+    tables.show_status(stages, told, as_json)
 
 
 def show(
     run: Run,
-    neuron: Annotated[str, typer.Argument(help="17, or layer4:17 where a run has several layers.")],
+    neuron: Annotated[
+        str,
+        typer.Argument(
+            help="17, or layer4:17 where a run has several layers. Default: a line for each."
+        ),
+    ] = "",
     workspace: Workspace = None,
     weights: Weights = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the evidence for one neuron: exemplars, captions, phrases, candidates, scores.
+    """Print a run's labels; for one neuron its exemplars, captions, phrases, candidates, scores.
 
-    Example:
+    After `dnd-local evaluate` both say what the labels are worth.
+
+    Examples:
+
+      dnd-local show pocket-layer4-1a2b3c4d
 
       dnd-local show pocket-layer4-1a2b3c4d 3
     """
+    from dnd_local.evaluate.verdicts import read_verdicts
     from dnd_local.pipeline.reading import open_run
 
-    tables.show_evidence(open_run(run, workspace, weights).evidence(neuron), as_json)
+    stored = open_run(run, workspace, weights)
+    verdicts = read_verdicts(stored.folder.folder)
+    if neuron:
+        found = stored.evidence(neuron)
+        tables.show_evidence(found, verdicts.of(found.description), as_json)
+    else:
+        tables.show_descriptions(run, stored.descriptions(), verdicts, as_json)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from dnd_local.cli.verdicts import add_columns, cells, figures, one_line, summary
 from dnd_local.core.digest import canonical
 from dnd_local.core.records import RULES, Description, LayerInfo, LayerTriage
 from dnd_local.store.files import write_atomic
 
 if TYPE_CHECKING:
     from dnd_local.evaluate.intervals import Interval
+    from dnd_local.evaluate.verdicts import Verdict, Verdicts
     from dnd_local.pipeline.catalogue import KnownTarget
     from dnd_local.pipeline.forecast import Forecast
     from dnd_local.pipeline.reading import Evidence, RunSummary, StageStatus
@@ -56,11 +59,14 @@ def time_text(seconds: float | None) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def description_table(descriptions: Iterable[Description]) -> Table:
-    """Return a table of neurons with their labels."""
+def description_table(descriptions: Sequence[Description], verdicts: Verdicts) -> Table:
+    """Return a table of neurons with their labels, and what these are worth where that is known."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("Neuron", "Label", "Score", "Second", "Third", "Status"):
         table.add_column(name, justify="right" if name in ("Neuron", "Score") else "left")
+    judged = bool(verdicts.on(descriptions))
+    if judged:
+        add_columns(table)
     for description in descriptions:
         texts = [label.text for label in description.labels] + ["", "", ""]
         score = f"{description.labels[0].score:.2f}" if description.labels else ""
@@ -70,18 +76,43 @@ def description_table(descriptions: Iterable[Description]) -> Table:
             status += f" [dim]({plain(description.reason)})[/dim]"
         neuron = plain(f"{description.neuron.layer} {description.neuron.index}")
         first, second, third = (plain(text) for text in texts[:3])
-        table.add_row(neuron, f"[bold]{first}[/bold]", score, second, third, status)
+        worth = cells(verdicts.of(description)) if judged else ()
+        table.add_row(neuron, f"[bold]{first}[/bold]", score, second, third, status, *worth)
     return table
+
+
+def show_descriptions(
+    run: str, descriptions: Sequence[Description], verdicts: Verdicts, as_json: bool
+) -> None:
+    """Print the labels of a run's neurons, with their verdicts where there are any."""
+    if as_json:
+        worth = [own.record() for own in verdicts.on(descriptions)]
+        echo_json({"run": run, "descriptions": descriptions, "verdicts": worth})
+        return
+    out = console()
+    out.print(description_table(descriptions, verdicts))
+    _print_summary(out, summary(descriptions, verdicts, run))
+
+
+def _print_summary(out: Console, lines: Sequence[str]) -> None:
+    if lines:
+        out.print("\n" + "\n".join(lines), soft_wrap=True)
 
 
 def show_result(result: RunResult, as_json: bool) -> None:
     """Print a run's descriptions and where its files are; exit with 3 if items failed."""
+    from dnd_local.evaluate.verdicts import read_verdicts
+
+    verdicts = read_verdicts(result.folder)
     if as_json:
+        worth = [own.record() for own in verdicts.on(result.descriptions)]
         echo_json({"run": result.record.name, "made": result.made,
-                   "descriptions": result.descriptions, "failures": result.failures})  # fmt: skip
+                   "descriptions": result.descriptions, "verdicts": worth,
+                   "failures": result.failures})  # fmt: skip
     else:
         out = console()
-        out.print(description_table(result.descriptions))
+        out.print(description_table(result.descriptions, verdicts))
+        _print_summary(out, summary(result.descriptions, verdicts, result.record.name))
         if not result.made:
             out.print("\nAll of this was done before; nothing was computed again.")
         folder = plain(result.folder)
@@ -89,8 +120,8 @@ def show_result(result: RunResult, as_json: bool) -> None:
         out.print(f"Look closer: dnd-local show {result.record.name} NEURON", soft_wrap=True)
         out.print(f"Pages:       dnd-local report {result.record.name} --open", soft_wrap=True)
         for failure in result.failures:
-            told = plain(f"{failure.stage} {failure.item}: {failure.reason}")
-            out.print(f"[red]failed[/red] {told}", soft_wrap=True)
+            what = plain(f"{failure.stage} {failure.item}: {failure.reason}")
+            out.print(f"[red]failed[/red] {what}", soft_wrap=True)
     if result.failures:
         raise typer.Exit(3)
 
@@ -188,24 +219,30 @@ def show_runs(found: Sequence[RunSummary], as_json: bool) -> None:
     console().print(_table(names, rows) if found else "No runs here yet.")
 
 
-def show_status(found: Sequence[StageStatus], as_json: bool) -> None:
-    """Print how far each stage of a run is."""
+def show_status(found: Sequence[StageStatus], verdicts: Sequence[str], as_json: bool) -> None:
+    """Print how far each stage of a run is, and the lines about its verdicts."""
     if as_json:
         echo_json(found)
         return
     rows = ((s.stage, f"{s.done} of {s.of}", time_text(s.seconds)) for s in found)
     console().print(_table(("Stage", "Done", "Time spent"), rows))
+    _print_summary(console(), verdicts)
 
 
-def show_evidence(found: Evidence, as_json: bool) -> None:
+def show_evidence(found: Evidence, verdict: Verdict | None, as_json: bool) -> None:
     """Print everything that is known about a neuron."""
     if as_json:
-        echo_json(found)
+        known = {field.name: getattr(found, field.name) for field in fields(found)}
+        echo_json({**known, "verdict": verdict.record() if verdict else None})
         return
     out = console()
     out.print(f"[bold]{plain(str(found.neuron))}[/bold]: {found.triage.verdict}")
     labels = ", ".join(f"{x.text} ({x.score:.2f})" for x in found.description.labels)
     out.print(f"Labels: [bold]{plain(labels or found.description.reason)}[/bold]\n")
+    if verdict:
+        out.print(f"Verdict: {one_line(verdict)}\n", soft_wrap=True)
+        out.print(figures(verdict))
+        out.print()
     if found.exemplars and found.captions and found.phrases:
         rows = []
         for exemplar, caption, phrase in zip(

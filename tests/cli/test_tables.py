@@ -73,7 +73,7 @@ def test_labels_reasons_and_paths_are_printed_as_they_are(
 def test_evidence_and_rejects_are_printed_as_they_are(
     text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tables.show_evidence(evidence(text), False)
+    tables.show_evidence(evidence(text), None, False)
     out = capsys.readouterr().out
     assert "net layer[bold]4 3: live" in out
     assert f"Labels: {text} (0.50)" in out

@@ -1,0 +1,84 @@
+"""Verdicts for people: a column beside the labels, figures for one neuron, what each word means.
+
+Nothing is shown of a run that was never evaluated.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from dnd_local.core.records import Description
+    from dnd_local.evaluate.verdicts import Verdict, Verdicts
+
+COLOURS = {"supported": "green", "weak": "yellow", "abstained": "red"}
+
+
+def add_columns(table: Table) -> None:
+    """Give a table of neurons the columns that `cells` fills."""
+    table.add_column("Verdict")
+    table.add_column("Support", justify="right")
+
+
+def cells(verdict: Verdict | None) -> tuple[str, str]:
+    """Return a neuron's cells of those columns, empty where it was not judged."""
+    return (_coloured(verdict), f"{verdict.support:.2f}") if verdict else ("", "")
+
+
+def summary(descriptions: Sequence[Description], verdicts: Verdicts, run: str) -> list[str]:
+    """Return the lines that count a run's verdicts and say what they mean; none without any."""
+    from dnd_local.evaluate.verdicts import LEGEND
+
+    found = verdicts.on(descriptions)
+    if not found:
+        return []
+    words = [own.word for own in found]
+    counted = ", ".join(f"{words.count(word)} {word}" for word in LEGEND)
+    labelled = sum(bool(own.labels) for own in descriptions)
+    lines = [f"Verdicts on {len(found)} of {labelled} labels: {counted}"]
+    lines += [f"  [{COLOURS[word]}]{word}[/]: {LEGEND[word]}" for word in LEGEND if word in words]
+    lines.append("  support: share of other neurons' labels that do worse, over those measures")
+    if len(found) < labelled:
+        lines.append(f"The others are not judged yet: dnd-local evaluate {escape(run)}")
+    return lines
+
+
+def one_line(verdict: Verdict) -> str:
+    """Return a verdict with its meaning."""
+    from dnd_local.evaluate.verdicts import LEGEND
+
+    return f"{_coloured(verdict)} ({LEGEND[verdict.word]}; support {verdict.support:.2f})"
+
+
+def figures(verdict: Verdict) -> Table:
+    """Return the figures behind a verdict as a table."""
+    from dnd_local.evaluate.verdicts import DECIDING
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("Measure")
+    for name in ("Value", "95 % interval", "Other labels", "Their 95th", "One word", "Beats"):
+        table.add_column(name, justify="right")
+    for own in verdict.measures:
+        table.add_row(
+            own.measure + (" *" if own.measure in DECIDING else ""),
+            *_numbers((own.value,)),
+            " to ".join(_numbers((own.low, own.high))),
+            *_numbers((own.null_mean, own.null_high, own.word)),
+            f"{own.percentile:.0%}",
+        )
+    table.caption = "* decides"
+    table.caption_justify = "left"
+    return table
+
+
+def _coloured(verdict: Verdict) -> str:
+    return f"[{COLOURS[verdict.word]}]{verdict.word}[/]"
+
+
+def _numbers(values: Iterable[float]) -> list[str]:
+    return ["-" if math.isnan(value) else f"{value:.3f}" for value in values]
