@@ -10,7 +10,6 @@ import typer
 from dnd_local.cli import tables
 from dnd_local.cli.options import with_settings
 from dnd_local.cli.progress import ProgressLines
-from dnd_local.cli.stopping import stoppable
 from dnd_local.store.guard import go_offline
 
 if TYPE_CHECKING:
@@ -100,7 +99,7 @@ def dissect(
 
 
 def _carry_out(request: Request) -> RunResult:
-    with stoppable(), ProgressLines() as progress:
+    with ProgressLines() as progress:
         return request.run_now(progress)
 
 
@@ -142,7 +141,7 @@ def triage(
         model=model, layer=layer, probe=probe, preset=preset, config=config, workspace=workspace,
         weights=weights, devices=devices, settings=settings,
     )  # fmt: skip
-    with stoppable(), ProgressLines() as progress:
+    with ProgressLines() as progress:
         found = triage_layers(
             request.make_config(), request.execution(), request.selection().layers, progress
         )

@@ -21,11 +21,13 @@ from dnd_local.cli import (
     targets,
     weights,
 )
+from dnd_local.cli.stopping import Stoppable
 from dnd_local.core.errors import DndError
 from dnd_local.store.guard import go_offline
 
 app = typer.Typer(
     name="dnd-local",
+    cls=Stoppable,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -68,10 +70,10 @@ app.command("evaluate")(judge.evaluate)
 app.command("baseline")(judge.baseline)
 app.command("reproduce")(compare.reproduce)
 app.command("doctor")(doctor.doctor)
-app.add_typer(weights.app, name="weights")
-app.add_typer(probe.app, name="probe")
-app.add_typer(pocket.app, name="pocket")
-app.add_typer(prompts.app, name="prompts")
+app.add_typer(weights.app, name="weights", cls=Stoppable)
+app.add_typer(probe.app, name="probe", cls=Stoppable)
+app.add_typer(pocket.app, name="pocket", cls=Stoppable)
+app.add_typer(prompts.app, name="prompts", cls=Stoppable)
 
 
 def run() -> None:

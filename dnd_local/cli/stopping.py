@@ -1,18 +1,86 @@
-"""Being stopped: by Ctrl-C, or by the system's polite signal, which is treated alike."""
+"""Being stopped: by Ctrl-C, or by the system's polite signal, which is treated alike.
+
+Every command then ends with one line: what was kept, and how to go on.
+"""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any, Final
+
+import typer
+from typer.core import TyperGroup
 
 from dnd_local.core.errors import Interrupted
 
+KEPT: Final = "what was done is kept, and the same command goes on from there"
+UNCHANGED: Final = "nothing was changed"
+UNWRITTEN: Final = "nothing was written; the same command starts from the beginning"
+
+AFTER: Final[Mapping[str, str]] = {
+    "dissect": KEPT,
+    "triage": KEPT,
+    "status": UNCHANGED,
+    "show": UNCHANGED,
+    "runs": UNCHANGED,
+    "targets": UNCHANGED,
+    "layers": UNCHANGED,
+    "doctor": UNCHANGED,
+    "report": "the pages are not complete; pictures that were converted are kept, and the same "
+    "command writes the rest",
+    "compare": UNWRITTEN,
+    "reproduce": UNWRITTEN,
+    "evaluate": "no verdict was written; pictures that were painted are kept, and the same "
+    "command goes on from there",
+    "baseline": "no label was written; the responses are kept, and the same command goes on "
+    "from there",
+    "pocket bench": KEPT,
+    "weights pull": KEPT,
+    "weights pack": "no bundle was written; the same command starts from the beginning",
+    "weights unpack": "models that are complete are kept, and the same command brings the others",
+    "weights verify": UNCHANGED,
+    "weights list": UNCHANGED,
+    "weights remove": "what was removed is gone, and the same command removes the rest",
+    "probe prepare": KEPT,
+    "probe info": UNCHANGED,
+    "prompts export": UNWRITTEN,
+    "prompts import": KEPT,
+    "prompts import-release": UNWRITTEN,
+}
+"""What a stopped command leaves behind, by its words."""
+
+
+class Stoppable(TyperGroup):
+    """Commands that end with a line of `AFTER` when they are stopped."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for.
+
+        Raises:
+            Interrupted: it was stopped.
+        """
+        with stoppable(lambda: AFTER.get(command_words(ctx), UNCHANGED)):
+            return super().invoke(ctx)
+
+
+def command_words(ctx: typer.Context) -> str:
+    """Return the words of the command that a group runs, without the program's name."""
+    words = [ctx.invoked_subcommand or ""]
+    while ctx.parent is not None:
+        words.insert(0, ctx.info_name or "")
+        ctx = ctx.parent  # type: ignore[assignment]  # typed as click's own
+    return " ".join(words)
+
 
 @contextmanager
-def stoppable() -> Iterator[None]:
+def stoppable(after: Callable[[], str] = lambda: KEPT) -> Iterator[None]:
     """Turn Ctrl-C and SIGTERM into `Interrupted`, after everything inside has cleaned up.
+
+    Args:
+        after: asked, once it is over, what was kept and how to go on.
 
     Raises:
         Interrupted: one of them came.
@@ -21,9 +89,7 @@ def stoppable() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise Interrupted(
-            "interrupted; what was done is kept, and the same command goes on from there"
-        ) from None
+        raise Interrupted(f"interrupted; {after()}") from None
     finally:
         signal.signal(signal.SIGTERM, before)
 

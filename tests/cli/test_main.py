@@ -7,11 +7,15 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
 from dnd_local import __version__
 from dnd_local.cli import dissect as dissecting
+from dnd_local.cli import main
+from dnd_local.cli.stopping import AFTER
 from dnd_local.core.errors import EngineError
 from dnd_local.pipeline.request import Request
 from tests.cli.conftest import Command
@@ -129,6 +133,39 @@ def test_ctrl_c_says_that_nothing_is_lost(
     assert said.err == (
         "dnd-local: interrupted; what was done is kept, and the same command goes on from there\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "target", "line"),
+    [
+        (["runs"], "dnd_local.pipeline.reading.list_runs", "interrupted; nothing was changed"),
+        (["evaluate", "mine"], "dnd_local.pipeline.reading.open_run", "painted are kept"),
+        (["weights", "list"], "dnd_local.cli.weights.go_offline", "nothing was changed"),
+        (["pocket", "bench"], "dnd_local.evaluate.pocket_bench.run_bench", "goes on from there"),
+    ],
+)
+def test_every_command_says_what_it_leaves_when_it_is_stopped(
+    command: Command, monkeypatch: pytest.MonkeyPatch, words: list[str], target: str, line: str
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(target, interrupted)
+    said = command(*words)
+    assert (said.code, said.out) == (130, "")
+    assert line in said.err
+    assert len(said.err.strip().splitlines()) == 1
+
+
+def test_no_command_is_without_such_a_line() -> None:
+    def words(group: Any, above: str = "") -> set[str]:
+        found: set[str] = set()
+        for name, own in group.commands.items():
+            inner = hasattr(own, "commands")
+            found |= words(own, f"{above}{name} ") if inner else {above + name}
+        return found
+
+    assert words(get_command(main.app)) == set(AFTER)
 
 
 WAITING = """
