@@ -10,12 +10,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
 
 from dnd_local.core.errors import BadConfig
+from dnd_local.core.ledger import OURS, RELEASED, Ledger
 from dnd_local.core.records import Rule
 
 Dtype: TypeAlias = Literal["float32", "float16", "bfloat16"]
@@ -151,7 +152,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     seed: Annotated[int, Meta(ge=0, description="seed of the run")] = 0
     compat: Annotated[
-        Compat, Meta(description="official: the released code's choices where safe")
+        Compat,
+        Meta(description="official: the released code's choices where safe (docs/method.md)"),
     ] = "default"
     network: NetworkConfig = NetworkConfig()
     probe: ProbeConfig = ProbeConfig()
@@ -165,10 +167,6 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     scores: ScoresConfig = ScoresConfig()
 
     def __post_init__(self) -> None:
-        if self.compat != "default":
-            raise BadConfig(
-                f"compat '{self.compat}' is not finished in this version; leave it at default"
-            )
         if self.concepts.max_draws < self.concepts.count:
             raise BadConfig(
                 f"concepts.max_draws is {self.concepts.max_draws}, fewer than concepts.count "
@@ -179,6 +177,14 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 f"captions.max_tokens is {self.captions.max_tokens}, below captions.min_tokens "
                 f"({self.captions.min_tokens})"
             )
+
+    @property
+    def ledger(self) -> Ledger:
+        """The side that `compat` takes of every row of the ledger."""
+        return _LEDGERS[self.compat]
+
+
+_LEDGERS: Final[Mapping[Compat, Ledger]] = {"default": OURS, "official": RELEASED}
 
 
 class Execution(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

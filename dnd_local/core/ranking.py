@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dnd_local.core.ledger import OURS, Ledger, Side
 from dnd_local.core.records import Label, Rule, ScoredCandidate
 
 LOWER_IS_BETTER: frozenset[Rule] = frozenset({"mean", "topk-sq-mean"})
+
+RELEASED_RANKED: Final = 10
+"""How many of a neuron's pictures, the highest of all, the released code ranks."""
 
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -44,6 +50,7 @@ def score_candidates(
     responses: Sequence[Sequence[float]],
     cosines: Sequence[Sequence[float]],
     beta: int,
+    ledger: Ledger = OURS,
 ) -> tuple[ScoredCandidate, ...]:
     """Return every candidate with its ranks and all four scores, in the given order.
 
@@ -52,6 +59,8 @@ def score_candidates(
         responses: the target's response to each candidate's pictures, at least one a candidate.
         cosines: the mean CLIP cosine of each picture to the neuron's exemplars.
         beta: how many of a candidate's best pictures count.
+        ledger: `ranked` and `cosine_over` say which pictures `topk-sq-mean` and `topk-compare`
+            look at; `mean` and `image-products` have one form.
 
     The rules, with r the ranks of a candidate's pictures among all pictures of the neuron:
     `mean` is the mean of r; `topk-sq-mean` the mean of the squares of the beta lowest r;
@@ -65,11 +74,16 @@ def score_candidates(
     flat = np.array([r for own in responses for r in own], dtype=np.float64)
     ranks = _split(ranks_from_highest(flat), responses)
     weights = _split(_unit_range(flat), responses)
-    squares = [float(np.mean(np.sort(own)[:beta] ** 2)) for own in ranks]
+    neuron = _Neuron(
+        ranks=ranks,
+        ranks_of_ten=_split(_ranks_of_highest(flat, RELEASED_RANKED), responses),
+        cosines=[np.asarray(own, dtype=np.float64) for own in cosines],
+        beta=beta,
+    )
+    squares = [_SQUARES[ledger.ranked](neuron, i) for i in range(len(texts))]
     scored = []
     for i, text in enumerate(texts):
-        own_cosines = np.asarray(cosines[i], dtype=np.float64)
-        best = np.argsort(ranks[i], kind="stable")[:beta]
+        own_cosines = neuron.cosines[i]
         worse = sum(other > squares[i] for other in squares)
         scored.append(
             ScoredCandidate(
@@ -79,11 +93,17 @@ def score_candidates(
                 cosines=tuple(own_cosines.tolist()),
                 mean=float(np.mean(ranks[i])),
                 topk_sq_mean=squares[i],
-                topk_compare=float((1 + worse) * np.mean(own_cosines[best])),
+                topk_compare=float((1 + worse) * _COSINE[ledger.cosine_over](neuron, i)),
                 image_products=float(np.mean(weights[i] * own_cosines)),
             )
         )
     return tuple(scored)
+
+
+def compared_cosine(candidate: ScoredCandidate, candidates: Sequence[ScoredCandidate]) -> float:
+    """Return the cosine that `topk-compare` weighed a candidate with, among all `candidates`."""
+    worse = sum(other.topk_sq_mean > candidate.topk_sq_mean for other in candidates)
+    return candidate.topk_compare / (1 + worse)
 
 
 def best_labels(candidates: Sequence[ScoredCandidate], rule: Rule, count: int) -> list[Label]:
@@ -91,6 +111,64 @@ def best_labels(candidates: Sequence[ScoredCandidate], rule: Rule, count: int) -
     sign = 1.0 if rule in LOWER_IS_BETTER else -1.0
     ranked = sorted(candidates, key=lambda candidate: sign * candidate.score(rule))
     return [Label(c.text, c.score(rule)) for c in ranked[:count]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Neuron:
+    """What the rules look at, an array a candidate, each over its pictures.
+
+    `ranks` are among all pictures of the neuron, `ranks_of_ten` among the `RELEASED_RANKED`
+    highest, NaN for the others.
+    """
+
+    ranks: list[NDArray[np.float64]]
+    ranks_of_ten: list[NDArray[np.float64]]
+    cosines: list[NDArray[np.float64]]
+    beta: int
+
+
+def _squares_of_own(neuron: _Neuron, i: int) -> float:
+    return float(np.mean(np.sort(neuron.ranks[i])[: neuron.beta] ** 2))
+
+
+def _squares_of_ten(neuron: _Neuron, i: int) -> float:
+    """Return the squares of the ranks among the ten; without any, a stand-in that beats most."""
+    own = neuron.ranks_of_ten[i]
+    own = np.sort(own[~np.isnan(own)])[: neuron.beta]
+    return float(np.mean(own**2)) if own.size else len(neuron.ranks) + 1.0
+
+
+_SQUARES: Final[Mapping[Side, Callable[[_Neuron, int], float]]] = {
+    "ours": _squares_of_own,
+    "released": _squares_of_ten,
+}
+"""Row 7 of the ledger."""
+
+
+def _cosine_of_own(neuron: _Neuron, i: int) -> float:
+    best = np.argsort(neuron.ranks[i], kind="stable")[: neuron.beta]
+    return float(np.mean(neuron.cosines[i][best]))
+
+
+def _cosine_of_ten(neuron: _Neuron, i: int) -> float:
+    """Return the mean cosine of the pictures among the ten, -1 without any."""
+    ranked = ~np.isnan(neuron.ranks_of_ten[i])
+    return float(np.mean(neuron.cosines[i][ranked])) if ranked.any() else -1.0
+
+
+_COSINE: Final[Mapping[Side, Callable[[_Neuron, int], float]]] = {
+    "ours": _cosine_of_own,
+    "released": _cosine_of_ten,
+}
+"""Row 6 of the ledger."""
+
+
+def _ranks_of_highest(values: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Return ranks among the `count` highest values, NaN for the others."""
+    chosen = highest(values, count)
+    ranks = np.full(values.shape, np.nan)
+    ranks[chosen] = ranks_from_highest(values[chosen])
+    return ranks
 
 
 def _unit_range(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -126,7 +126,8 @@ class Triage(Card):
     """A neuron's class over the probe set, with the figures it rests on.
 
     `twin` is the lower index that a duplicate repeats; `active_share` the share of usable images
-    with a response above the dead threshold.
+    with a response above the dead threshold. Under the released side of the ledger's row 11
+    every neuron counts as live, whatever its figures.
     """
 
     index: int

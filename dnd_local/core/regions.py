@@ -30,7 +30,7 @@ def to_eight_bit(values: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def wrap_to_eight_bit(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return a map times 255 modulo 256, as the released code's cast does (`compat official`).
+    """Return a map times 255 modulo 256, as the released code's cast does (row 1 of the ledger).
 
     NaN and infinity count as 0.
     """
@@ -131,7 +131,7 @@ def pad_to_framing(picture: Pixels, seen_share: float) -> Pixels:
 
 
 def squash(picture: Pixels, side: int) -> Pixels:
-    """Return a picture forced into a square of `side` pixels (`compat official`)."""
+    """Return a picture forced into a square of `side` pixels (rows 4 and 5 of the ledger)."""
     return np.asarray(
         cv2.resize(picture, (side, side), interpolation=cv2.INTER_LINEAR), dtype=np.uint8
     )

@@ -123,8 +123,10 @@ def _round(run: StoredRun, book: Mapping[str, Reply]) -> Round:
         )
     asked = ReplaySummariser(book)
     try:
-        phrases = simplify(captions, asked, lab.prompts, config.llm, config.seed)
-        conceive(phrases, asked, lab.prompts, config.llm, config.concepts, config.seed)
+        phrases = simplify(captions, asked, lab.prompts, config.llm, config.seed, config.ledger)
+        conceive(
+            phrases, asked, lab.prompts, config.llm, config.concepts, config.seed, config.ledger
+        )
     except RepliesMissing as error:
         return Round(error.requests, len(book), len(captions))
     return Round((), len(book), len(captions))

@@ -43,9 +43,10 @@ RESPONSES = Stage(
 
 TRIAGE = Stage(
     name="triage", version=1, record=LayerTriage, needs=(RESPONSES,),
-    settings=lambda c: c.triage, batches=groups_of(1),
+    settings=lambda c: (c.triage, c.ledger.triage), batches=groups_of(1),
     run=lambda lab, items: [
-        triage(item.layer, lab.responses(item.layer), lab.config.triage) for item in items
+        triage(item.layer, lab.responses(item.layer), lab.config.triage, lab.config.ledger)
+        for item in items
     ],
 )  # fmt: skip
 
@@ -56,13 +57,16 @@ def _exemplars(lab: Lab, items: Sequence[Item]) -> list[Exemplars]:
     top = top_images(lab.responses(layer), wanted, config.exemplars.images, lab.eligible)
     neurons = lab.neurons(items)
     return exemplify(
-        neurons, top, lab.target, lab.probe, lab.blobs, config.exemplars, config.compat
+        neurons, top, lab.target, lab.probe, lab.blobs, config.exemplars, config.ledger
     )
 
 
 EXEMPLARS = Stage(
     name="exemplars", version=1, record=Exemplars, needs=(RESPONSES,),
-    settings=lambda c: (c.exemplars, c.probe.holdout, c.seed if c.probe.holdout else 0, c.compat),
+    settings=lambda c: (
+        c.exemplars, c.probe.holdout, c.seed if c.probe.holdout else 0,
+        c.ledger.map_values, c.ledger.map_place, c.ledger.crop_shape,
+    ),
     roles=("target",), reads_probe=True, batches=groups_of(6), run=_exemplars,
 )  # fmt: skip
 
@@ -74,20 +78,22 @@ CAPTIONS = Stage(
 
 PHRASES = Stage(
     name="phrases", version=1, record=Phrases, needs=(CAPTIONS,),
-    settings=lambda c: (c.llm, c.seed), roles=("summariser",), prompts=("simplify",),
-    batches=groups_of(64),
+    settings=lambda c: (c.llm, c.seed, c.ledger.wording), roles=("summariser",),
+    prompts=("simplify",), batches=groups_of(64),
     run=lambda lab, items: simplify(
-        lab.read(CAPTIONS, items), lab.summariser, lab.prompts, lab.config.llm, lab.config.seed
+        lab.read(CAPTIONS, items), lab.summariser, lab.prompts, lab.config.llm, lab.config.seed,
+        lab.config.ledger,
     ),
 )  # fmt: skip
 
 CONCEPTS = Stage(
     name="concepts", version=1, record=Concepts, needs=(PHRASES,),
-    settings=lambda c: (c.llm, c.concepts, c.seed), roles=("summariser",),
+    settings=lambda c: (c.llm, c.concepts, c.seed, c.ledger.wording, c.ledger.top_up),
+    roles=("summariser",),
     prompts=("summarise", "merge"), batches=groups_of(64),
     run=lambda lab, items: conceive(
         lab.read(PHRASES, items), lab.summariser, lab.prompts, lab.config.llm,
-        lab.config.concepts, lab.config.seed,
+        lab.config.concepts, lab.config.seed, lab.config.ledger,
     ),
 )  # fmt: skip
 
@@ -107,12 +113,16 @@ def _scores(lab: Lab, items: Sequence[Item]) -> list[Scores]:
     texts = dict.fromkeys(c.text for _, concepts in batch for c in concepts.candidates)
     painted = lab.read(PICTURES, [Item.of_concept(text) for text in texts])
     pictures = dict(zip(texts, painted, strict=True))
-    return score(batch, pictures, lab.target, lab.embedder, lab.blobs, lab.config.scores.beta)
+    beta, ledger = lab.config.scores.beta, lab.config.ledger
+    return score(batch, pictures, lab.target, lab.embedder, lab.blobs, beta, ledger)
 
 
 SCORES = Stage(
     name="scores", version=1, record=Scores, needs=(EXEMPLARS, CONCEPTS, PICTURES),
-    settings=lambda c: (c.scores.beta, c.clip), roles=("target", "embedder"),
+    settings=lambda c: (
+        c.scores.beta, c.clip, c.ledger.picture_size, c.ledger.cosine_over, c.ledger.ranked,
+    ),
+    roles=("target", "embedder"),
     batches=groups_of(4), run=_scores,
 )  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dnd_local.core.ranking import LOWER_IS_BETTER
+from dnd_local.core.ranking import LOWER_IS_BETTER, compared_cosine
 from dnd_local.core.records import (
     RULES,
     Box,
@@ -64,7 +64,8 @@ class PictureView(Card):
 class CandidateView(Card):
     """A candidate; `place` is its place under the run's rule, 0 where it was not scored.
 
-    `best_of` names the rules under which it comes first.
+    `cosine` is what topk-compare weighed it with; `best_of` names the rules under which it comes
+    first.
     """
 
     place: int
@@ -121,7 +122,6 @@ def neuron_view(
     shelf: Shelf,
     blobs: BlobFolder,
     whole: Mapping[int, str],
-    beta: int,
 ) -> NeuronView:
     """Return a neuron's page.
 
@@ -132,7 +132,6 @@ def neuron_view(
         shelf: the site's pictures.
         blobs: the workspace's, for maps.
         whole: blobs of probe images that were kept whole.
-        beta: how many of a candidate's pictures count for its cosine.
     """
     shelf.put(blobs_of(evidence))
     scored = evidence.scores.candidates if evidence.scores else ()
@@ -147,7 +146,7 @@ def neuron_view(
         card=card,
         evidence=evidence,
         exemplars=_exemplars(evidence, shelf, blobs, whole),
-        candidates=_candidates(evidence, shelf, beta),
+        candidates=_candidates(evidence, shelf),
         pictures=sum(len(own.ranks) for own in scored),
         plot=plot,
         conversations=conversations([*phrases, *concepts]),
@@ -186,7 +185,7 @@ def _exemplars(
     return tuple(found)
 
 
-def _candidates(evidence: Evidence, shelf: Shelf, beta: int) -> tuple[CandidateView, ...]:
+def _candidates(evidence: Evidence, shelf: Shelf) -> tuple[CandidateView, ...]:
     if evidence.concepts is None:
         return ()
     rule = evidence.description.rule
@@ -208,7 +207,7 @@ def _candidates(evidence: Evidence, shelf: Shelf, beta: int) -> tuple[CandidateV
                 prompt=pictures.prompt if pictures else "",
                 pictures=_pictures(pictures, own, shelf, low, high) if pictures else (),
                 scored=own,
-                cosine=_best_cosine(own, beta) if own else None,
+                cosine=compared_cosine(own, list(scored.values())) if own else None,
                 best_of=tuple(r for r in RULES if own is not None and best[r] is own),
                 strip=plots.strip(own.ranks, total, STRIP_WIDTH) if own else (),
             )
@@ -241,12 +240,6 @@ def _pictures(
 def _best_first(candidates: list[ScoredCandidate], rule: Rule) -> list[ScoredCandidate]:
     sign = 1.0 if rule in LOWER_IS_BETTER else -1.0
     return sorted(candidates, key=lambda candidate: sign * candidate.score(rule))
-
-
-def _best_cosine(scored: ScoredCandidate, beta: int) -> float:
-    """Return the mean cosine of a candidate's `beta` highest-responding pictures."""
-    pairs = sorted(zip(scored.ranks, scored.cosines, strict=True), key=lambda pair: pair[0])[:beta]
-    return sum(cosine for _, cosine in pairs) / max(len(pairs), 1)
 
 
 def conversations(exchanges: Sequence[Exchange]) -> tuple[Conversation, ...]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnd_local.core.config import Config
+from dnd_local.core.ledger import ROWS, Row, Side
 from dnd_local.core.records import Card, Status
 from dnd_local.pipeline import opening
 from dnd_local.pipeline.lab import Lab
@@ -19,7 +20,6 @@ from dnd_local.pipeline.plan import PLAN
 from dnd_local.pipeline.reading import StoredRun
 from dnd_local.report import plots
 from dnd_local.report.cards import CardView
-from dnd_local.report.ledger import LedgerRow, ledger
 from dnd_local.store.manifest import Hub, Shipped, Url, User
 
 FREQUENT: Final = 18
@@ -84,7 +84,7 @@ class RunView(Card):
     cards: tuple[CardView, ...]
     stages: tuple[StageView, ...]
     models: tuple[ModelView, ...]
-    ledger: tuple[LedgerRow, ...]
+    ledger: tuple[tuple[Row, Side], ...]
     prompts: tuple[tuple[str, str], ...]
     probe: tuple[str, int, str]
     software: tuple[tuple[str, str], ...]
@@ -118,7 +118,7 @@ def run_view(run: StoredRun, cards: Sequence[CardView], places: NDArray[np.float
         cards=tuple(cards),
         stages=_stages(run),
         models=_models(lab),
-        ledger=ledger(record.config.compat),
+        ledger=tuple((row, row.taken(record.config.ledger)) for row in ROWS),
         prompts=tuple(
             (name, lab.prompts.digest(name))
             for name in dict.fromkeys(name for stage in PLAN for name in stage.prompts)

@@ -21,13 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dnd_local.core.config import Compat
 from dnd_local.core.digest import key
 from dnd_local.core.errors import DamagedFile
+from dnd_local.core.ledger import Ledger
 from dnd_local.core.protocols import Blobs, ProbeSet, UnreadableImage
 from dnd_local.core.records import BlobId, Card, Pixels
-from dnd_local.core.regions import squash
-from dnd_local.stages.exemplars import OFFICIAL_SIDE
+from dnd_local.stages.exemplars import SHAPED
 from dnd_local.store.blobs import BlobFolder
 
 SIDE: Final = 320
@@ -62,14 +61,15 @@ class Shelf:
         site: the site's folder.
         blobs: where pictures come from.
         probe: the probe set, for images of which only a crop was kept.
-        compat: under `official` an image of the probe set was squashed before it was cropped.
+        ledger: in which shape an image of the probe set was cropped.
         workers: pictures converted at a time.
     """
 
     def __init__(
-        self, site: Path, blobs: BlobFolder, probe: ProbeSet, compat: Compat, workers: int
+        self, site: Path, blobs: BlobFolder, probe: ProbeSet, ledger: Ledger, workers: int
     ) -> None:
-        self._site, self._blobs, self._probe, self._compat = site, blobs, probe, compat
+        self._site, self._blobs, self._probe = site, blobs, probe
+        self._shape = ledger.crop_shape
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="shelf")
         self._known: dict[BlobId, Shown | None] = {}
         self._scenes: dict[int, Shown | None] = {}
@@ -123,13 +123,11 @@ class Shelf:
 
     def _image(self, image: int) -> Shown | None:
         try:
-            pixels = self._probe.pixels(image)
+            pixels = SHAPED[self._shape](self._probe.pixels(image))
         except (UnreadableImage, IndexError):
             return None
-        if self._compat == "official":
-            pixels = squash(pixels, OFFICIAL_SIDE)
         height, width = pixels.shape[:2]
-        shown = _places(key([self._probe.digest, image]), width, height)
+        shown = _places(key([self._probe.digest, image, self._shape]), width, height)
         if not self._made(shown):
             self._make(pixels, shown)
         return shown

@@ -73,7 +73,7 @@ def build_site(
     watch.start(STAGE, len(descriptions), len(descriptions))
     copy_static(folder)
     workers = min(os.cpu_count() or 1, 8)
-    with closing(Shelf(folder, lab.blobs, lab.probe, lab.config.compat, workers)) as shelf:
+    with closing(Shelf(folder, lab.blobs, lab.probe, lab.config.ledger, workers)) as shelf:
         cards = [
             card_of(d, classes[d.neuron.layer].neurons[d.neuron.index],
                     blobs.by_neuron.get(d.neuron, ()), shelf)
@@ -83,9 +83,7 @@ def build_site(
         counted = histograms(run, [d.neuron for d in descriptions], classes)
         for place, own in enumerate(every_evidence(run, descriptions, classes)):
             histogram = counted.get(own.neuron)
-            view = neuron_view(
-                own, cards[place], histogram, shelf, lab.blobs, blobs.whole, lab.config.scores.beta
-            )
+            view = neuron_view(own, cards[place], histogram, shelf, lab.blobs, blobs.whole)
             pages.write(view, place)
             watch.advance(STAGE, 1)
         pictures, missing = shelf.pictures, shelf.missing

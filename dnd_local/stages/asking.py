@@ -2,20 +2,25 @@
 
 Every reply is checked against the form that was asked for. A bad one is asked for once more with
 another seed, then recorded with its reason. A rejected reply is a value, never an exception.
+
+All of row 9 of the ledger is here, in `WORDINGS`: how often is asked, what is read from a reply,
+what makes a label a list, and how phrases are joined into a question.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from dnd_local.core.config import LlmConfig
 from dnd_local.core.digest import seed
+from dnd_local.core.ledger import OURS, Ledger, Side
 from dnd_local.core.protocols import Summariser
 from dnd_local.core.records import Exchange, Message, Purpose, Reply, Request
+from dnd_local.stages.captions import one_line
 
-ATTEMPTS = 2
 _THINKING = re.compile(r"^.*</think>", re.DOTALL)
 """The opening tag may be missing: some chat templates write it themselves."""
 
@@ -33,22 +38,47 @@ class Question:
     max_words: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """One side of row 9.
+
+    Attributes:
+        attempts: how often a question is asked at most.
+        read: from a reply, the most words of a label (0: no label) and the most characters, the
+            text, and what is wrong with it ("" if nothing is).
+        is_list: whether a label names several things, so that it is sent back to be merged.
+        merged: what is wrong with a label that came back from merging ("" if nothing is).
+        join: what stands in the question of several phrases.
+    """
+
+    attempts: int
+    read: Callable[[Reply, int, int], tuple[str, str]]
+    is_list: Callable[[str], bool]
+    merged: Callable[[str], str]
+    join: Callable[[Sequence[str]], str]
+
+
 def ask(
-    questions: Sequence[Question], summariser: Summariser, llm: LlmConfig, run_seed: int
+    questions: Sequence[Question],
+    summariser: Summariser,
+    llm: LlmConfig,
+    run_seed: int,
+    ledger: Ledger = OURS,
 ) -> list[tuple[Exchange, ...]]:
     """Return, for each question, its exchanges; the last one is usable if its `problem` is empty.
 
     All questions go out together, then all retries; a request that several share goes out once.
     """
+    wording = WORDINGS[ledger.wording]
     exchanges: list[tuple[Exchange, ...]] = [() for _ in questions]
-    for attempt in range(ATTEMPTS):
+    for attempt in range(wording.attempts):
         open_ones = [i for i, made in enumerate(exchanges) if not made or made[-1].problem]
         requests = [_request(questions[i], attempt, llm, run_seed) for i in open_ones]
         distinct = list(dict.fromkeys(requests))
         replies = dict(zip(distinct, summariser.reply(distinct) if distinct else [], strict=True))
         for i, request in zip(open_ones, requests, strict=True):
             question, reply = questions[i], replies[request]
-            text, problem = check(reply, question.max_words, request.max_characters)
+            text, problem = wording.read(reply, question.max_words, request.max_characters)
             exchanges[i] += (
                 Exchange(question.purpose, question.draw, attempt, request, reply, text, problem),
             )
@@ -63,31 +93,75 @@ def check(reply: Reply, max_words: int, max_characters: int) -> tuple[str, str]:
     """
     if reply.finish.startswith("error"):
         return "", reply.finish
-    text = _THINKING.sub("", reply.text).strip()
-    text = text.removeprefix("- ").strip().strip(_QUOTES).strip()
+    text = _bare(reply)
     problem = ""
     if reply.finish == "length":
         problem = "cut off at the token limit"
-    elif not text:
-        problem = "empty"
     elif "\n" in text:
         problem = "more than one line"
     elif not text.isprintable():
         problem = "has control characters"
-    elif len(text) > max_characters:
-        problem = f"longer than {max_characters} characters"
-    elif not any(c.isalnum() for c in text):
-        problem = "has no letter or digit"
-    elif text.startswith("<think>"):
-        problem = "never stopped thinking"
-    elif max_words and not is_list(text):
+    else:
+        problem = _unusable(text, max_characters)
+    if not problem and max_words and not is_list(text):
         problem = _label_problem(text, max_words)
     return text, problem
+
+
+def cut(reply: Reply, max_words: int, max_characters: int) -> tuple[str, str]:
+    """Return what stands after a reply's last colon, as the released code takes it.
+
+    However many words, lines or commas it has. What could not be painted or shown is still
+    refused: nothing at all, far too long, an endless thought.
+    """
+    if reply.finish.startswith("error"):
+        return "", reply.finish
+    text = one_line(_bare(reply))
+    if not text.startswith("<think>"):
+        text = text.rpartition(":")[2].strip()
+    return text, _unusable(text, max_characters)
 
 
 def is_list(text: str) -> bool:
     """Return whether a label names several things instead of one: a comma or semicolon says so."""
     return "," in text or ";" in text
+
+
+def _bare(reply: Reply) -> str:
+    text = _THINKING.sub("", reply.text).strip()
+    return text.removeprefix("- ").strip().strip(_QUOTES).strip()
+
+
+def _unusable(text: str, max_characters: int) -> str:
+    if not text:
+        return "empty"
+    if len(text) > max_characters:
+        return f"longer than {max_characters} characters"
+    if not any(c.isalnum() for c in text):
+        return "has no letter or digit"
+    if text.startswith("<think>"):
+        return "never stopped thinking"
+    return ""
+
+
+def _still_a_list(text: str) -> str:
+    return "still a list after merging" if is_list(text) else ""
+
+
+def join_by_commas(phrases: Sequence[str]) -> str:
+    """Return phrases on one line, as the released code joins them.
+
+    A comma follows every phrase but those that equal the last one, wherever they stand: x, y, x
+    becomes "xy, x".
+    """
+    return "".join(text if text == phrases[-1] else f"{text}, " for text in phrases)
+
+
+WORDINGS: Final[Mapping[Side, Wording]] = {
+    "ours": Wording(2, check, is_list, _still_a_list, "\n".join),
+    "released": Wording(1, cut, lambda text: "," in text, lambda text: "", join_by_commas),
+}
+"""Row 9 of the ledger."""
 
 
 def _label_problem(text: str, max_words: int) -> str:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from dnd_local.core.config import ConceptsConfig, LlmConfig
 from dnd_local.core.digest import seed
+from dnd_local.core.ledger import OURS, Ledger, Side
 from dnd_local.core.protocols import Prompts, Summariser
 from dnd_local.core.records import Candidate, Concepts, Exchange, Neuron, Phrases, Reject
-from dnd_local.stages.asking import Question, ask, is_list
+from dnd_local.stages.asking import WORDINGS, Question, Wording, ask
 
 BACKGROUND_ENDINGS = ("design", "designs", "graphic", "graphics")
+
+_DRAWS: Final[Mapping[Side, Callable[[ConceptsConfig], int]]] = {
+    "ours": lambda config: config.max_draws,
+    "released": lambda config: config.count,
+}
+"""Row 10 of the ledger: how many draws a neuron may have."""
 
 
 @dataclass(slots=True)
@@ -20,17 +28,18 @@ class _Draws:
     """One neuron's draws so far."""
 
     phrases: Phrases
+    wording: Wording
     drawn: int = 0
     distinct: int = 0
     candidates: list[Candidate] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
     exchanges: list[Exchange] = field(default_factory=list)
 
-    def wanted(self, config: ConceptsConfig) -> range:
-        """Return the numbers of the next draws: as many as are missing, within the bound."""
+    def wanted(self, count: int, bound: int) -> range:
+        """Return the numbers of the next draws: as many as `count` lacks, within the bound."""
         if not self.phrases.texts:
             return range(0)
-        more = min(config.count - self.distinct, config.max_draws - self.drawn)
+        more = min(count - self.distinct, bound - self.drawn)
         return range(self.drawn, self.drawn + max(more, 0))
 
     def take(self, draw: int, exchanges: Sequence[Exchange]) -> None:
@@ -38,8 +47,7 @@ class _Draws:
         self.drawn = max(self.drawn, draw + 1)
         self.exchanges.extend(exchanges)
         last = exchanges[-1]
-        if last.problem or is_list(last.text):
-            reason = last.problem or "still a list after merging"
+        if reason := last.problem or self.wording.merged(last.text):
             self.rejects.append(Reject(last.reply.text, reason, draw))
             return
         label = clean(last.text)
@@ -59,24 +67,26 @@ def conceive(
     llm: LlmConfig,
     config: ConceptsConfig,
     run_seed: int,
+    ledger: Ledger = OURS,
 ) -> list[Concepts]:
     """Return each neuron's candidate concepts.
 
     `count` draws at first; where labels repeat, more until `count` are distinct or `max_draws`
-    are spent. A reply that lists several is sent back once, alone, to be merged. The questions of
-    all neurons of a round go out together.
+    are spent (none under the released side of `ledger`). A reply that lists several is sent back
+    once, alone, to be merged. The questions of all neurons of a round go out together.
     """
-    draws = [_Draws(phrases) for phrases in batch]
-    while open_draws := [(own, d) for own in draws for d in own.wanted(config)]:
-        questions = [_summarise(own.phrases, d, prompts, config, run_seed) for own, d in open_draws]
-        answers = ask(questions, summariser, llm, run_seed)
-        lists = [i for i, made in enumerate(answers) if _wants_merging(made)]
+    wording, bound = WORDINGS[ledger.wording], _DRAWS[ledger.top_up](config)
+    draws = [_Draws(phrases, wording) for phrases in batch]
+    while open_draws := [(own, d) for own in draws for d in own.wanted(config.count, bound)]:
+        questions = [_summarise(own, d, prompts, config, run_seed) for own, d in open_draws]
+        answers = ask(questions, summariser, llm, run_seed, ledger)
+        lists = [i for i, made in enumerate(answers) if _wants_merging(made, wording)]
         merges = [
             _merge(answers[i][-1].text, open_draws[i][0].phrases.neuron, open_draws[i][1], prompts,
                    config)
             for i in lists
         ]  # fmt: skip
-        for i, made in zip(lists, ask(merges, summariser, llm, run_seed), strict=True):
+        for i, made in zip(lists, ask(merges, summariser, llm, run_seed, ledger), strict=True):
             answers[i] += made
         for (own, d), made in zip(open_draws, answers, strict=True):
             own.take(d, made)
@@ -92,17 +102,17 @@ def clean(label: str) -> str:
     return " ".join(label.lower().split()).rstrip(".").rstrip()
 
 
-def _wants_merging(exchanges: Sequence[Exchange]) -> bool:
-    return not exchanges[-1].problem and is_list(exchanges[-1].text)
+def _wants_merging(exchanges: Sequence[Exchange], wording: Wording) -> bool:
+    return not exchanges[-1].problem and wording.is_list(exchanges[-1].text)
 
 
 def _summarise(
-    phrases: Phrases, draw: int, prompts: Prompts, config: ConceptsConfig, run_seed: int
+    own: _Draws, draw: int, prompts: Prompts, config: ConceptsConfig, run_seed: int
 ) -> Question:
-    neuron = phrases.neuron
-    order = list(phrases.texts)
+    neuron = own.phrases.neuron
+    order = list(own.phrases.texts)
     random.Random(seed(run_seed, "order", *_about(neuron), draw)).shuffle(order)
-    messages = prompts.messages("summarise", phrases="\n".join(order))
+    messages = prompts.messages("summarise", phrases=own.wording.join(order))
     return Question("summarise", messages, _about(neuron), draw, config.max_words)
 
 

@@ -6,20 +6,22 @@ up, compete by response; the best are the exemplars.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dnd_local.core import regions
-from dnd_local.core.config import Compat, ExemplarsConfig
+from dnd_local.core.config import ExemplarsConfig
+from dnd_local.core.ledger import OURS, Ledger, Side
 from dnd_local.core.protocols import Blobs, ProbeSet, ResponseMap, Target
 from dnd_local.core.ranking import highest
 from dnd_local.core.records import BlobId, Box, Exemplar, Exemplars, Neuron, Pixels, Responses
 
-OFFICIAL_SIDE = 375
-"""The square that the released code squashes every picture to."""
+RELEASED_SIDE: Final = 375
+"""The square of pixels that the released code squashes every picture to."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +33,27 @@ class _View:
     pixels: Pixels
     map: BlobId | None
     seen: Box | None
+
+
+_Prepare: TypeAlias = Callable[[_View], Pixels]
+
+_EIGHT_BIT: Final[Mapping[Side, Callable[[NDArray[np.float32]], NDArray[np.uint8]]]] = {
+    "ours": regions.to_eight_bit,
+    "released": regions.wrap_to_eight_bit,
+}
+"""Row 1 of the ledger."""
+
+_PLACED: Final[Mapping[Side, Callable[[ResponseMap, Box], Box | None]]] = {
+    "ours": lambda found, whole: found.seen,
+    "released": lambda found, whole: whole,
+}
+"""Row 2 of the ledger: the region of the picture that a map is taken to cover."""
+
+SHAPED: Final[Mapping[Side, Callable[[Pixels], Pixels]]] = {
+    "ours": lambda picture: picture,
+    "released": lambda picture: regions.squash(picture, RELEASED_SIDE),
+}
+"""Row 4 of the ledger: a probe image, or a crop of one, as it is kept and captioned."""
 
 
 def top_images(
@@ -63,26 +86,24 @@ def exemplify(
     probe: ProbeSet,
     blobs: Blobs,
     config: ExemplarsConfig,
-    compat: Compat = "default",
+    ledger: Ledger = OURS,
 ) -> list[Exemplars]:
     """Return the exemplars of each neuron of one layer, highest response first.
 
     Args:
         neurons: neurons of the same layer.
         top: for each, the probe indices of its highest responses.
-        compat: `official` squashes pictures to squares of 375, wraps maps modulo 256 and
-            stretches them over the whole picture, as the released code does.
+        ledger: how maps become boxes, and in which shape pictures and crops are seen.
     """
     layer = neurons[0].layer
-    pictures = _read(top, probe, compat)
+    pictures = _read(top, probe, ledger)
     maps = _maps(neurons, top, pictures, target, layer)
     views, notes = [], []
     for neuron, images in zip(neurons, top, strict=True):
-        own, note = _views(neuron, images, pictures, maps, blobs, config, compat)
+        own, note = _views(neuron, images, pictures, maps, blobs, config, ledger)
         views.append(own)
         notes.append(note)
-    share = _seen_share(target)
-    prepare = _as_it_is if compat == "official" else _padder(share)
+    prepare = _FRAMED[ledger.crop_shape](_seen_share(target))
     flat = [prepare(view) for own in views for view in own]
     responses = iter(target.responses(flat, [layer])[layer])
     chosen = []
@@ -92,13 +113,10 @@ def exemplify(
     return chosen
 
 
-def _read(top: Sequence[Sequence[int]], probe: ProbeSet, compat: Compat) -> dict[int, Pixels]:
+def _read(top: Sequence[Sequence[int]], probe: ProbeSet, ledger: Ledger) -> dict[int, Pixels]:
     """Return each wanted image once, however many neurons share it."""
     wanted = sorted({index for images in top for index in images})
-    pictures = {index: probe.pixels(index) for index in wanted}
-    if compat == "official":
-        return {index: regions.squash(p, OFFICIAL_SIDE) for index, p in pictures.items()}
-    return pictures
+    return {index: SHAPED[ledger.crop_shape](probe.pixels(index)) for index in wanted}
 
 
 def _maps(
@@ -128,7 +146,7 @@ def _views(
     maps: dict[tuple[int, int], ResponseMap],
     blobs: Blobs,
     config: ExemplarsConfig,
-    compat: Compat,
+    ledger: Ledger,
 ) -> tuple[list[_View], str]:
     """Return a neuron's images and their crops, and why there are no crops where there are none."""
     views: list[_View] = []
@@ -141,9 +159,8 @@ def _views(
             note = "the layer has no map, so there are no crops"
             views.append(_View(index, None, pixels, None, None))
             continue
-        official = compat == "official"
-        eight_bit = (regions.wrap_to_eight_bit if official else regions.to_eight_bit)(found.values)
-        seen = Box(0, 0, width, height) if official else found.seen
+        eight_bit = _EIGHT_BIT[ledger.map_values](found.values)
+        seen = _PLACED[ledger.map_place](found, Box(0, 0, width, height))
         stored = blobs.put(eight_bit)
         views.append(_View(index, None, pixels, stored, seen))
         if seen is None:
@@ -158,9 +175,7 @@ def _views(
             crop_iou=config.crop_iou,
             whole_iou=config.whole_iou,
         ):
-            cut = regions.crop(pixels, box)
-            if official:
-                cut = regions.squash(cut, OFFICIAL_SIDE)
+            cut = SHAPED[ledger.crop_shape](regions.crop(pixels, box))
             views.append(_View(index, box, cut, stored, seen))
     return views, note
 
@@ -172,15 +187,18 @@ def _seen_share(target: Target) -> float:
     return min(seen.width, seen.height) / side if seen else 1.0
 
 
-def _as_it_is(view: _View) -> Pixels:
-    return view.pixels
-
-
-def _padder(share: float) -> Callable[[_View], Pixels]:
+def _padder(share: float) -> _Prepare:
     def prepare(view: _View) -> Pixels:
         return view.pixels if view.box is None else regions.pad_to_framing(view.pixels, share)
 
     return prepare
+
+
+_FRAMED: Final[Mapping[Side, Callable[[float], _Prepare]]] = {
+    "ours": _padder,
+    "released": lambda share: lambda view: view.pixels,
+}
+"""Row 4 again: a view as the network is given it, from the share of a square that it sees."""
 
 
 def _choose(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dnd_local.core.config import LlmConfig
+from dnd_local.core.ledger import OURS, Ledger
 from dnd_local.core.protocols import Prompts, Summariser
 from dnd_local.core.records import Captions, Phrases
 from dnd_local.stages.asking import Question, ask
@@ -16,6 +17,7 @@ def simplify(
     prompts: Prompts,
     llm: LlmConfig,
     run_seed: int,
+    ledger: Ledger = OURS,
 ) -> list[Phrases]:
     """Return one phrase a caption.
 
@@ -27,7 +29,7 @@ def simplify(
         for own in batch
         for text in own.texts
     }
-    answers = ask(list(questions.values()), summariser, llm, run_seed)
+    answers = ask(list(questions.values()), summariser, llm, run_seed, ledger)
     exchanges = dict(zip(questions, answers, strict=True))
     return [
         Phrases(

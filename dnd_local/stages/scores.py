@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
+from dnd_local.core import regions
+from dnd_local.core.ledger import OURS, Ledger, Side
 from dnd_local.core.protocols import Blobs, Embedder, Target
 from dnd_local.core.ranking import score_candidates
-from dnd_local.core.records import BlobId, Concepts, Exemplars, Pictures, Scores
+from dnd_local.core.records import BlobId, Concepts, Exemplars, Pictures, Pixels, Scores
+
+RELEASED_SIDE: Final = 32
+"""The square of pixels that the released code shrinks a generated picture to."""
+
+_SEEN: Final[Mapping[Side, Callable[[Pixels], Pixels]]] = {
+    "ours": lambda picture: picture,
+    "released": lambda picture: regions.squash(picture, RELEASED_SIDE),
+}
+"""Row 5 of the ledger: a generated picture as target and embedder see it."""
 
 
 def score(
@@ -16,6 +28,7 @@ def score(
     embedder: Embedder,
     blobs: Blobs,
     beta: int,
+    ledger: Ledger = OURS,
 ) -> list[Scores]:
     """Return every candidate of each neuron with all four scores.
 
@@ -23,28 +36,30 @@ def score(
         batch: neurons of the same layer, with their exemplars and candidates.
         pictures: the generated pictures of every candidate text.
         beta: best pictures of a candidate that count.
+        ledger: in which size pictures are judged, and which of them count.
 
     A picture shared by several neurons goes through each network once.
     """
     layer = batch[0][0].neuron.layer
     shared = [p.blob for _, own in batch for c in own.candidates for p in pictures[c.text].pictures]
     generated = list(dict.fromkeys(shared))
-    exemplar_blobs = [e.blob for own, _ in batch for e in own.exemplars]
-    every = list(dict.fromkeys(generated + exemplar_blobs))
-    loaded = [blobs.get(blob) for blob in every]
-    responses = target.responses(loaded[: len(generated)], [layer])[layer]
-    vectors = embedder.embed_pictures(loaded)
-    position = {blob: i for i, blob in enumerate(every)}
+    kept = list(dict.fromkeys(e.blob for own, _ in batch for e in own.exemplars))
+    seen = [_SEEN[ledger.picture_size](blobs.get(blob)) for blob in generated]
+    responses = target.responses(seen, [layer])[layer]
+    vectors = embedder.embed_pictures(seen + [blobs.get(blob) for blob in kept])
+    painted = {blob: i for i, blob in enumerate(generated)}
+    # Apart from the painted ones: the same picture may be seen in another size there.
+    exemplary = {blob: i for i, blob in enumerate(kept, start=len(generated))}
 
     def rows(wanted: Sequence[BlobId]) -> list[int]:
-        return [position[blob] for blob in wanted]
+        return [painted[blob] for blob in wanted]
 
     scored = []
     for exemplars, concepts in batch:
         neuron = exemplars.neuron
         own = [[p.blob for p in pictures[c.text].pictures] for c in concepts.candidates]
         # The mean of the cosines to the exemplars is the product with their mean vector.
-        centre = vectors[rows([e.blob for e in exemplars.exemplars])].sum(axis=0)
+        centre = vectors[[exemplary[e.blob] for e in exemplars.exemplars]].sum(axis=0)
         centre /= max(len(exemplars.exemplars), 1)
         # Summed row by row: a matrix product's rounding depends on how many rows there are.
         cosines = [(vectors[rows(blob_ids)] * centre).sum(axis=1).tolist() for blob_ids in own]
@@ -56,6 +71,7 @@ def score(
                     [responses[rows(blob_ids), neuron.index].tolist() for blob_ids in own],
                     cosines,
                     beta,
+                    ledger,
                 ),
             )
         )

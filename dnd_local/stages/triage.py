@@ -6,13 +6,15 @@ confident label; a duplicate costs its twin's price again. Both are named as suc
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dnd_local.core.config import TriageConfig
+from dnd_local.core.ledger import OURS, Ledger, Side
 from dnd_local.core.records import LayerTriage, NeuronClass, Responses, Triage
 
 
@@ -30,12 +32,24 @@ class _Sums:
     products: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
 
 
-def triage(layer: str, chunks: Iterable[Responses], config: TriageConfig) -> LayerTriage:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Spread:
+    """What a class rests on: largest sizes and deviations (n_neurons,), and how neurons vary."""
+
+    size: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+
+
+def triage(
+    layer: str, chunks: Iterable[Responses], config: TriageConfig, ledger: Ledger = OURS
+) -> LayerTriage:
     """Return the class of every neuron of a layer, from one pass over its responses.
 
     Dead: no response of a size above `dead_below` on any image. Constant: a standard deviation
     below `constant_below` times the largest size. Duplicate: a correlation above
-    `duplicate_above` with a live neuron of lower index.
+    `duplicate_above` with a live neuron of lower index. The released side of `ledger` sets no
+    neuron aside: all count as live, their figures are the same.
     """
     sums = _Sums()
     for chunk in chunks:
@@ -46,18 +60,9 @@ def triage(layer: str, chunks: Iterable[Responses], config: TriageConfig) -> Lay
     spread = np.sqrt(np.maximum(np.diag(covariance), 0.0))
     mean = mean + sums.shift
     size = np.maximum(np.abs(sums.low), np.abs(sums.high))
-    dead = size <= config.dead_below
-    constant = ~dead & (spread <= config.constant_below * size)
-    twins = _twins(covariance, spread, ~(dead | constant), config.duplicate_above)
+    classes = _CLASSES[ledger.triage](_Spread(size, spread, covariance), config)
     neurons = []
-    for i in range(len(mean)):
-        verdict: NeuronClass = "live"
-        if dead[i]:
-            verdict = "dead"
-        elif constant[i]:
-            verdict = "constant"
-        elif i in twins:
-            verdict = "duplicate"
+    for i, (verdict, twin) in enumerate(classes):
         neurons.append(
             Triage(
                 index=i,
@@ -67,10 +72,43 @@ def triage(layer: str, chunks: Iterable[Responses], config: TriageConfig) -> Lay
                 maximum=float(sums.high[i]),
                 spread=float(spread[i]),
                 active_share=float(sums.active[i] / n),
-                twin=twins.get(i),
+                twin=twin,
             )
         )
     return LayerTriage(layer, tuple(neurons), sums.images, sums.skipped)
+
+
+_Class: TypeAlias = tuple[NeuronClass, int | None]
+
+
+def _classed(found: _Spread, config: TriageConfig) -> list[_Class]:
+    """Return each neuron's class, and the index that a duplicate repeats."""
+    dead = found.size <= config.dead_below
+    constant = ~dead & (found.deviation <= config.constant_below * found.size)
+    alive = ~(dead | constant)
+    twins = _twins(found.covariance, found.deviation, alive, config.duplicate_above)
+    classes: list[_Class] = []
+    for i in range(len(found.size)):
+        if dead[i]:
+            classes.append(("dead", None))
+        elif constant[i]:
+            classes.append(("constant", None))
+        elif i in twins:
+            classes.append(("duplicate", twins[i]))
+        else:
+            classes.append(("live", None))
+    return classes
+
+
+def _unclassed(found: _Spread, config: TriageConfig) -> list[_Class]:
+    return [("live", None)] * len(found.size)
+
+
+_CLASSES: Final[Mapping[Side, Callable[[_Spread, TriageConfig], list[_Class]]]] = {
+    "ours": _classed,
+    "released": _unclassed,
+}
+"""Row 11 of the ledger."""
 
 
 def _add(sums: _Sums, values: NDArray[np.float64], active_above: float) -> None:

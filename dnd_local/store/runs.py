@@ -20,6 +20,7 @@ from msgspec import Struct
 from dnd_local.core.config import Config
 from dnd_local.core.digest import canonical, key
 from dnd_local.core.errors import DamagedFile, Refused, UnknownName, UserError
+from dnd_local.core.ledger import Side, sides
 from dnd_local.core.records import Neuron
 from dnd_local.store.files import write_atomic
 
@@ -30,15 +31,17 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
 class RunRecord(Struct, frozen=True, kw_only=True):
     """The content of ``run.json``.
 
-    `neurons` lists the indices asked for so far, by layer; `software`, `devices` and `isolation`
-    (how its processes were kept off the network) are a record of where the last session ran,
-    never an input.
+    `neurons` lists the indices asked for so far, by layer; `ledger` says which side of every row
+    of the method's ledger the settings take; `software`, `devices` and `isolation` (how its
+    processes were kept off the network) are a record of where the last session ran, never an
+    input.
     """
 
     schema: int
     name: str
     config: Config
     neurons: dict[str, tuple[int, ...]]
+    ledger: dict[str, Side] = {}
     software: dict[str, str] = {}
     devices: tuple[str, ...] = ()
     remote_llm: str = ""
@@ -107,9 +110,10 @@ class RunFolder:
                 name=self.name,
                 config=config,
                 neurons={layer: tuple(sorted(ids)) for layer, ids in sorted(merged.items())},
+                ledger=sides(config.ledger),
             )
             if old is not None:
-                record = msgspec.structs.replace(old, neurons=record.neurons)
+                record = msgspec.structs.replace(old, neurons=record.neurons, ledger=record.ledger)
             self.write_json("run.json", record)
             return record
 

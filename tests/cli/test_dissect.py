@@ -170,7 +170,10 @@ def test_dissect_with_report_says_where_the_pages_are(command: Command, bench: B
     assert line.endswith("index.html")
 
 
-def test_what_is_not_finished_is_refused(command: Command, bench: Bench) -> None:
-    said = command("dissect", "pocket", LAYER, "--ids", "0", "--compat", "official", *SMALL)
-    assert said.code == 2
-    assert "not finished in this version" in said.err
+def test_the_released_way_describes_the_dead_too(command: Command, bench: Bench) -> None:
+    words = ("dissect", "pocket", LAYER, "--ids", "0,3", "--compat", "official", "--json")
+    found = parsed(command(*words, *SMALL))
+    assert [own["status"] for own in found["descriptions"]] == ["described", "described"]
+    said = command("triage", "pocket", LAYER, "--compat", "official", "--probe-chunk", 7)
+    assert said.code == 0
+    assert "dead" not in said.out

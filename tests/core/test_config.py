@@ -10,6 +10,7 @@ import pytest
 
 from dnd_local.core.config import Config, Execution, merge, read_config, read_toml
 from dnd_local.core.errors import BadConfig
+from dnd_local.core.ledger import OURS, RELEASED
 
 
 def test_the_defaults_are_the_papers_numbers() -> None:
@@ -115,9 +116,11 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
         read_config({"captions": {"max_tokens": 4}})
 
 
-def test_what_is_not_finished_is_refused() -> None:
-    with pytest.raises(BadConfig, match="compat 'official' is not finished in this version"):
-        read_config({"compat": "official"})
+def test_compat_picks_the_side_of_every_row_and_nothing_else() -> None:
+    official = read_config({"compat": "official"})
+    assert (Config().ledger, official.ledger) == (OURS, RELEASED)
+    assert official.scores.rule == "topk-compare"
+    assert msgspec.structs.replace(official, compat="default") == Config()
 
 
 def test_merge_goes_key_by_key_and_later_wins() -> None:

@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
+from dnd_local.core.ledger import OURS, RELEASED, Ledger
 from dnd_local.core.ranking import (
     LOWER_IS_BETTER,
     best_labels,
+    compared_cosine,
     highest,
     ranks_from_highest,
     score_candidates,
@@ -177,3 +179,75 @@ def test_equal_labels_keep_the_order_drawn() -> None:
     ]
     assert [one.text for one in best_labels(drawn, "mean", 3)] == ["b", "a", "c"]
     assert best_labels([], "mean", 3) == []
+
+
+# Dog ranks 0 to 5, cat 6 to 9 and last; owl and fox take turns in between, outside the ten.
+RESPONSES = [
+    [30.0, 29.0, 28.0, 27.0, 26.0, 25.0],
+    [24.0, 23.0, 22.0, 21.0, 1.0, 0.0],
+    [20.0, 18.0, 16.0, 14.0, 12.0, 10.0],
+    [19.0, 17.0, 15.0, 13.0, 11.0, 9.0],
+]
+COSINES = [[0.5] * 6, [0.25] * 4 + [1.0] * 2, [0.75] * 6, [0.75] * 6]
+ANIMALS = ("dog", "cat", "owl", "fox")
+
+
+def compared(ledger: Ledger, beta: int) -> dict[str, float]:
+    found = score_candidates(ANIMALS, RESPONSES, COSINES, beta, ledger)
+    return {own.text: own.topk_compare for own in found}
+
+
+def test_a_better_ranked_loser_sorts_last() -> None:
+    # Squares of the best rank are 0, 36, 100 and 121, so 3, 2, 1 and 0 candidates are worse.
+    assert compared(OURS, 1) == {"dog": 4 * 0.5, "cat": 3 * 0.25, "owl": 2 * 0.75, "fox": 0.75}
+    # Only four of cat's count, whatever beta is; owl is ranked before fox and falls behind it.
+    for beta in (1, 6):
+        assert compared(Ledger(cosine_over="released"), beta) == {
+            "dog": 4 * 0.5, "cat": 3 * 0.25, "owl": 2 * -1.0, "fox": -1.0,
+        }  # fmt: skip
+
+
+def test_a_candidate_without_a_ranked_picture_beats_real_ranks() -> None:
+    found = score_candidates(ANIMALS, RESPONSES, COSINES, 5, Ledger(ranked="released"))
+    # Ranks 0 to 4; ranks 6 to 9; none, so the number of candidates and one.
+    assert [own.topk_sq_mean for own in found] == [
+        (0 + 1 + 4 + 9 + 16) / 5, (36 + 49 + 64 + 81) / 4, 5.0, 5.0,
+    ]  # fmt: skip
+    best = best_labels(found, "topk-sq-mean", 3)
+    assert [label.text for label in best] == ["owl", "fox", "dog"]
+    ours = score_candidates(ANIMALS, RESPONSES, COSINES, 5)
+    assert [own.ranks for own in found] == [own.ranks for own in ours]
+    assert [own.mean for own in found] == [own.mean for own in ours]
+    assert [own.image_products for own in found] == [own.image_products for own in ours]
+
+
+def test_the_released_rule_whole() -> None:
+    # Squares 6, 57.5, 5 and 5: one is worse than dog, none than cat, two than either loser.
+    assert compared(RELEASED, 5) == {"dog": 2 * 0.5, "cat": 0.25, "owl": -3.0, "fox": -3.0}
+
+
+def test_a_dead_neuron_ties_and_prefers_what_was_drawn_first() -> None:
+    found = score_candidates(
+        ["a", "b", "c"], [[0.0] * 10] * 3, [[0.5] * 10] * 3, beta=5, ledger=RELEASED
+    )
+    # The ten that tie are all a's: each rank is 4.5; b and c get 4, which is better.
+    assert [own.topk_sq_mean for own in found] == [20.25, 4.0, 4.0]
+    assert [own.topk_compare for own in found] == [0.5, -2.0, -2.0]
+    assert best_labels(found, "topk-compare", 1) == [Label("a", 0.5)]
+
+
+def test_broken_pictures_are_never_among_the_ten() -> None:
+    found = score_candidates(["a", "b"], [[NAN, NAN], [1.0, NAN]], [[0.5] * 2] * 2, 5, RELEASED)
+    assert [own.topk_sq_mean for own in found] == [3.0, 0.0]
+    assert [own.topk_compare for own in found] == [-1.0, 1.0]
+    (only,) = score_candidates(["a"], [[NAN]], [[0.5]], 5, RELEASED)
+    assert (only.topk_sq_mean, only.topk_compare) == (2.0, -1.0)
+
+
+@pytest.mark.parametrize(
+    ("ledger", "cosines"),
+    [(OURS, [0.5, (4 * 0.25 + 1) / 5, 0.75, 0.75]), (RELEASED, [0.5, 0.25, -1.0, -1.0])],
+)
+def test_the_cosine_that_was_compared_is_told(ledger: Ledger, cosines: list[float]) -> None:
+    found = score_candidates(ANIMALS, RESPONSES, COSINES, 5, ledger)
+    assert [compared_cosine(own, found) for own in found] == pytest.approx(cosines)

@@ -29,6 +29,7 @@ FROM_RESPONSES = FROM_EXEMPLARS | {"responses", "triage"}
 FROM_PICTURES = {"pictures", "scores"}
 
 SETTINGS: dict[str, tuple[Any, set[str]]] = {
+    "compat": ("official", FROM_EXEMPLARS | {"triage"}),
     "seed": (3, FROM_PHRASES | FROM_PICTURES),
     "network.name": ("resnet50", FROM_RESPONSES),
     "network.batch": (5, FROM_RESPONSES),
@@ -79,7 +80,6 @@ SETTINGS: dict[str, tuple[Any, set[str]]] = {
 
 ELSEWHERE = {
     "probe.sets",  # enters by the probe set's digest
-    "compat",  # has one value so far
 }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dnd_local.core.ledger import OURS
 from dnd_local.core.records import RULES, Box, Exchange, Message, Reply, Request
 from dnd_local.pipeline.reading import Evidence
 from dnd_local.report.cards import card_of
@@ -21,7 +22,7 @@ from tests.report.conftest import Desk
 @pytest.fixture
 def shelf(desk: Desk, tmp_path: Path) -> Iterator[Shelf]:
     lab = desk.plain.lab
-    with closing(Shelf(tmp_path / "site", lab.blobs, lab.probe, "default", 2)) as made:
+    with closing(Shelf(tmp_path / "site", lab.blobs, lab.probe, OURS, 2)) as made:
         yield made
 
 
@@ -30,7 +31,7 @@ def view_of(desk: Desk, evidence: Evidence, shelf: Shelf, *, hostile: bool = Fal
     card = card_of(evidence.description, evidence.triage, (), shelf)
     counted = histograms(run, [evidence.neuron], triages(run))
     whole = exemplar_blobs(run).whole
-    return neuron_view(evidence, card, counted[evidence.neuron], shelf, run.lab.blobs, whole, 5)
+    return neuron_view(evidence, card, counted[evidence.neuron], shelf, run.lab.blobs, whole)
 
 
 def test_candidates_come_best_first_and_name_their_wins(desk: Desk, shelf: Shelf) -> None:
@@ -87,7 +88,7 @@ def test_a_scene_kept_as_an_exemplar_is_not_kept_again(desk: Desk, shelf: Shelf)
     assert evidence.exemplars is not None
     blob = evidence.exemplars.exemplars[0].blob
     card = card_of(evidence.description, evidence.triage, (), shelf)
-    view = neuron_view(evidence, card, None, shelf, desk.hostile.lab.blobs, {2: blob}, 5)
+    view = neuron_view(evidence, card, None, shelf, desk.hostile.lab.blobs, {2: blob})
     assert view.exemplars[2].scene == shelf.get(blob)
     assert view.plot is None
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dnd_local.core.ledger import OURS, RELEASED
 from dnd_local.core.protocols import UnreadableImage
 from dnd_local.report.shelf import SIDE, THUMB, Shelf, data_uri, map_image, spotlight, webp
 from dnd_local.store.blobs import BlobFolder
@@ -30,7 +31,7 @@ def blobs(tmp_path: Path) -> BlobFolder:
 @pytest.fixture
 def shelf(tmp_path: Path, blobs: BlobFolder) -> Iterator[Shelf]:
     probe = ColourProbe(9, broken=(4,))
-    with closing(Shelf(tmp_path / "site", blobs, probe, "default", 2)) as made:
+    with closing(Shelf(tmp_path / "site", blobs, probe, OURS, 2)) as made:
         yield made
 
 
@@ -68,7 +69,7 @@ def test_a_picture_is_written_once(shelf: Shelf, blobs: BlobFolder, tmp_path: Pa
     written = tmp_path / "site" / shown.src
     written.write_bytes(b"as it was")
     probe = ColourProbe(1)
-    with closing(Shelf(tmp_path / "site", blobs, probe, "default", 1)) as again:
+    with closing(Shelf(tmp_path / "site", blobs, probe, OURS, 1)) as again:
         assert again.get(blob) == shown
     assert written.read_bytes() == b"as it was"
     assert shelf.pictures == 1
@@ -105,13 +106,13 @@ def test_a_scene_that_the_probe_set_has_not(blobs: BlobFolder, tmp_path: Path) -
         def pixels(self, index: int) -> np.ndarray:
             raise (IndexError if index else UnreadableImage)("no")
 
-    with closing(Shelf(tmp_path / "s", blobs, Short(), "default", 1)) as shelf:
+    with closing(Shelf(tmp_path / "s", blobs, Short(), OURS, 1)) as shelf:
         assert shelf.scene(0) is None
         assert shelf.scene(1) is None
 
 
 def test_official_scenes_are_squashed_like_their_crops(blobs: BlobFolder, tmp_path: Path) -> None:
-    with closing(Shelf(tmp_path / "s", blobs, ColourProbe(), "official", 1)) as shelf:
+    with closing(Shelf(tmp_path / "s", blobs, ColourProbe(), RELEASED, 1)) as shelf:
         shown = shelf.scene(0)
         assert shown is not None
         assert (shown.width, shown.height) == (375, 375)

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from dnd_local.core.errors import Refused
+from dnd_local.core.ledger import ROWS
 from dnd_local.core.records import DescriptionRow, DescriptionTable
 from dnd_local.pipeline.reading import open_run
 from dnd_local.report.site import Site, build_site, write_comparison
@@ -18,6 +19,8 @@ from tests.bench import Bench
 from tests.fakes import LAYER, ColourProbe
 from tests.report.conftest import Desk
 from tests.report.synthetic import HOSTILE, SCRIPT
+
+TAKEN = ("pill ours", "pill released")
 
 
 class Page(HTMLParser):
@@ -178,6 +181,23 @@ def test_made_again_it_is_the_same_and_keeps_its_pictures(own: Bench) -> None:
     assert gone == {made.folder / "compare.html"}
     changed = {p for p in after if after[p] != before[p]}
     assert changed == {made.index}
+
+
+def test_the_run_page_says_which_side_of_each_row_was_taken(site: Site, own: Bench) -> None:
+    def pills(page: Path) -> list[str]:
+        found = [
+            own["class"] for tag, own in Page(page).elements if tag == "span" and "class" in own
+        ]
+        return [name.removeprefix("pill ") for name in found if name in TAKEN]
+
+    own.run("0,3", name="released", compat="official")
+    made = build_site(open_run("released", own.workspace))
+    assert made.missing == 0
+    assert pills(site.index) == ["ours"] * 16
+    assert pills(made.index) == ["released" if row.choice else "ours" for row in ROWS]
+    text = Page(made.index).text
+    assert text.count("never taken: ") == sum(bool(row.never) for row in ROWS)
+    assert "as released, where safe" in text
 
 
 def test_tables_to_take_away_are_safe_for_spreadsheets(hostile: Site, own: Bench) -> None:

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnd_local.core.config import ConceptsConfig
+from dnd_local.core.ledger import OURS, RELEASED, Ledger
 from dnd_local.core.protocols import Summariser
 from dnd_local.core.records import Concepts, Phrases, Reply, Request
 from dnd_local.stages.concepts import clean, conceive
@@ -19,10 +20,13 @@ PHRASES = ("red square", "red circle", "blue square", "red dot")
 
 
 def concepts(
-    model: Summariser, config: ConceptsConfig = CONFIG, phrases: tuple[str, ...] = PHRASES
+    model: Summariser,
+    config: ConceptsConfig = CONFIG,
+    phrases: tuple[str, ...] = PHRASES,
+    ledger: Ledger = OURS,
 ) -> Concepts:
     own = Phrases(neurons(0)[0], phrases, ())
-    (found,) = conceive([own], model, prompts(), LLM, config, SEED)
+    (found,) = conceive([own], model, prompts(), LLM, config, SEED, ledger)
     return found
 
 
@@ -201,3 +205,31 @@ def test_phrases_cannot_open_a_turn_of_the_conversation() -> None:
     assert [m.role for m in request.messages] == [m.role for m in honest]
     assert request.messages[:-1] == honest[:-1]
     assert sorted(shown(request)) == sorted(hostile)
+
+
+def test_repeats_are_not_made_up_for() -> None:
+    model = Scripted("red", "red", "", "Red.", "green", "blue")
+    found = concepts(model, ledger=Ledger(top_up="released", wording="released"))
+    assert texts(found) == ["red", "green"]
+    assert [(r.reason, r.draw) for r in found.rejects] == [("empty", 2)]
+    assert len(model.asked) == CONFIG.count
+
+
+def test_a_list_is_merged_once_and_then_stands() -> None:
+    model = Scripted("Label: red, blue", "red; blue", "kinds: red dots, blue dots and all others")
+    found = concepts(model, ConceptsConfig(count=2, max_draws=2), ledger=RELEASED)
+    # A semicolon makes no list there; six words and a comma pass.
+    assert texts(found) == ["red dots, blue dots and all others", "red; blue"]
+    assert found.rejects == ()
+    merge = model.asked[-1]
+    assert len(model.asked) == 3
+    assert wants_merging(merge)
+    assert merge.messages[-1].text.endswith("red, blue")
+
+
+def test_the_released_side_asks_on_one_line() -> None:
+    model = Scripted("a", "b", "c", "d", "e")
+    concepts(model, phrases=("red", "red", "blue"), ledger=RELEASED)
+    asked = {request.messages[-1].text for request in model.asked}
+    assert asked <= {"red, red, blue", "redblue, red", "blue, redred"}
+    assert len(model.asked) == 5

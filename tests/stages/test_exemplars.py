@@ -12,9 +12,10 @@ from hypothesis.extra import numpy as hnp
 
 from dnd_local.core import regions
 from dnd_local.core.config import ExemplarsConfig
+from dnd_local.core.ledger import RELEASED, Ledger
 from dnd_local.core.protocols import ResponseMap
 from dnd_local.core.records import Box, Exemplars, Neuron, Pixels, Responses
-from dnd_local.stages.exemplars import OFFICIAL_SIDE, exemplify, top_images
+from dnd_local.stages.exemplars import RELEASED_SIDE, exemplify, top_images
 from tests import oracles
 from tests.fakes import LAYER, Calls, FakeTarget
 from tests.stages.world import MemoryBlobs, PatchProbe, in_batches, neurons, splits, top_of
@@ -218,22 +219,90 @@ def test_the_official_way_squashes_wraps_and_stretches() -> None:
             ]
 
     blobs = MemoryBlobs()
-    (found,) = exemplars(neurons(0), Half(Calls()), blobs=blobs, compat="official")
-    square = Box(0, 0, OFFICIAL_SIDE, OFFICIAL_SIDE)
+    (found,) = exemplars(neurons(0), Half(Calls()), blobs=blobs, ledger=RELEASED)
+    square = Box(0, 0, RELEASED_SIDE, RELEASED_SIDE)
     for own in found.exemplars:
-        assert blobs.get(own.blob).shape == (OFFICIAL_SIDE, OFFICIAL_SIDE, 3)
+        assert blobs.get(own.blob).shape == (RELEASED_SIDE, RELEASED_SIDE, 3)
         assert own.seen == square
-        picture = regions.squash(PROBE.pixels(own.image), OFFICIAL_SIDE)
+        picture = regions.squash(PROBE.pixels(own.image), RELEASED_SIDE)
         wrapped = regions.wrap_to_eight_bit(
-            picture[:, : OFFICIAL_SIDE // 2, 0].astype(np.float32) / 50
+            picture[:, : RELEASED_SIDE // 2, 0].astype(np.float32) / 50
         )
         assert own.map is not None
         assert np.array_equal(blobs.get(own.map)[..., 0], wrapped)
         if own.box:
-            cut = regions.squash(regions.crop(picture, own.box), OFFICIAL_SIDE)
+            cut = regions.squash(regions.crop(picture, own.box), RELEASED_SIDE)
             assert np.array_equal(blobs.get(own.blob), cut)
 
 
 def test_a_neuron_without_top_images_has_no_exemplars() -> None:
     (found,) = exemplify(neurons(0), [[]], FakeTarget(Calls()), PROBE, MemoryBlobs(), CONFIG)
     assert found.exemplars == ()
+
+
+class OnePicture:
+    """A probe set of one dark picture of 8 x 8."""
+
+    digest = "2" * 64
+
+    def __len__(self) -> int:
+        return 1
+
+    def name(self, index: int) -> str:
+        return "only"
+
+    def pixels(self, index: int) -> Pixels:
+        return np.full((8, 8, 3), 10, dtype=np.uint8)
+
+
+class Mapped(FakeTarget):
+    """A network with one map for every neuron and picture; remembers what it was given."""
+
+    def __init__(self, values: np.ndarray, seen: Box) -> None:
+        super().__init__(Calls())
+        self.values, self.seen = values.astype(np.float32), seen
+        self.given: list[Pixels] = []
+
+    def maps(self, pictures, layer, neurons) -> list[list[ResponseMap]]:
+        return [[ResponseMap(self.values, self.seen) for _ in own] for own in neurons]
+
+    def responses(self, pictures, layers):
+        self.given.extend(pictures)
+        return super().responses(pictures, layers)
+
+
+def boxes_of(target: Mapped, ledger: Ledger) -> tuple[Box, ...]:
+    (found,) = exemplify(
+        neurons(0), [[0]], target, OnePicture(), MemoryBlobs(), CONFIG, ledger
+    )  # fmt: skip
+    return found.boxes[0][1] if found.boxes else ()
+
+
+def test_a_peak_above_one_wraps_and_loses_its_box() -> None:
+    values = np.zeros((8, 8))
+    values[1:3, 1:3] = 0.5
+    values[5:7, 5:7] = 258.5 / 255
+    target = Mapped(values, Box(0, 0, 8, 8))
+    weak, strong = Box(1, 1, 3, 3), Box(5, 5, 7, 7)
+    assert boxes_of(target, Ledger()) == (weak, strong)
+    # 0.5 x 255 = 127 stays, 258 becomes 2: Otsu puts the stronger peak with the ground.
+    assert boxes_of(target, Ledger(map_values="released")) == (weak,)
+
+
+def test_the_map_of_a_part_is_stretched_over_the_whole() -> None:
+    values = np.zeros((8, 4))
+    values[2:4, 1:3] = 1
+    target = Mapped(values, Box(0, 0, 4, 8))
+    assert boxes_of(target, Ledger()) == (Box(1, 2, 3, 4),)
+    # The network saw the left half: stretched, the box lies twice as far right, twice as wide.
+    assert boxes_of(target, Ledger(map_place="released")) == (Box(2, 2, 6, 4),)
+
+
+def test_images_and_crops_are_squashed_and_not_padded() -> None:
+    target = Mapped(np.zeros((8, 8)), Box(0, 0, 8, 8))
+    target.values[2:4, 2:6] = 1
+    blobs = MemoryBlobs()
+    exemplify(neurons(0), [[0]], target, OnePicture(), blobs, CONFIG, Ledger(crop_shape="released"))
+    square = (RELEASED_SIDE, RELEASED_SIDE, 3)
+    assert [picture.shape for picture in target.given] == [square, square]
+    assert {picture.shape for picture in blobs.kept.values()} == {square, (8, 8, 3)}

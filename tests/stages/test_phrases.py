@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 
+from dnd_local.core.ledger import RELEASED
 from dnd_local.core.records import Captions, Reply
 from dnd_local.stages.phrases import simplify
 from tests.fakes import Calls, FakeSummariser
@@ -54,3 +55,10 @@ def test_company_and_order_change_nothing(batches: list[list[int]]) -> None:
         return simplify(batch, FakeSummariser(Calls()), prompts(), LLM, SEED)
 
     assert in_batches(world().captions, batches, stage) == world().phrases
+
+
+def test_the_released_side_takes_what_stands_after_the_colon() -> None:
+    model = Scripted("Phrase: red cat", "")
+    (found,) = simplify([captions("a", "b")], model, prompts(), LLM, SEED, RELEASED)
+    assert found.texts == ("red cat", "b")
+    assert len(model.asked) == 2

@@ -6,12 +6,21 @@ import numpy as np
 import pytest
 from hypothesis import given
 
+from dnd_local.core.ledger import Ledger, Side
 from dnd_local.core.ranking import score_candidates
-from dnd_local.core.records import Concepts, Exemplars, Scores
+from dnd_local.core.records import (
+    Candidate,
+    Concepts,
+    Exemplar,
+    Exemplars,
+    Picture,
+    Pictures,
+    Scores,
+)
 from dnd_local.stages.scores import score
 from tests import oracles
 from tests.fakes import LAYER, Calls, FakeEmbedder, FakeTarget
-from tests.stages.world import in_batches, neurons, splits, world
+from tests.stages.world import MemoryBlobs, in_batches, neurons, splits, world
 
 BETA = 2
 
@@ -69,3 +78,48 @@ def test_a_neuron_without_candidates_or_exemplars_has_no_scores() -> None:
         (found,) = scores([nothing])
     assert found == Scores(neuron, ())
     assert scores([nothing, pairs()[1]])[1:] == scores([pairs()[1]])
+
+
+class Contrast(FakeTarget):
+    """Responds with the contrast of a picture; remembers the sizes it was given."""
+
+    def __init__(self) -> None:
+        super().__init__(Calls())
+        self.sizes: list[tuple[int, ...]] = []
+
+    def responses(self, pictures, layers):
+        self.sizes += [picture.shape[:2] for picture in pictures]
+        values = np.array([[float(picture.std())] for picture in pictures], dtype=np.float32)
+        return dict.fromkeys(layers, values)
+
+
+class Sized(FakeEmbedder):
+    """Remembers the sizes it was given."""
+
+    def __init__(self) -> None:
+        super().__init__(Calls())
+        self.sizes: list[tuple[int, ...]] = []
+
+    def embed_pictures(self, pictures):
+        self.sizes += [picture.shape[:2] for picture in pictures]
+        return super().embed_pictures(pictures)
+
+
+@pytest.mark.parametrize(("side", "seen", "contrast"), [("ours", 64, 127.5), ("released", 32, 0)])
+def test_stripes_are_gone_from_a_picture_of_32_pixels(
+    side: Side, seen: int, contrast: float
+) -> None:
+    # Columns of 0 and 255 in turn: at half the width every pixel is the mean of one of each.
+    striped = np.zeros((64, 64, 3), dtype=np.uint8)
+    striped[:, ::2] = 255
+    blobs, neuron = MemoryBlobs(), neurons(0)[0]
+    blob = blobs.put(striped)
+    exemplar = Exemplar(0, "striped", None, 1.0, blob)
+    batch = [(Exemplars(neuron, (exemplar,)), Concepts(neuron, (Candidate("x", "x", 0),), (), ()))]
+    painted = {"x": Pictures("x", "x", "select", (Picture(blob, 0),))}
+    target, embedder = Contrast(), Sized()
+    (found,) = score(batch, painted, target, embedder, blobs, BETA, Ledger(picture_size=side))
+    assert found.candidates[0].responses == (contrast,)
+    assert target.sizes == [(seen, seen)]
+    # An exemplar is never shrunk, though it be the very picture that was painted.
+    assert embedder.sizes == [(seen, seen), (64, 64)]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from dnd_local.core.config import TriageConfig
+from dnd_local.core.ledger import OURS, RELEASED
 from dnd_local.core.records import LayerTriage, Responses
 from dnd_local.stages.triage import triage
 from tests import oracles
@@ -130,3 +131,19 @@ def test_each_threshold_is_obeyed(setting: dict[str, float], verdict: str) -> No
     values[:, 1] = values[:, 0] + values[:, 1]
     assert verdicts(triage("layer", in_chunks(values), CONFIG)) == ["live", "live"]
     assert verdicts(triage("layer", in_chunks(values), TriageConfig(**setting)))[1] == verdict
+
+
+def test_nothing_is_set_aside_on_the_released_side() -> None:
+    values = images()
+    values[:, 1] = 0
+    values[:, 2] = 3
+    values[:, 3] = values[:, 0]
+    chunks = in_chunks(values, 7)
+    ours, released = (triage("layer", chunks, CONFIG, side) for side in (OURS, RELEASED))
+    assert verdicts(ours) == ["live", "dead", "constant", "duplicate"]
+    assert verdicts(released) == ["live"] * 4
+    assert [own.twin for own in released.neurons] == [None] * 4
+    figures = [(own.minimum, own.maximum, own.mean, own.active_share) for own in ours.neurons]
+    assert figures == [
+        (own.minimum, own.maximum, own.mean, own.active_share) for own in released.neurons
+    ]

@@ -10,6 +10,7 @@ import pytest
 
 from dnd_local.core.config import Config, read_config
 from dnd_local.core.errors import DamagedFile, Refused, UnknownName, UserError
+from dnd_local.core.ledger import sides
 from dnd_local.core.records import Neuron
 from dnd_local.store.runs import RunFolder, default_name, run_names
 
@@ -40,6 +41,16 @@ def test_facts_outlast_new_neurons(tmp_path: Path) -> None:
     record = run.extend(CONFIG, {"a": [2]})
     assert (record.devices, record.software) == (("0",), {"torch": "2"})
     assert record.seconds == {"scores": 1.5}
+
+
+def test_the_record_says_which_side_of_each_row_of_the_ledger_was_taken(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path, "mine")
+    assert set(run.extend(CONFIG, {"a": [1]}).ledger.values()) == {"ours"}
+    official = RunFolder(tmp_path, "official").extend(read_config({"compat": "official"}), {})
+    assert (official.ledger["01"], official.ledger["16"]) == ("released", "ours")
+    # A record from before it was kept gets it with its next neurons.
+    run.update(ledger={})
+    assert run.extend(CONFIG, {"a": [2]}).ledger == sides(CONFIG.ledger)
 
 
 def test_other_settings_are_refused_and_named(tmp_path: Path) -> None:
