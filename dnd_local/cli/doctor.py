@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,14 +15,11 @@ from dnd_local.cli import tables
 from dnd_local.core.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from dnd_local.pipeline.doctor import Finding
 
 MARKS = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "problem": "[red]problem[/]"}
-
-SMOKE: list[Callable[[], str]] = []
-"""The one-picture run; filled where the command line is put together."""
 
 
 def doctor(
@@ -35,7 +33,8 @@ def doctor(
 ) -> None:
     """Look at everything a run needs: Python, GPUs, vLLM, weights, probe sets, disk, air gap.
 
-    Ends with status 2 if there is a problem; each comes with its cure.
+    Then one picture goes through the embedded models. Ends with status 2 if there is a problem;
+    each comes with its cure.
 
     Examples:
 
@@ -46,6 +45,7 @@ def doctor(
     try:
         from dnd_local.pipeline.doctor import Patient, examine
         from dnd_local.pipeline.settings import default_data, default_workspace
+        from dnd_local.pipeline.smoke import smoke_run
         from dnd_local.store.weights import Weights
     except ImportError as error:
         raise UserError(
@@ -53,12 +53,13 @@ def doctor(
             "it: install dnd-local again, with what it requires"
         ) from None
 
+    there = Weights.open(weights)
     patient = Patient(
-        weights=Weights.open(weights),
+        weights=there,
         workspace=workspace or default_workspace(),
         data=default_data(),
         vllm_python=vllm_python,
-        smoke=SMOKE[0] if smoke and SMOKE else None,
+        smoke=partial(smoke_run, there) if smoke else None,
     )
     findings = tuple(examine(patient))
     _show(findings, as_json)

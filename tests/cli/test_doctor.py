@@ -11,8 +11,9 @@ from typer.testing import CliRunner
 
 from dnd_local.cli import doctor as cli
 from dnd_local.core.errors import UserError
-from dnd_local.pipeline import doctor
+from dnd_local.pipeline import doctor, smoke
 from dnd_local.pipeline.doctor import Finding, Patient
+from dnd_local.store.weights import Weights
 
 app = typer.Typer()
 app.command()(cli.doctor)
@@ -50,13 +51,18 @@ def test_json_for_programs(monkeypatch):
     assert (finding["state"], finding["cure"]) == ("problem", 'pip install "dnd-local[vllm]"')
 
 
-def test_the_smoke_run_is_the_one_that_was_put_in(monkeypatch, tmp_path):
-    monkeypatch.setattr(cli, "SMOKE", [])
-    assert run(monkeypatch, FINE)[1].smoke is None
-    monkeypatch.setattr(cli, "SMOKE", [lambda: "fine"])
+def test_the_smoke_run_is_of_the_weights_named_and_can_be_left_out(monkeypatch, tmp_path):
+    tried: list[Weights] = []
+
+    def smoke_run(weights: Weights) -> list[Finding]:
+        tried.append(weights)
+        return [ILL]
+
+    monkeypatch.setattr(smoke, "smoke_run", smoke_run)
     _, patient = run(monkeypatch, FINE, words=("--weights", str(tmp_path)))
     assert patient.smoke is not None
-    assert patient.smoke() == "fine"
+    assert patient.smoke() == [ILL]
+    assert tried == [patient.weights]
     assert patient.weights.root == tmp_path
     assert run(monkeypatch, FINE, words=("--no-smoke",))[1].smoke is None
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from dnd_local.core.errors import EngineError, UserError
+from dnd_local.core.errors import UserError
 from dnd_local.engines.vllm_python import VllmPython
 from dnd_local.pipeline import doctor
 from dnd_local.pipeline.doctor import Finding, Patient, examine
@@ -146,7 +146,7 @@ def test_a_disk_that_is_nearly_full_is_a_problem(tmp_path, monkeypatch):
 
 
 def test_the_air_gap_is_looked_at(monkeypatch):
-    monkeypatch.setattr(doctor.netns, "why_not", lambda: "")
+    monkeypatch.setattr(doctor.netns, "why_no_loopback", lambda: "")
     open_process, namespace = doctor.offline_found({"HTTPS_PROXY": "x"})
     assert open_process.state == "problem"
     assert "HF_HUB_OFFLINE" in open_process.found
@@ -155,24 +155,17 @@ def test_the_air_gap_is_looked_at(monkeypatch):
     (unguarded, _) = doctor.offline_found(SWITCHES)
     assert unguarded.found == "not closed: no guard"
     monkeypatch.setattr(doctor, "is_guarded", lambda: True)
-    monkeypatch.setattr(doctor.netns, "why_not", lambda: "no right")
+    monkeypatch.setattr(doctor.netns, "why_no_loopback", lambda: "no right")
     closed, none = doctor.offline_found(SWITCHES)
     assert closed.state == "ok"
-    assert none.found == "none to be had: no right"
-
-
-def test_the_smoke_run_is_told_either_way():
-    assert doctor.smoke_found(lambda: "red ball, in 3 s").found == "red ball, in 3 s"
-
-    def broken() -> str:
-        raise EngineError("the painter broke")
-
-    assert doctor.smoke_found(broken).state == "problem"
+    assert none.found == "none to be had: no right; worker processes have the guard alone"
+    assert (none.state, "user namespaces allowed" in none.cure) == ("note", True)
 
 
 def test_everything_is_examined_once(there, tmp_path, monkeypatch):
-    monkeypatch.setattr(doctor.netns, "why_not", lambda: "")
-    patient = Patient(there, tmp_path, tmp_path, runner=Machine(), smoke=lambda: "fine")
+    monkeypatch.setattr(doctor.netns, "why_no_loopback", lambda: "")
+    tried = Finding("smoke run", "painter", "ok", "fine")
+    patient = Patient(there, tmp_path, tmp_path, runner=Machine(), smoke=lambda: [tried])
     subjects = list(dict.fromkeys(one.subject for one in examine(patient)))
     assert subjects == [
         "python",
