@@ -61,6 +61,13 @@ def dissect(
     vllm_python: Annotated[
         str, typer.Option(help="The Python that has vLLM.", envvar="DND_LOCAL_VLLM_PYTHON")
     ] = "",
+    vllm_options: Annotated[
+        str,
+        typer.Option(
+            help="More options for the server that is started, in quotes: "
+            "'--max-model-len 8192 --gpu-memory-utilization 0.6'."
+        ),
+    ] = "",
     report: Annotated[bool, typer.Option(help="Also write the run's pages.")] = False,
     dry_run: Annotated[bool, typer.Option(help="Say what would be done, and stop.")] = False,
     as_json: AsJson = False,
@@ -87,7 +94,7 @@ def dissect(
         model=model, layer=layer, ids=ids, probe=probe, preset=preset, config=config, run=run,
         workspace=workspace, weights=weights, manifest=manifest, devices=devices, workers=workers,
         seed=seed, prompts=prompts, llm_url=llm_url, allow_remote_llm=allow_remote_llm,
-        vllm_python=vllm_python, settings=settings,
+        vllm_python=vllm_python, vllm_options=vllm_options, settings=settings,
     )  # fmt: skip
     if dry_run:
         tables.show_forecast(request.forecast(), as_json)

@@ -1,10 +1,16 @@
-"""What a person watching sees: one line a stage, on the error stream, nothing when piped."""
+"""What a person watching sees: one line a stage, on the error stream, nothing when piped.
+
+While a model loads, a line below the stages says what its engine says: a server of a language
+model takes minutes. What an engine warns of is printed, piped or not.
+"""
 
 from __future__ import annotations
 
+import logging
 import sys
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -31,6 +37,19 @@ WORDS = {
 }
 
 
+LONGEST_NOTE = 72
+"""Characters of what an engine says that are shown."""
+
+_ENGINES = logging.getLogger("dnd_local")
+
+
+class _Count(MofNCompleteColumn):
+    """Items done of all; nothing for what cannot be counted."""
+
+    def render(self, task: Task) -> Text:
+        return Text("") if task.total is None else super().render(task)
+
+
 class _Rate(ProgressColumn):
     """Items a second, or seconds an item where that is easier to read."""
 
@@ -50,7 +69,7 @@ class ProgressLines:
             SpinnerColumn(finished_text="[green]✓[/green]"),
             TextColumn("{task.description:<42}"),
             BarColumn(bar_width=24),
-            MofNCompleteColumn(),
+            _Count(),
             _Rate(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
@@ -58,23 +77,64 @@ class ProgressLines:
             disable=not sys.stderr.isatty(),
         )
         self._tasks: dict[str, TaskID] = {}
+        self._note: TaskID | None = None
+        self._listener = _Listener(self)
+        self._level = logging.NOTSET
 
     def __enter__(self) -> ProgressLines:
+        self._level = _ENGINES.level
+        _ENGINES.setLevel(logging.INFO)
+        _ENGINES.addHandler(self._listener)
         self._bars.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._forget()
         self._bars.stop()
+        _ENGINES.removeHandler(self._listener)
+        _ENGINES.setLevel(self._level)
+
+    def note(self, text: str) -> None:
+        """Show what an engine is at, below the stages, until the stage moves on."""
+        line = text if len(text) <= LONGEST_NOTE else text[: LONGEST_NOTE - 1] + "…"
+        if self._note is None:
+            self._note = self._bars.add_task(escape(line), total=None)
+        else:
+            self._bars.update(self._note, description=escape(line))
+
+    def warn(self, text: str) -> None:
+        """Print what an engine warns of."""
+        self._bars.console.print(text, style="yellow", markup=False, soft_wrap=True)
+
+    def _forget(self) -> None:
+        if self._note is not None:
+            self._bars.remove_task(self._note)
+            self._note = None
 
     def start(self, stage: str, total: int, missing: int) -> None:
         """Show a stage's line; what was done before counts as done."""
+        self._forget()
         words = WORDS.get(stage, stage)
         self._tasks[stage] = self._bars.add_task(words, total=total, completed=total - missing)
 
     def advance(self, stage: str, done: int) -> None:
         """Move a stage's line on."""
+        self._forget()
         self._bars.advance(self._tasks[stage], done)
 
     def finish(self, stage: str, seconds: float) -> None:
         """Leave a stage's line as it is."""
+        self._forget()
         self._bars.stop_task(self._tasks[stage])
+
+
+class _Listener(logging.Handler):
+    """Hands on what engines say of themselves."""
+
+    def __init__(self, lines: ProgressLines) -> None:
+        super().__init__(logging.INFO)
+        self._lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tell = self._lines.warn if record.levelno >= logging.WARNING else self._lines.note
+        tell(record.getMessage())

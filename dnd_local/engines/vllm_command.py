@@ -35,6 +35,24 @@ _FIXED: Final = (
 )
 """Options that are ours to set, or not to be set at all."""
 
+_MEANING: Final = {
+    "--quantization": "give --llm-quantisation",
+    "--dtype": "give --llm-dtype",
+    "--kv-cache-dtype": "leave it out",
+    "--tokenizer": "leave it out",
+    "--chat-template": "leave it out",
+    "--hf-overrides": "leave it out",
+    "--generation-config": "leave it out",
+    "--override-generation-config": "leave it out",
+    "--enable-lora": "leave it out",
+    "--lora-modules": "leave it out",
+}
+"""Options that change what the model says, and what to do instead: how a model is served is in no
+key, so they would change labels unseen."""
+
+_LETTERS: Final = {"-q": "--quantization", "-dp": "--data-parallel-size"}
+"""Short forms, and the option that each stands for or begins."""
+
 _LENGTH_ON_GPU: Final = 4096
 _LENGTH_ON_CPU: Final = 2048
 _SHORTEST: Final = 1024
@@ -109,19 +127,27 @@ def read_model(folder: Path) -> ModelFacts:
 
 
 def check_options(options: Sequence[str]) -> None:
-    """Pass if no extra option undoes what is fixed, abbreviated and underscored forms included.
+    """Pass if no extra option undoes what is fixed or changes what the model says.
+
+    Abbreviated, underscored and dotted forms are seen through.
 
     Raises:
         Refused: one does.
     """
     for option in options:
-        name = option.partition("=")[0].replace("_", "-")
+        name = option.partition("=")[0].partition(".")[0].replace("_", "-")
+        name = next((_LETTERS[short] for short in _LETTERS if option.startswith(short)), name)
         if not name.startswith("--") or len(name) < 3:
             continue
         if clash := [fixed for fixed in _FIXED if fixed.startswith(name)]:
             raise Refused(
                 f"vLLM option '{option}' is not passed on ({clash[0]} is ours to set: local, "
                 f"safetensors only, no code from the model); leave it out"
+            )
+        if clash := [own for own in _MEANING if own.startswith(name)]:
+            raise Refused(
+                f"vLLM option '{option}' is not passed on ({clash[0]} changes what the model says, "
+                f"and results would not tell); {_MEANING[clash[0]]}"
             )
 
 

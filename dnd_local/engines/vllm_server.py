@@ -13,6 +13,7 @@ left, however it is left, and when this process dies (see `_server_guard`).
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -46,6 +47,7 @@ START_S: Final = 900.0
 
 _POLL_S: Final = 0.25
 _LAST_LINES: Final = 20
+_BEFORE: Final = re.compile(r"^(?:\([^)]*\) )?(?:[A-Z]+ \d\d-\d\d [\d:]+ )?(?:\[[^\]]*:\d+\] )?")
 _LONGEST_SOCKET: Final = 100
 """A socket's path has room for 108 bytes on Linux, 104 elsewhere."""
 
@@ -180,6 +182,7 @@ def _wait(
     """Return once the server says that it is healthy."""
     begin = time.monotonic()
     last = ""
+    progress("vLLM server: starting, which may take minutes")
     with address.client("", timeout_s=5.0) as client:
         while not (_listens(address) and _is_healthy(client)):
             waited = time.monotonic() - begin
@@ -191,9 +194,18 @@ def _wait(
                     f"{_last_lines(log)}"
                 )
             if (line := _last_lines(log, 1)) != last:
-                progress(f"vLLM server, {waited:.0f} s: {line}")
+                progress(f"vLLM server, {waited:.0f} s: {bare(line)}")
                 last = line
             time.sleep(_POLL_S)
+    progress(f"vLLM server: ready after {time.monotonic() - begin:.0f} s")
+
+
+def bare(line: str) -> str:
+    """Return what a line of the server's log says: no process, time or place in its code before it.
+
+    Of a line that is written over and over, as progress is, the last state.
+    """
+    return _BEFORE.sub("", line.rstrip("\r").rpartition("\r")[2])
 
 
 def _listens(address: Address) -> bool:

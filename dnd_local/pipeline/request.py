@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 
 from dnd_local.core.config import Config, Execution
 from dnd_local.core.errors import BadConfig
+from dnd_local.engines.vllm_command import check_options
 from dnd_local.pipeline.forecast import Forecast, forecast
 from dnd_local.pipeline.runner import Progress, RunResult, dissect_neurons
 from dnd_local.pipeline.selection import Selection, read_selection
@@ -22,7 +24,7 @@ class Request:
     """One dissection as it was asked for; what is left empty takes its default.
 
     `settings` are nested settings given one by one; they win over `config`, a TOML file, which
-    wins over the preset.
+    wins over the preset. `vllm_options` are written as for a shell: ``--max-model-len 8192``.
     """
 
     model: str
@@ -43,13 +45,15 @@ class Request:
     llm_url: str = ""
     allow_remote_llm: bool = False
     vllm_python: str = ""
+    vllm_options: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def make_config(self) -> Config:
         """Return the settings asked for.
 
         Raises:
-            BadConfig: an unknown key or a value out of range.
+            BadConfig: an unknown key, a value out of range, or options for a server that would
+                not be started.
             UnknownName: no such preset.
         """
         options: dict[str, Any] = dict(self.settings.items())
@@ -58,13 +62,21 @@ class Request:
             options["probe"] = {**options.get("probe", {}), "sets": sets}
         if self.seed is not None:
             options["seed"] = self.seed
-        return make_config(self.model, self.preset, self.config, options)
+        config = make_config(self.model, self.preset, self.config, options)
+        if self.vllm_options and (self.llm_url or config.llm.engine != "vllm"):
+            raise BadConfig(
+                "--vllm-options is for a vLLM server that is started for the run, and here labels "
+                f"come from {self.llm_url or config.llm.engine}; leave it out, or give --llm vllm"
+            )
+        return config
 
     def execution(self) -> Execution:
         """Return where the work is done.
 
         Raises:
-            BadConfig: devices that are neither "cpu" nor CUDA indices.
+            BadConfig: devices that are neither "cpu" nor CUDA indices, or options of vLLM that
+                cannot be read.
+            Refused: an option of vLLM that is not passed on.
         """
         devices = read_devices(self.devices)
         return Execution(
@@ -78,6 +90,7 @@ class Request:
             llm_url=self.llm_url,
             allow_remote_llm=self.allow_remote_llm,
             vllm_python=self.vllm_python,
+            vllm_options=read_options(self.vllm_options),
         )
 
     def selection(self) -> Selection:
@@ -125,6 +138,21 @@ def read_devices(text: str) -> tuple[str, ...]:
     if len(set(devices)) != len(devices):
         raise BadConfig(f"devices '{text}' names one twice")
     return devices
+
+
+def read_options(text: str) -> tuple[str, ...]:
+    """Return options of vLLM, split as a shell would.
+
+    Raises:
+        BadConfig: a quotation is left open.
+        Refused: an option that is not passed on.
+    """
+    try:
+        options = tuple(shlex.split(text))
+    except ValueError as error:
+        raise BadConfig(f"vLLM options '{text}' cannot be read: {error}") from None
+    check_options(options)
+    return options
 
 
 def allowed_hosts(llm_url: str, allow_remote: bool) -> tuple[str, ...]:

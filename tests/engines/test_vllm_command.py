@@ -122,6 +122,9 @@ class TestOptions:
             "--api-key",
             "--config",
             "--mod",
+            "-dp",
+            "-dpr=1",
+            "--config.x",
         ],
     )
     def test_what_would_open_the_server_is_refused(self, tmp_path, option):
@@ -129,7 +132,24 @@ class TestOptions:
             server_options(ServerSettings(tmp_path, options=(option,)), SMALL, None)
 
     def test_other_options_and_values_pass(self):
-        check_options(["--max-num-seqs", "64", "-q", "awq", "--", "--model-impl", "--hostage"])
+        check_options(["--max-num-seqs", "64", "-1", "awq", "--", "--model-impl", "--hostage"])
+        check_options(["--gpu-memory-utilization=0.5", "--tokenizer-mode", "slow", "--seed", "3"])
+
+    @pytest.mark.parametrize(
+        ("option", "instead"),
+        [
+            ("--quantization=awq", "give --llm-quantisation"),
+            ("--quant", "give --llm-quantisation"),
+            ("-q", "give --llm-quantisation"),
+            ("-qfp8", "give --llm-quantisation"),
+            ("--dtype", "give --llm-dtype"),
+            ("--hf_overrides.vocab_size=3", "leave it out"),
+            ("--chat-template", "leave it out"),
+        ],
+    )
+    def test_what_would_change_labels_unseen_is_refused(self, option, instead):
+        with pytest.raises(Refused, match=rf"changes what the model says.*; {instead}"):
+            check_options([option])
 
 
 class TestVariables:

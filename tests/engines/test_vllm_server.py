@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -149,7 +150,29 @@ class TestServe:
             pass
         assert all_gone(note, 0.5)
         assert "stub: loading weights" in log.read_text()
+        assert heard[0] == "vLLM server: starting, which may take minutes"
         assert heard[-1].endswith("s: stub: loading weights")
+
+    def test_a_server_that_is_ready_is_said_to_be(self, model, python, note):
+        heard = []
+        with serve(ServerSettings(model), python, environ=environ(note), progress=heard.append):
+            pass
+        assert re.fullmatch(r"vLLM server: ready after \d+ s", heard[-1])
+
+    @pytest.mark.parametrize(
+        ("line", "said"),
+        [
+            ("(EngineCore pid=7) INFO 11-23 14:52:30 [core.py:77] Loading", "Loading"),
+            (
+                "INFO 11-23 14:52:30 [config/model.py:1804] Using max model len",
+                "Using max model len",
+            ),
+            ("Shards: 0%\rShards:  50% [1/2]\r", "Shards:  50% [1/2]"),
+            ("stub: loading [weights]", "stub: loading [weights]"),
+        ],
+    )
+    def test_a_line_of_the_log_is_told_without_what_comes_before_it(self, line, said):
+        assert vllm_server.bare(line) == said
 
     def test_a_connection_that_breaks_is_not_yet_the_end(self, model, python, note):
         with serve(ServerSettings(model), python, environ=environ(note, "rude")) as server:

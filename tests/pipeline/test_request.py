@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import dnd_local
-from dnd_local.core.errors import BadConfig, UserError
+from dnd_local.core.errors import BadConfig, Refused, UserError
 from dnd_local.pipeline import request as asked
 from dnd_local.pipeline.request import Request, allowed_hosts, dissect, read_devices
 from dnd_local.store import guard
@@ -43,13 +44,31 @@ def test_where_it_is_done_is_as_asked() -> None:
         model="pocket", layer="a", workspace=Path("/w"), weights=Path("/m"), data=Path("/d"),
         devices="0,1", prompts=Path("/p"), llm_url="unix:/s", allow_remote_llm=True,
         vllm_python="/v", manifest=Path("/f"),
+        vllm_options="--max-model-len 8192 --x='a b'",
     ).execution()  # fmt: skip
     assert (execution.devices, execution.workers) == (("0", "1"), 2)
     assert execution.workspace == Path("/w")
     assert (execution.prompts, execution.manifest) == (Path("/p"), Path("/f"))
     assert (execution.llm_url, execution.allow_remote_llm) == ("unix:/s", True)
     assert execution.vllm_python == "/v"
+    assert execution.vllm_options == ("--max-model-len", "8192", "--x=a b")
     assert Request(model="pocket", layer="a", workers=3).execution().workers == 3
+
+
+def test_options_of_a_server_are_checked_before_anything_runs() -> None:
+    def asked_for(options: str, **words: Any) -> Request:
+        return Request(model="pocket", layer="a", vllm_options=options, **words)
+
+    with pytest.raises(BadConfig, match="cannot be read: No closing quotation"):
+        asked_for("--x 'a").execution()
+    with pytest.raises(Refused, match="'--host' is not passed on"):
+        asked_for("--host 0.0.0.0").execution()
+    served: dict[str, Any] = {"settings": {"llm": {"engine": "vllm"}}}
+    assert asked_for("--max-model-len 9", **served).make_config().llm.engine == "vllm"
+    with pytest.raises(BadConfig, match="labels come from transformers; leave it out"):
+        asked_for("--max-model-len 9").make_config()
+    with pytest.raises(BadConfig, match="labels come from unix:/s; leave it out"):
+        asked_for("--max-model-len 9", llm_url="unix:/s", **served).make_config()
 
 
 @pytest.mark.parametrize(
