@@ -67,11 +67,12 @@ class Lab:
         return self.weights.missing(self._ids(stages))
 
     def require(self, stages: Sequence[Stage]) -> None:
-        """Check, before anything slow starts, that weights and probe set are there.
+        """Check, before a model is built, that weights and probe set are there and unaltered.
 
         Raises:
             UserError: one line for the weights that are not there and one for the probe set, each
-                with its size and the command that gets it.
+                with its size and the command that gets it; or the file that is not what its hash
+                promises, or that nobody named.
         """
         absent = []
         for look in (self._require_weights, self._require_probe):
@@ -85,7 +86,10 @@ class Lab:
             raise UserError("\n".join(map(str, absent)))
 
     def _require_weights(self, stages: Sequence[Stage]) -> None:
-        self.weights.require(self._ids(stages))
+        names = self._ids(stages)
+        self.weights.require(names)
+        for name in names:
+            self.weights.folder(name)
 
     def _require_probe(self, stages: Sequence[Stage]) -> None:
         if any(stage.reads_probe for stage in stages):

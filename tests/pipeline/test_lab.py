@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from dnd_local.core.config import Config, Execution
-from dnd_local.core.errors import MissingWeights, UserError
+from dnd_local.core.errors import DamagedFile, MissingWeights, UserError
 from dnd_local.pipeline import opening
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.plan import CAPTIONS, CONCEPTS, PICTURES, PLAN, RESPONSES, SCORES, TRIAGE
@@ -236,14 +236,19 @@ def test_chunks_cover_the_probe_set(bench: Bench) -> None:
 
 
 class Shelf:
-    """Weights of which some are missing."""
+    """Weights of which some are missing, or not what they were."""
 
-    def __init__(self, *absent: str) -> None:
-        self.absent = absent
+    def __init__(self, *absent: str, altered: str = "") -> None:
+        self.absent, self.altered = absent, (altered,)
 
     def require(self, names: list[str]) -> None:
         if found := [name for name in names if name in self.absent]:
             raise MissingWeights(f"no {' '.join(found)}")
+
+    def folder(self, name: str) -> Path:
+        if name in self.altered:
+            raise DamagedFile(f"{name} is altered")
+        return Path(name)
 
 
 def test_everything_that_is_missing_is_said_at_once(
@@ -257,6 +262,10 @@ def test_everything_that_is_missing_is_said_at_once(
     with pytest.raises(MissingWeights, match=r"^no c$"):
         lab.require([CAPTIONS])
     lab.require([TRIAGE])
+    monkeypatch.setattr(lab, "weights", Shelf(altered="c"))
+    with pytest.raises(DamagedFile, match=r"^c is altered$"):
+        lab.require([RESPONSES, CAPTIONS])
+    lab.require([RESPONSES])
 
     def gone(*_: Any) -> None:
         raise UserError("no probe set")
