@@ -69,6 +69,16 @@ def test_held_out_images_are_those_that_never_yield_exemplars(bench: Bench) -> N
     assert not used & set(np.flatnonzero(~run.lab.eligible).tolist())
 
 
+def test_a_dead_neuron_that_was_described_all_the_same_is_no_better_than_the_null(
+    bench: Bench,
+) -> None:
+    run = stored(bench, compat="official")
+    table = table_of_run(run)
+    assert {row.status for row in table.rows} == {"described"}
+    dead = judge_run(run, table)[3]
+    assert (dead.neuron, dead.ruling) == (3, "no better than the null")
+
+
 def test_an_unreadable_image_judges_nobody(bench: Bench) -> None:
     bench.probe = ManyColours(60, broken=range(0, 60, 4))
     images = held_out(stored(bench))

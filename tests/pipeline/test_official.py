@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
@@ -101,3 +103,13 @@ def test_a_describer_elsewhere_is_asked_what_the_local_model_was(
     run.folder.write_json("describers/other.json", book)
     found = next_round(run, "other")
     assert (found.requests, found.neurons) == ((), len(official.descriptions))
+
+
+def test_order_company_and_resuming_change_nothing_on_the_released_side(
+    official: RunResult, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = bench.jsonl(official)
+    other = Bench(tmp_path / "other", monkeypatch)
+    for ids in ("5,2", "3", "0,1,4"):
+        last = other.run(ids, name="official", compat="official")
+    assert other.jsonl(last) == whole
