@@ -58,6 +58,11 @@ def test_stages_with_time_and_key(desk: Desk) -> None:
     assert view.points == view.names == ()
 
 
+def test_how_its_processes_were_kept_off_the_network(desk: Desk) -> None:
+    assert view_of(desk, []).isolation == desk.plain.record.isolation
+    assert desk.plain.record.isolation.startswith("this process ")
+
+
 def test_models_with_source_licence_and_digest(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     named = {
         "target": ("pocket-target",), "captioner": ("blip-base",), "summariser": (),
