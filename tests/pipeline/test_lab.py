@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from dnd_local.core import config as config_module
 from dnd_local.core.config import Config, Execution
 from dnd_local.core.errors import DamagedFile, MissingWeights, UserError
+from dnd_local.core.ledger import OURS, Ledger
 from dnd_local.pipeline import opening
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.plan import CAPTIONS, CONCEPTS, PICTURES, PLAN, RESPONSES, SCORES, TRIAGE
@@ -121,6 +123,35 @@ def test_a_setting_changes_the_keys_of_the_stages_that_depend_on_it(
     assert other != config
     before, after = keys(config, bench.execution()), keys(other, bench.execution())
     assert differing(before, after) == wanted
+
+
+LEDGER: dict[str, set[str]] = {
+    "map_values": FROM_EXEMPLARS,
+    "map_place": FROM_EXEMPLARS,
+    "crop_shape": FROM_EXEMPLARS,
+    "picture_size": {"scores"},
+    "cosine_over": {"scores"},
+    "ranked": {"scores"},
+    "wording": FROM_PHRASES,
+    "top_up": FROM_CONCEPTS,
+    "triage": {"triage"},
+}
+"""Each row of the ledger that leaves a choice, and the stages whose parts it can change."""
+
+
+def test_the_table_has_every_row_that_leaves_a_choice() -> None:
+    assert list(LEDGER) == [own.name for own in fields(Ledger)]
+
+
+@pytest.mark.parametrize("row", LEDGER)
+def test_the_side_of_a_row_changes_the_keys_of_the_stages_that_depend_on_it(
+    bench: Bench, row: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Ledger(**{row: "released"})  # type: ignore[arg-type]
+    monkeypatch.setattr(config_module, "_LEDGERS", {"default": OURS, "official": one})
+    ours, released = bench.config(), bench.config(compat="official")
+    execution = bench.execution()
+    assert differing(keys(ours, execution), keys(released, execution)) == LEDGER[row]
 
 
 def test_the_seed_draws_the_holdout_too(bench: Bench) -> None:

@@ -299,7 +299,13 @@ def test_the_map_of_a_part_is_stretched_over_the_whole() -> None:
 
 
 def test_images_and_crops_are_squashed_and_not_padded() -> None:
-    target = Mapped(np.zeros((8, 8)), Box(0, 0, 8, 8))
+    class Central(Mapped):
+        """Sees the middle half of a picture, so that a padded crop would be twice as large."""
+
+        def framing(self, height: int, width: int) -> Box | None:
+            return Box(width // 4, height // 4, width - width // 4, height - height // 4)
+
+    target = Central(np.zeros((8, 8)), Box(0, 0, 8, 8))
     target.values[2:4, 2:6] = 1
     blobs = MemoryBlobs()
     exemplify(neurons(0), [[0]], target, OnePicture(), blobs, CONFIG, Ledger(crop_shape="released"))
