@@ -1,33 +1,75 @@
-"""The real engines on the embedded pack: nothing about how a run is done may change its bytes."""
+"""The real engines on the embedded pack: nothing about how a run is done may change its bytes.
+
+Neither may the network, which can be taken away: a run needs none.
+"""
 
 from __future__ import annotations
 
-import os
+import json
 import resource
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from dnd_local.store.resources import shipped
+from dnd_local.pipeline.opening import model_ids
+from dnd_local.pipeline.settings import make_config
+from dnd_local.store.guard import child_environment
+from dnd_local.store.netns import isolated, why_no_loopback, why_not
+from dnd_local.store.weights import Weights
+from tests.outside import ADDRESS, ask_for_a_way_out
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+needs_namespaces = pytest.mark.skipif(bool(why_not()), reason=why_not())
 
-COMMAND = [sys.executable, "-c", "from dnd_local.cli.main import run; run()"]
+PROGRAM = "from dnd_local.cli.main import run; run()"
+COMMAND = [sys.executable, "-c", PROGRAM]
 LAYER = "layer4"
 QUICK = ["--pictures-steps", "2", "--pictures-count", "2", "--concepts-max-draws", "5"]
 STAGES = ("responses", "exemplars", "captions", "phrases", "concepts", "pictures", "scores")
 
 
-def dissect(workspace: Path, ids: str, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [*COMMAND, "dissect", "pocket", LAYER, "--ids", ids, "--run", "same", *QUICK]
+PLANTED = f"""
+import os, socket, sys
+sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+from dnd_local.engines import registry
+from tests.outside import ask_for_a_way_out
+
+def past_python():
+    if number := ask_for_a_way_out():
+        raise OSError(number, os.strerror(number))
+
+def through_python():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as line:
+        line.connect(({ADDRESS!r}, 80))
+
+opened = registry.open_captioner
+def open_captioner(*given):
+    CALL()
+    return opened(*given)
+
+registry.open_captioner = open_captioner
+"""
+"""Makes a call outside, of the kind that CALL names, where the captioner is opened."""
+
+
+def dissect(
+    workspace: Path,
+    ids: str,
+    *options: str,
+    program: str = PROGRAM,
+    closed: Callable[[Sequence[str]], Sequence[str]] = tuple,
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", program, "dissect", "pocket", LAYER, "--ids", ids]
+    command += ["--run", "same", *QUICK, "--workspace", str(workspace), *options]
     return subprocess.run(
-        [*command, "--workspace", str(workspace), *options],
-        capture_output=True, text=True, check=False, env=os.environ | {"OMP_NUM_THREADS": "2"},
+        closed(command), env=child_environment() | {"OMP_NUM_THREADS": "2"},
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
 
 
@@ -38,8 +80,9 @@ def outcome(workspace: Path) -> bytes:
 @pytest.fixture(scope="module")
 def triaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace in which the pass over the probe set is done."""
-    if not (shipped("pocket") / "models" / "painter").exists():
-        pytest.skip("the pocket models are not trained yet")
+    needed = [name for ids in model_ids(make_config("pocket")).values() for name in ids]
+    if absent := Weights.open().missing(needed):
+        pytest.skip(f"this copy has no weights of {', '.join(absent)}")
     workspace = tmp_path_factory.mktemp("triaged")
     subprocess.run(
         [*COMMAND, "triage", "pocket", LAYER, "--workspace", str(workspace)],
@@ -72,6 +115,40 @@ def test_two_workers(workspace: Path, reference: bytes) -> None:
     done = dissect(workspace, "1,2,3", "--workers", "2")
     assert done.returncode == 0, done.stderr
     assert outcome(workspace) == reference
+    said = json.loads((workspace / "runs" / "same" / "run.json").read_bytes())["isolation"]
+    assert said.startswith("this process guarded; workers guarded, ")
+    assert ("in an empty network namespace" in said) == (not why_no_loopback())
+
+
+@needs_namespaces
+def test_the_whole_of_it_where_no_interface_is(reference: bytes, tmp_path: Path) -> None:
+    done = dissect(tmp_path / "work", "1,2,3", closed=isolated)
+    assert done.returncode == 0, done.stderr
+    assert outcome(tmp_path / "work") == reference
+
+
+@needs_namespaces
+def test_a_planted_call_that_the_guard_cannot_see_fails_there(
+    workspace: Path, tmp_path: Path
+) -> None:
+    other = Path(shutil.copytree(workspace, tmp_path / "other"))
+    planted = f"{PLANTED.replace('CALL', 'past_python')}\n{PROGRAM}"
+    inside = dissect(workspace, "1", program=planted, closed=isolated)
+    assert inside.returncode == 1
+    assert "Network is unreachable" in inside.stderr.splitlines()[-1]
+    if ask_for_a_way_out():
+        pytest.skip("this machine has no network, so the control cannot succeed on it")
+    outside = dissect(other, "1", program=planted)
+    assert outside.returncode == 0, outside.stderr
+
+
+def test_a_planted_call_that_the_guard_sees_fails_anywhere(workspace: Path) -> None:
+    planted = f"{PLANTED.replace('CALL', 'through_python')}\n{PROGRAM}"
+    done = dissect(workspace, "1", program=planted)
+    assert done.returncode == 2
+    assert f"a socket's connect to '{ADDRESS}' was refused, by " in done.stderr
+    made = {path.name for path in workspace.glob("artefacts/captions-*/*")}
+    assert made <= {"key.json"}
 
 
 @pytest.mark.parametrize("stage", STAGES)
