@@ -24,10 +24,11 @@ Word: TypeAlias = Literal["supported", "weak", "abstained"]
 RULINGS: Final[tuple[Ruling, ...]] = ("supported", "weak", "no better than the null")
 
 LEGEND: Final[Mapping[Word, str]] = {
-    "supported": "the label predicts the neuron: by every deciding measure it does better than "
-    "labels of other neurons and than one word that fits everything",
-    "weak": "by some of the deciding measures it does, by others it does not",
-    "abstained": "by none: another neuron's label would predict it as well, so do not rely on it",
+    "supported": "the label predicts the neuron, better than labels of other neurons and than one "
+    "word that fits everything, by every measure that decides",
+    "weak": "the label predicts the neuron by some of the measures that decide; by the others, "
+    "another neuron's label would do as well",
+    "abstained": "another neuron's label would predict the neuron as well, so do not rely on it",
 }
 """What each word says, for people."""
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from dnd_local.core.digest import sha256
 from dnd_local.core.records import Card, Description, Label, Neuron, Status, Triage
+from dnd_local.evaluate.verdicts import Verdict
 from dnd_local.report.shelf import Shelf, Shown
 
 STRIP: Final = 5
@@ -22,7 +23,7 @@ class CardView(Card):
     """A neuron in short.
 
     `page` is its address from the site's root; `strip` has an entry an exemplar, None where its
-    picture is gone.
+    picture is gone. `verdict` is on the best label, None where it was not judged.
     """
 
     page: str
@@ -32,6 +33,7 @@ class CardView(Card):
     labels: tuple[Label, ...]
     maximum: float
     strip: tuple[Shown | None, ...]
+    verdict: Verdict | None = None
 
     @property
     def label(self) -> str:
@@ -58,7 +60,11 @@ def page_of(neuron: Neuron) -> str:
 
 
 def card_of(
-    description: Description, triage: Triage, blobs: tuple[str, ...], shelf: Shelf
+    description: Description,
+    triage: Triage,
+    blobs: tuple[str, ...],
+    shelf: Shelf,
+    verdict: Verdict | None = None,
 ) -> CardView:
     """Return a neuron in short; `blobs` are its exemplars, best first."""
     shelf.put(blobs[:STRIP])
@@ -70,4 +76,5 @@ def card_of(
         labels=description.labels,
         maximum=triage.maximum,
         strip=tuple(shelf.get(blob) for blob in blobs[:STRIP]),
+        verdict=verdict,
     )

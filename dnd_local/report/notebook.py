@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dnd_local.core.records import Card, Exemplar
+from dnd_local.evaluate.verdicts import Verdict, read_verdicts
 from dnd_local.pipeline.reading import Evidence, StoredRun
 from dnd_local.report.pages import render
 from dnd_local.report.shelf import data_uri
@@ -21,13 +22,17 @@ class NotebookExemplar(Card):
 
 @dataclass(frozen=True, slots=True)
 class NeuronCard:
-    """A neuron's labels, exemplars and candidates; the last line of a cell shows it."""
+    """A neuron's labels, exemplars and candidates; the last line of a cell shows it.
+
+    `verdict` is on the first label, None where the run was not evaluated.
+    """
 
     evidence: Evidence
     exemplars: tuple[NotebookExemplar, ...]
+    verdict: Verdict | None = None
 
     def _repr_html_(self) -> str:
-        return render("card.html", e=self.evidence, exemplars=self.exemplars)
+        return render("card.html", e=self.evidence, exemplars=self.exemplars, verdict=self.verdict)
 
 
 def neuron_card(run: StoredRun, neuron: str) -> NeuronCard:
@@ -49,4 +54,5 @@ def neuron_card(run: StoredRun, neuron: str) -> NeuronCard:
             )
             for i, exemplar in enumerate(exemplars)
         ),
+        read_verdicts(run.folder.folder).of(evidence.description),
     )  # fmt: skip

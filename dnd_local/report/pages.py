@@ -11,12 +11,23 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from dnd_local import __version__
 from dnd_local.core.ranking import LOWER_IS_BETTER
 from dnd_local.core.records import RULES
+from dnd_local.evaluate.verdicts import DECIDING, LEGEND
 from dnd_local.report import plots
 
 _HOME: Final = Path(__file__).resolve().parent
 
 STATIC: Final = _HOME / "static"
 """The style and script of a site, copied into it."""
+
+MEASURED: Final = {
+    "correlation": ("Correlation", "of how well the label fits a held-out image with the response"),
+    "auprc": ("AUPRC", "does the label find the held-out images on which the neuron fires?"),
+    "f1": ("F1", "the images that the label picks and those on which the neuron fires"),
+    "iou": ("IoU", "the same two sets: shared of all"),
+    "auc": ("AUC", "how often a fresh picture of the label beats a control image"),
+    "mad": ("MAD", "by how many standard deviations of the control images"),
+}
+"""A measure's short name and what it asks, for people."""
 
 _MINUTE, _HOUR = 60.0, 3600.0
 
@@ -40,6 +51,7 @@ def _environment() -> Environment:
     )
     environment.globals.update(
         rules=RULES, lower_is_better=LOWER_IS_BETTER, version=__version__,
+        legend=LEGEND, deciding=DECIDING, measured=MEASURED,
         plot_width=plots.WIDTH, plot_height=plots.HEIGHT,
     )  # fmt: skip
     return environment

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dnd_local.core.config import Config
 from dnd_local.core.ledger import ROWS, Row, Side
 from dnd_local.core.records import Card, Status
+from dnd_local.evaluate.verdicts import LEGEND, Word
 from dnd_local.pipeline import opening
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.plan import PLAN
@@ -74,13 +75,14 @@ class Point(Card):
 
 @dataclass(frozen=True, slots=True)
 class RunView(Card):
-    """The run page."""
+    """The run page; `verdicts` counts labels by verdict, empty where none was judged."""
 
     name: str
     config: Config
     settings: tuple[tuple[str, str], ...]
     layers: tuple[tuple[str, int], ...]
     counts: tuple[tuple[Status, int], ...]
+    verdicts: tuple[tuple[Word, int], ...]
     cards: tuple[CardView, ...]
     stages: tuple[StageView, ...]
     models: tuple[ModelView, ...]
@@ -102,6 +104,7 @@ def run_view(run: StoredRun, cards: Sequence[CardView], places: NDArray[np.float
     """Return the run page; `places` are the cards' in the map, (n_cards, 2) in [0, 1]."""
     record, lab = run.record, run.lab
     counted = Counter(card.status for card in cards)
+    judged = Counter(card.verdict.word for card in cards if card.verdict)
     labels = Counter(card.labels[0].text for card in cards if card.labels)
     most = max(labels.values(), default=1)
     points = [
@@ -115,6 +118,7 @@ def run_view(run: StoredRun, cards: Sequence[CardView], places: NDArray[np.float
         settings=tuple(flat_settings(msgspec.to_builtins(record.config))),
         layers=tuple((layer, len(ids)) for layer, ids in record.neurons.items()),
         counts=tuple((s, counted[s]) for s in get_args(Status) if counted[s]),
+        verdicts=tuple((word, judged[word]) for word in LEGEND if judged),
         cards=tuple(cards),
         stages=_stages(run),
         models=_models(lab),

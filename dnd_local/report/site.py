@@ -14,6 +14,8 @@ from typing import Any, Final
 from dnd_local.core.errors import Refused
 from dnd_local.core.records import Card, Description, DescriptionTable, Neuron
 from dnd_local.evaluate.evidence import table_of_run
+from dnd_local.evaluate.exports import csv_text
+from dnd_local.evaluate.verdicts import Verdict, read_verdicts
 from dnd_local.pipeline.describing import read_scores
 from dnd_local.pipeline.reading import StoredRun
 from dnd_local.pipeline.runner import Progress, Quiet
@@ -68,6 +70,7 @@ def build_site(
     check_folder(folder)
     watch, lab = progress or Quiet(), run.lab
     descriptions, classes = run.descriptions(), triages(run)
+    verdicts = read_verdicts(run.folder.folder)
     blobs = exemplar_blobs(run)
     vectors = label_vectors([[label.text for label in d.labels] for d in descriptions])
     watch.start(STAGE, len(descriptions), len(descriptions))
@@ -76,7 +79,7 @@ def build_site(
     with closing(Shelf(folder, lab.blobs, lab.probe, lab.config.ledger, workers)) as shelf:
         cards = [
             card_of(d, classes[d.neuron.layer].neurons[d.neuron.index],
-                    blobs.by_neuron.get(d.neuron, ()), shelf)
+                    blobs.by_neuron.get(d.neuron, ()), shelf, verdicts.of(d))
             for d in descriptions
         ]  # fmt: skip
         pages = _NeuronPages(folder, run, cards, vectors)
@@ -92,7 +95,7 @@ def build_site(
         folder / "index.html",
         render("run.html", run=run_view(run, cards, layout(vectors)), root="",
                compared=bool(others), missing=missing,
-               downloads=_downloads(folder, run, descriptions)),
+               downloads=_downloads(folder, run, descriptions, verdicts.on(descriptions))),
     )  # fmt: skip
     watch.finish(STAGE, 0.0)
     return Site(folder, folder / "index.html", len(cards), pictures, missing)
@@ -179,7 +182,10 @@ def _compared(
 
 
 def _downloads(
-    folder: Path, run: StoredRun, descriptions: Sequence[Description]
+    folder: Path,
+    run: StoredRun,
+    descriptions: Sequence[Description],
+    verdicts: Sequence[Verdict],
 ) -> tuple[str, ...]:
     """Write the tables that the run page offers, their cells safe for spreadsheets."""
     files = {
@@ -188,6 +194,8 @@ def _downloads(
     }
     files["candidates.csv"] = candidates_csv(read_scores(run.lab, run.record))
     files["descriptions.jsonl"] = descriptions_jsonl(descriptions)
+    if verdicts:
+        files["verdicts.csv"] = csv_text([own.record() for own in verdicts]).encode("utf-8")
     shutil.rmtree(folder / "data", ignore_errors=True)
     for name, data in files.items():
         write_whole(folder / "data" / name, data)

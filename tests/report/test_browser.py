@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from dnd_local.core.records import DescriptionRow, DescriptionTable, Label, Neuron
+from dnd_local.pipeline.reading import StoredRun
 from dnd_local.report.cards import CardView
 from dnd_local.report.pages import render
 from dnd_local.report.run_view import run_view
@@ -93,6 +94,11 @@ def site(desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Site:
     return build_site(desk.plain, tmp_path_factory.mktemp("browser") / "a site's", [other])
 
 
+@pytest.fixture(scope="module")
+def judged_site(judged: StoredRun, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    return build_site(judged, tmp_path_factory.mktemp("judged") / "site")
+
+
 @pytest.fixture
 def watched(browser: Any, site: Site) -> Iterator[Watched]:
     page = browser.new_page(viewport={"width": 1280, "height": 900})
@@ -105,7 +111,8 @@ def neuron(site: Site, index: int) -> Path:
 
 
 def shown_neurons(page: Any) -> list[str]:
-    return page.locator("[data-row]:not([hidden]) .line .clip").all_inner_texts()
+    # Not the inner text: a card that just moved has none until the browser has drawn it.
+    return page.locator("[data-row]:not([hidden]) .line .clip").all_text_contents()
 
 
 def test_every_page_opens_without_a_complaint(watched: Watched, site: Site) -> None:
@@ -142,6 +149,52 @@ def test_filters_by_status(watched: Watched, site: Site) -> None:
     page.click("button[data-status=dead]")
     page.click("button[data-status=duplicate]")
     assert len(shown_neurons(page)) == 6
+
+
+def test_filters_and_sorts_by_verdict(browser: Any, judged_site: Site) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    watched = Watched(page, judged_site.folder)
+    watched.open(judged_site.index)
+    pills = page.locator("[data-row] .pill").all_text_contents()
+    assert pills[:3] == ["supported", "weak", "abstained"]
+    assert page.locator("button[data-verdict]").all_inner_texts() == [
+        "supported1", "weak1", "abstained1",
+    ]  # fmt: skip
+    page.click("button[data-verdict=abstained]")
+    assert shown_neurons(page) == ["colours · 2"]
+    page.click("button[data-verdict=weak]")
+    page.select_option("#sort", "support")
+    assert shown_neurons(page) == ["colours · 1", "colours · 2"]
+    page.click("button[data-status=dead]")
+    assert shown_neurons(page) == []
+    page.click("button[data-status=dead]")
+    page.locator("[data-row]:not([hidden]) a").first.click()
+    page.wait_for_url("**/colours-00001.html")
+    assert page.locator("p.verdict").inner_text().startswith("weak the label predicts")
+    assert page.locator("td.best").count() > 0
+    page.go_back()
+    assert shown_neurons(page) == ["colours · 1", "colours · 2"]
+    assert page.get_attribute("button[data-verdict=weak]", "aria-pressed") == "true"
+    page.click("button[data-verdict=abstained]")
+    page.click("button[data-verdict=weak]")
+    assert shown_neurons(page)[:4] == [f"colours · {i}" for i in (1, 0, 2, 3)]
+    page.click("summary:text('What the verdicts mean')")
+    assert "do not rely on it" in page.locator(".legend").inner_text()
+    watched.check()
+    page.close()
+
+
+def test_a_page_without_verdicts_has_nothing_to_filter_them_by(
+    watched: Watched, site: Site
+) -> None:
+    page = watched.open(site.index)
+    assert page.locator("[data-verdict]").count() == 0
+    assert page.locator("#sort option[value=support]").count() == 0
+    watched.page.goto(site.index.as_uri() + "#sort=support&verdict=weak")
+    page.reload()
+    assert len(shown_neurons(page)) == 6
+    assert page.input_value("#sort") == "place"
+    watched.check()
 
 
 def test_sorts(watched: Watched, site: Site, desk: Desk) -> None:
@@ -292,12 +345,13 @@ def test_the_compare_page_filters_and_links(watched: Watched, site: Site) -> Non
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_serious_problem_for_those_who_cannot_see_well(
-    browser: Any, site: Site, scheme: str
+    browser: Any, site: Site, judged_site: Site, scheme: str
 ) -> None:
     if not AXE.is_file():
         pytest.skip(f"no axe-core at {AXE}: npm install --prefix .venv axe-core")
     page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
-    pages = [site.index, neuron(site, 0), neuron(site, 5), site.folder / "compare.html"]
+    pages = [site.index, neuron(site, 0), neuron(site, 5), site.folder / "compare.html",
+             judged_site.index, neuron(judged_site, 2)]  # fmt: skip
     for path in pages:
         page.goto(path.as_uri())
         page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
@@ -314,9 +368,12 @@ def test_no_serious_problem_for_those_who_cannot_see_well(
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_nothing_sticks_out_at_any_width(browser: Any, site: Site, width: int) -> None:
+def test_nothing_sticks_out_at_any_width(
+    browser: Any, site: Site, judged_site: Site, width: int
+) -> None:
     page = browser.new_page(viewport={"width": width, "height": 800})
-    for path in (site.index, neuron(site, 0), neuron(site, 3), site.folder / "compare.html"):
+    for path in (site.index, neuron(site, 0), neuron(site, 3), site.folder / "compare.html",
+                 judged_site.index, neuron(judged_site, 0)):  # fmt: skip
         page.goto(path.as_uri())
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path.name
     page.close()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dnd_local.core.records import Label, Neuron
+from dnd_local.evaluate.verdicts import Ruling, Verdict
 from dnd_local.pipeline import opening
 from dnd_local.pipeline.plan import PLAN
 from dnd_local.report.cards import CardView
@@ -14,10 +15,13 @@ from tests.report.conftest import Desk
 from tests.report.synthetic import plain_label
 
 
-def card(index: int, *labels: str, status: str = "described") -> CardView:
+def card(
+    index: int, *labels: str, status: str = "described", ruling: Ruling | None = None
+) -> CardView:
     neuron = Neuron("pocket", "colours", index)
     own = tuple(Label(text, 1.0 + index) for text in labels)
-    return CardView(f"neurons/{index}.html", neuron, status, "", own, 1.0, ())
+    verdict = Verdict("colours", index, labels[0], ruling, 0.5, ()) if ruling else None
+    return CardView(f"neurons/{index}.html", neuron, status, "", own, 1.0, (), verdict)
 
 
 def view_of(desk: Desk, cards: list[CardView]) -> RunView:
@@ -33,6 +37,13 @@ def test_counts_by_status_and_label(desk: Desk) -> None:
         ("dog", 2, 1.0), ("cat", 1, 0.5),
     ]  # fmt: skip
     assert view.distinct == 2
+
+
+def test_verdicts_are_counted_where_there_are_any(desk: Desk) -> None:
+    assert view_of(desk, [card(0, "dog"), card(1, status="dead")]).verdicts == ()
+    cards = [card(0, "dog", ruling="no better than the null"), card(1, "cat", ruling="supported")]
+    view = view_of(desk, [*cards, card(2, "cow")])
+    assert view.verdicts == (("supported", 1), ("weak", 0), ("abstained", 1))
 
 
 def test_only_labelled_neurons_are_in_the_map_at_their_place(desk: Desk) -> None:

@@ -13,7 +13,7 @@ import pytest
 from dnd_local.core.errors import Refused
 from dnd_local.core.ledger import ROWS
 from dnd_local.core.records import DescriptionRow, DescriptionTable
-from dnd_local.pipeline.reading import open_run
+from dnd_local.pipeline.reading import StoredRun, open_run
 from dnd_local.report.site import Site, build_site, write_comparison
 from tests.bench import Bench
 from tests.fakes import LAYER, ColourProbe
@@ -226,3 +226,43 @@ def test_tables_alone_are_compared_without_a_run(tmp_path: Path) -> None:
     page = Page(path)
     assert SCRIPT in page.text
     assert [tag for tag, _ in page.elements].count("script") == 1
+
+
+def test_a_run_that_was_judged_says_so_on_both_pages(judged: StoredRun, tmp_path: Path) -> None:
+    made = build_site(judged, tmp_path / "site")
+    index = Page(made.index)
+    assert "3 judged: 1 supported, 1 weak, 1 abstained." in index.text
+    assert "another neuron's label would predict the neuron as well" in index.text
+    rows = [own for tag, own in index.elements if tag == "li" and "data-row" in own]
+    assert [own.get("data-verdict", "") for own in rows[:4]] == [
+        "supported", "weak", "abstained", "",
+    ]  # fmt: skip
+    page = Page(made.folder / "neurons" / f"{LAYER}-00001.html")
+    for text in ("Does the label predict the neuron?", "AUC", "how often a fresh picture", "0.938",
+                 "0.812 to 0.938", "–", "87.5 %", SCRIPT):  # fmt: skip
+        assert text in page.text
+    assert "data/verdicts.csv" in index.addresses()
+    kept = (judged.folder.folder / "verdicts.csv").read_bytes()
+    assert (made.folder / "data" / "verdicts.csv").read_bytes() == kept
+    dead = Page(made.folder / "neurons" / f"{LAYER}-00003.html")
+    assert "upport" not in dead.text
+
+
+def test_nothing_is_said_of_verdicts_where_there_are_none(site: Site) -> None:
+    for path in pages(site):
+        text = path.read_text(encoding="utf-8")
+        for word in ("erdict", "upported", "data-support"):
+            assert word not in text, path
+    assert not (site.folder / "data" / "verdicts.csv").exists()
+
+
+def test_a_verdict_on_an_earlier_label_is_left_out(judged: StoredRun, tmp_path: Path) -> None:
+    path = judged.folder.folder / "verdicts.csv"
+    kept = path.read_bytes()
+    try:
+        path.write_bytes(re.sub(rb"(?m)^(colours,1),[^,]*,", rb"\1,an earlier label,", kept))
+        made = build_site(judged, tmp_path / "site")
+    finally:
+        path.write_bytes(kept)
+    assert "2 judged: 1 supported, 0 weak, 1 abstained." in Page(made.index).text
+    assert b"earlier" not in (made.folder / "data" / "verdicts.csv").read_bytes()

@@ -59,11 +59,14 @@
       element, place,
       text: element.dataset.text.toLowerCase(),
       layer: element.dataset.layer, status: element.dataset.status,
+      verdict: element.dataset.verdict || "", support: parseFloat(element.dataset.support),
       score: parseFloat(element.dataset.score), maximum: parseFloat(element.dataset.maximum),
       label: element.dataset.label || "", differs: element.dataset.differs === "1",
     }));
     const search = find("#search"), sort = find("#sort"), layer = find("#layer");
     const chips = all("button[data-status]"), differs = find("#differs");
+    const verdicts = all("button[data-verdict]");
+    const pressed = (buttons, name) => buttons.filter((one) => one.getAttribute("aria-pressed") === "true").map((one) => one.dataset[name]);
     const count = find("#count"), map = find(".map"), nothing = find("#nothing");
     const dots = map ? new Map(all("circle", map).map((dot) => [dot.dataset.place, dot])) : new Map();
     const missing = (value) => (Number.isNaN(value) ? -Infinity : value);
@@ -73,17 +76,19 @@
       high: (a, b) => (missing(b.score) - missing(a.score)) || a.place - b.place,
       low: (a, b) => ((Number.isNaN(a.score) - Number.isNaN(b.score)) || a.score - b.score) || a.place - b.place,
       response: (a, b) => (missing(b.maximum) - missing(a.maximum)) || a.place - b.place,
+      support: (a, b) => (Number.isNaN(a.support) - Number.isNaN(b.support)) || b.support - a.support || a.place - b.place,
     };
     let order = "";
 
     function apply() {
       const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-      const wanted = chips.filter((chip) => chip.getAttribute("aria-pressed") === "true").map((chip) => chip.dataset.status);
-      const narrowed = words.length > 0 || wanted.length > 0 || Boolean(layer && layer.value);
+      const wanted = pressed(chips, "status"), worth = pressed(verdicts, "verdict");
+      const narrowed = words.length > 0 || wanted.length > 0 || worth.length > 0 || Boolean(layer && layer.value);
       let shown = 0;
       for (const item of items) {
         const fits = words.every((word) => item.text.includes(word))
           && (!wanted.length || wanted.includes(item.status))
+          && (!worth.length || worth.includes(item.verdict))
           && (!layer || !layer.value || item.layer === layer.value)
           && (!differs || differs.getAttribute("aria-pressed") !== "true" || item.differs);
         item.element.hidden = !fits;
@@ -99,14 +104,15 @@
       const of = items.length.toLocaleString("en");
       count.textContent = shown === items.length ? `${of} neurons` : `${shown.toLocaleString("en")} of ${of} neurons`;
       nothing.hidden = shown > 0;
-      keep(words.length ? search.value : "", wanted);
+      keep(words.length ? search.value : "", wanted, worth);
     }
 
     // The state lies in the address, so that "back" from a neuron finds the list as it was.
-    function keep(text, wanted) {
+    function keep(text, wanted, worth) {
       const state = new URLSearchParams();
       if (text) state.set("q", text);
       if (wanted.length) state.set("status", wanted.join(","));
+      if (worth.length) state.set("verdict", worth.join(","));
       if (layer && layer.value) state.set("layer", layer.value);
       if (sort && sort.value !== "place") state.set("sort", sort.value);
       const hash = state.toString();
@@ -117,9 +123,12 @@
       const state = new URLSearchParams(location.hash.slice(1));
       search.value = state.get("q") || "";
       const wanted = (state.get("status") || "").split(",");
+      const worth = (state.get("verdict") || "").split(",");
       for (const chip of chips) chip.setAttribute("aria-pressed", String(wanted.includes(chip.dataset.status)));
+      for (const chip of verdicts) chip.setAttribute("aria-pressed", String(worth.includes(chip.dataset.verdict)));
       if (layer) layer.value = [...layer.options].some((o) => o.value === state.get("layer")) ? state.get("layer") : "";
-      if (sort && orders[state.get("sort")]) sort.value = state.get("sort");
+      const kept = state.get("sort");
+      if (sort && [...sort.options].some((o) => o.value === kept)) sort.value = kept;
     }
 
     const press = (button) => {
@@ -128,7 +137,7 @@
     };
     search.addEventListener("input", apply);
     for (const control of [sort, layer]) if (control) control.addEventListener("change", apply);
-    for (const chip of [...chips, ...(differs ? [differs] : [])]) chip.addEventListener("click", () => press(chip));
+    for (const chip of [...chips, ...verdicts, ...(differs ? [differs] : [])]) chip.addEventListener("click", () => press(chip));
     for (const button of all("button[data-search]")) {
       button.addEventListener("click", () => {
         search.value = button.dataset.search; apply();
