@@ -66,10 +66,13 @@ def full_caption(attributes: Attributes, rng: random.Random) -> str:
 
 
 def plain_caption(attributes: Attributes) -> str:
-    """Return the first wording of the grammar, for which there is one per picture."""
+    """Return the one wording that a picture gets where variety is not wanted.
+
+    It has five words at least: the method asks a captioner for so many tokens.
+    """
     where = _article(ground(attributes.colour, attributes.pattern))
     if not attributes.objects:
-        return where
+        return f"there is {where}"
     return f"{' and '.join(_thing(name).phrase for name in attributes.objects)} on {where}"
 
 

@@ -26,13 +26,17 @@ TILE: Final = 96
 """Height and width of one sprite on the sheet, in pixels."""
 
 TRAIN_SEED: Final = 1
-"""The pictures that target, captioner, painter and embedder learn from."""
+"""The pictures that target, captioner and embedder learn from, and the painter's decoder."""
 JUDGE_SEED: Final = 2
 """The pictures that the judge alone learns from."""
 HELD_OUT_SEED: Final = 3
 """Pictures that no model has seen, for measuring."""
 PROBE_SEED: Final = 4
 """The default probe set; no model has seen it either."""
+PAINTER_SEED: Final = 5
+"""The pictures that the painter alone learns from, drawn on a grid of `PAINTER_GRID` pixels."""
+PAINTER_GRID: Final = 4
+"""In pixels: as wide as one of the painter's latents."""
 PROBE_COUNT: Final = 2000
 """How many pictures the default probe set has."""
 
@@ -94,15 +98,16 @@ def _sprites() -> dict[str, Image.Image]:
     return tiles
 
 
-def _mask(pattern: str, rng: random.Random) -> npt.NDArray[np.bool_]:
+def _mask(pattern: str, rng: random.Random, grid: int) -> npt.NDArray[np.bool_]:
     """Return where the second colour goes, shape (SIZE, SIZE).
 
     Raises:
         ValueError: If nothing here draws that pattern.
     """
     rows, columns = np.mgrid[0:SIZE, 0:SIZE]
-    period = rng.randint(10, 15)
-    rows, columns = rows + rng.randrange(period), columns + rng.randrange(period)
+    period = grid * rng.randint(-(-10 // grid), 15 // grid)
+    rows = rows + rng.randrange(0, period, grid)
+    columns = columns + rng.randrange(0, period, grid)
     if pattern == "plain":
         return np.zeros((SIZE, SIZE), dtype=np.bool_)
     if pattern == "striped":
@@ -124,32 +129,36 @@ def _shifted(rgb: RGB, shift: tuple[int, ...]) -> npt.NDArray[np.uint8]:
     return shifted
 
 
-def _background(colour: Colour, pattern: str, rng: random.Random) -> Image.Image:
+def _background(colour: Colour, pattern: str, rng: random.Random, grid: int) -> Image.Image:
     shift = tuple(rng.randint(-_SPREAD, _SPREAD) for _ in range(3))
     if colour.base[0] == colour.base[1] == colour.base[2]:
         # A tinted gray is a matter of opinion: all three channels move together.
         shift = (shift[0],) * 3
-    mask = _mask(pattern, rng)[:, :, None]
+    mask = _mask(pattern, rng, grid)[:, :, None]
     pixels = np.where(mask, _shifted(colour.other, shift), _shifted(colour.base, shift))
     return Image.fromarray(pixels.astype(np.uint8), "RGB")
 
 
-def _places(count: int, rng: random.Random) -> tuple[tuple[int, int, int, int], ...]:
+def _places(count: int, rng: random.Random, grid: int) -> tuple[tuple[int, int, int, int], ...]:
     """Choose square boxes: one anywhere, or two side by side that do not overlap."""
+
+    def between(low: int, high: int) -> int:
+        return grid * rng.randint(-(-low // grid), high // grid)
+
     if count == 1:
-        size = rng.randint(38, 54)
-        x, y = rng.randint(0, SIZE - size), rng.randint(0, SIZE - size)
+        size = between(38, 54)
+        x, y = between(0, SIZE - size), between(0, SIZE - size)
         return ((x, y, x + size, y + size),)
     boxes = []
     for start in (0, SIZE // 2)[:count]:
-        size = rng.randint(28, SIZE // 2)
-        x, y = start + rng.randint(0, SIZE // 2 - size), rng.randint(0, SIZE - size)
+        size = between(28, SIZE // 2)
+        x, y = start + between(0, SIZE // 2 - size), between(0, SIZE - size)
         boxes.append((x, y, x + size, y + size))
     return tuple(boxes)
 
 
 def draw(
-    objects: tuple[str, ...], colour: str, pattern: str, rng: random.Random
+    objects: tuple[str, ...], colour: str, pattern: str, rng: random.Random, grid: int = 1
 ) -> tuple[Image.Image, Attributes]:
     """Draw a picture of the given things; the generator decides the rest.
 
@@ -158,13 +167,14 @@ def draw(
         colour: The background colour.
         pattern: The background pattern.
         rng: Decides sizes, places, mirroring, shades and the pattern's phase.
+        grid: Sizes, places, periods and phases are multiples of so many pixels.
 
     Returns:
         The RGB picture of SIZE x SIZE pixels and its attributes.
     """
     ground = next(entry for entry in vocabulary().colours if entry.name == colour)
-    image = _background(ground, pattern, rng)
-    boxes = _places(len(objects), rng)
+    image = _background(ground, pattern, rng, grid)
+    boxes = _places(len(objects), rng, grid)
     for name, box in zip(objects, boxes, strict=True):
         side = box[2] - box[0]
         sprite = _sprites()[name].resize((side, side), Image.Resampling.LANCZOS)
@@ -174,12 +184,13 @@ def draw(
     return image, Attributes(objects, boxes, colour, pattern)
 
 
-def picture(seed: int, index: int) -> tuple[Image.Image, Attributes]:
+def picture(seed: int, index: int, grid: int = 1) -> tuple[Image.Image, Attributes]:
     """Return one picture of the world.
 
     Args:
         seed: Which endless sequence of pictures; see the constants of this module.
         index: The place in it, from 0.
+        grid: As in `draw`: above 1 the pictures vary less, which the painter learns sooner.
 
     Returns:
         The RGB picture of SIZE x SIZE pixels and its attributes.
@@ -200,7 +211,7 @@ def picture(seed: int, index: int) -> tuple[Image.Image, Attributes]:
         objects = (first, second)
     colour = rng.choice(words.colours).name
     pattern = rng.choice(words.patterns).name
-    return draw(objects, colour, pattern, rng)
+    return draw(objects, colour, pattern, rng, grid)
 
 
 def kept_from_painter(name: str, colour: str, pattern: str) -> bool:

@@ -82,7 +82,7 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def _draw(job: tuple[int, int]) -> tuple[npt.NDArray[np.uint8], Attributes]:
+def _draw(job: tuple[int, int, int]) -> tuple[npt.NDArray[np.uint8], Attributes]:
     image, attributes = picture(*job)
     return np.asarray(image), attributes
 
@@ -114,13 +114,13 @@ class Pictures:
         return found
 
 
-def render(work: Path, seed: int, count: int) -> Pictures:
+def render(work: Path, seed: int, count: int, grid: int = 1) -> Pictures:
     """Draw pictures 0..count-1 of a seed, or read them back from the work folder."""
     name = f"world{vocabulary().version}-seed{seed}-{count}"
     pixels, records = work / f"{name}.npy", work / f"{name}.json"
     if not (pixels.exists() and records.exists()):
         with ProcessPoolExecutor(2) as pool:
-            jobs = ((seed, index) for index in range(count))
+            jobs = ((seed, index, grid) for index in range(count))
             drawn = list(pool.map(_draw, jobs, chunksize=500))
         np.save(pixels, np.stack([image for image, _ in drawn]))
         rows = [(a.objects, a.boxes, a.colour, a.pattern) for _, a in drawn]
