@@ -24,7 +24,7 @@ from dnd_local.store.netns import isolated, why_no_loopback, why_not
 from dnd_local.store.weights import Weights
 from tests.outside import ADDRESS, ask_for_a_way_out
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800, func_only=True)]
 needs_namespaces = pytest.mark.skipif(bool(why_not()), reason=why_not())
 
 PROGRAM = "from dnd_local.cli.main import run; run()"
@@ -92,12 +92,18 @@ def triaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def reference(triaged: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    workspace = tmp_path_factory.mktemp("reference") / "work"
+def finished(triaged: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace in which the run is done."""
+    workspace = tmp_path_factory.mktemp("finished") / "work"
     shutil.copytree(triaged, workspace)
     done = dissect(workspace, "1,2,3")
     assert done.returncode == 0, done.stderr
-    return outcome(workspace)
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def reference(finished: Path) -> bytes:
+    return outcome(finished)
 
 
 @pytest.fixture
@@ -127,27 +133,37 @@ def test_the_whole_of_it_where_no_interface_is(reference: bytes, tmp_path: Path)
     assert outcome(tmp_path / "work") == reference
 
 
+@pytest.fixture
+def uncaptioned(finished: Path, tmp_path: Path) -> Path:
+    """A workspace in which nothing is left to do but to open the captioner and use it."""
+    workspace = Path(shutil.copytree(finished, tmp_path / "uncaptioned"))
+    (captions,) = workspace.glob("artefacts/captions-*")
+    shutil.rmtree(captions)
+    return workspace
+
+
 @needs_namespaces
 def test_a_planted_call_that_the_guard_cannot_see_fails_there(
-    workspace: Path, tmp_path: Path
+    uncaptioned: Path, reference: bytes
 ) -> None:
-    other = Path(shutil.copytree(workspace, tmp_path / "other"))
     planted = f"{PLANTED.replace('CALL', 'past_python')}\n{PROGRAM}"
-    inside = dissect(workspace, "1", program=planted, closed=isolated)
+    inside = dissect(uncaptioned, "1,2,3", program=planted, closed=isolated)
     assert inside.returncode == 1
     assert "Network is unreachable" in inside.stderr.splitlines()[-1]
     if ask_for_a_way_out():
         pytest.skip("this machine has no network, so the control cannot succeed on it")
-    outside = dissect(other, "1", program=planted)
+    outside = dissect(uncaptioned, "1,2,3", program=planted)
     assert outside.returncode == 0, outside.stderr
+    assert "nothing was computed again" not in outside.stdout
+    assert outcome(uncaptioned) == reference
 
 
-def test_a_planted_call_that_the_guard_sees_fails_anywhere(workspace: Path) -> None:
+def test_a_planted_call_that_the_guard_sees_fails_anywhere(uncaptioned: Path) -> None:
     planted = f"{PLANTED.replace('CALL', 'through_python')}\n{PROGRAM}"
-    done = dissect(workspace, "1", program=planted)
+    done = dissect(uncaptioned, "1,2,3", program=planted)
     assert done.returncode == 2
     assert f"a socket's connect to '{ADDRESS}' was refused, by " in done.stderr
-    made = {path.name for path in workspace.glob("artefacts/captions-*/*")}
+    made = {path.name for path in uncaptioned.glob("artefacts/captions-*/*")}
     assert made <= {"key.json"}
 
 
