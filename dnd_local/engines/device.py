@@ -66,6 +66,11 @@ def _index(name: str) -> int:
     return int(name.removeprefix("cuda:"))
 
 
+def cpu_threads() -> int:
+    """Return how many threads torch shares one operation out to, in this process."""
+    return torch.get_num_threads()
+
+
 def make_deterministic() -> None:
     """Ask torch for the same bits each time; numbers of threads stay as they are.
 

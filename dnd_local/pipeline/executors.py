@@ -221,7 +221,7 @@ def launch(job: Path, execution: Execution) -> tuple[list[str], dict[str, str]]:
     but a loopback, on which they find each other: a language model elsewhere is asked by the
     process that starts them, never by a worker.
     """
-    environment = {"OMP_NUM_THREADS": "1", **child_environment()}
+    environment = {"OMP_NUM_THREADS": str(_threads(execution)), **child_environment()}
     command = [sys.executable, "-m", "accelerate.commands.launch"]
     command += ["--num_processes", str(execution.workers), "--num_machines", "1"]
     command += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
@@ -238,6 +238,19 @@ def launch(job: Path, execution: Execution) -> tuple[list[str], dict[str, str]]:
     # An interface that the user's environment names for this would not be there.
     meeting = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
     return [*isolated_with_loopback(command)], {**environment, **meeting}
+
+
+def _threads(execution: Execution) -> int:
+    """Return how many threads a worker computes with.
+
+    On the CPU as many as one process alone would take, however crowded that is: a sum rounds by
+    how it is shared out, and workers change nothing.
+    """
+    if execution.devices != ("cpu",):
+        return 1
+    from dnd_local.engines.device import cpu_threads
+
+    return cpu_threads()
 
 
 def _gather(scratch: Path, workers: int, stage: Stage) -> list[Failure]:

@@ -26,6 +26,7 @@ from dnd_local.core.errors import (
     UserError,
 )
 from dnd_local.core.records import Captions
+from dnd_local.engines.device import cpu_threads
 from dnd_local.pipeline import executors
 from dnd_local.pipeline.executors import (
     Failure,
@@ -340,7 +341,7 @@ def test_the_launch_is_accelerates(bench: Bench, monkeypatch: pytest.MonkeyPatch
     assert "--multi_gpu" in command
     assert text.endswith("-m dnd_local.pipeline.worker job.json")
     assert environment["ACCELERATE_USE_CPU"] == "true"
-    assert environment["OMP_NUM_THREADS"] == "1"
+    assert environment["OMP_NUM_THREADS"] == str(cpu_threads())
     assert environment["HF_HUB_OFFLINE"] == "1"
     assert "https_proxy" not in environment
     assert command[0] == sys.executable
@@ -358,6 +359,14 @@ def test_workers_start_where_nothing_but_a_loopback_is(
     command, environment = launch(Path("job.json"), execution)
     assert command == list(isolated_with_loopback(bare))
     assert environment["GLOO_SOCKET_IFNAME"] == environment["NCCL_SOCKET_IFNAME"] == "lo"
+
+
+def test_a_worker_beside_a_graphics_card_computes_little_itself(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    execution = msgspec.structs.replace(bench.execution(), devices=("0",), workers=1)
+    assert launch(Path("job.json"), execution)[1]["OMP_NUM_THREADS"] == "1"
 
 
 def test_the_launch_on_graphics_cards(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

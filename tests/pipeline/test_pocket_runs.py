@@ -68,7 +68,7 @@ def dissect(
     command = [sys.executable, "-c", program, "dissect", "pocket", LAYER, "--ids", ids]
     command += ["--run", "same", *QUICK, "--workspace", str(workspace), *options]
     return subprocess.run(
-        closed(command), env=child_environment() | {"OMP_NUM_THREADS": "2"},
+        closed(command), env=child_environment(),
         capture_output=True, text=True, check=False,
     )  # fmt: skip
 
