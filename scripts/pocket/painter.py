@@ -141,7 +141,7 @@ def latents(given: Options, data: Pictures) -> torch.Tensor:
     from diffusers import AutoencoderKL
 
     vae = AutoencoderKL.from_pretrained(given.work / "vae").to(given.device).eval()
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(data.pixels)
     # The decoder may have been trained further since: only the encoder makes latents stale.
     for part in (vae.encoder, vae.quant_conv):
         for value in part.state_dict().values():
