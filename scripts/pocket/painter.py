@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from crew import Crew
 from painter_vae import CHANNELS
 from shared import (
     MODELS,
@@ -26,6 +27,7 @@ from shared import (
     halve,
     options,
     render,
+    seed_everything,
     set_rate,
 )
 from tokens import clip_tokenizer, tidy
@@ -164,6 +166,41 @@ def encode_prompts(tokenizer: Any, data: Pictures) -> torch.Tensor:
     return torch.tensor(ids).reshape(len(data.attributes), PROMPTS, LENGTH)
 
 
+class Lessons:
+    """Batches of pictures and prompts, and the loss of a painter on one."""
+
+    def __init__(self, grids: torch.Tensor, prompts: torch.Tensor, empty: torch.Tensor) -> None:
+        """Keep latents (n, CHANNELS, 16, 16), prompts (n, PROMPTS, LENGTH), no prompt (LENGTH,)."""
+        self.grids, self.prompts, self.empty = grids, prompts, empty
+        self.noise = scheduler("ddpm")
+        self.noise.alphas_cumprod = self.noise.alphas_cumprod.to(grids.device)
+
+    @classmethod
+    def of(cls, given: Options, tokenizer: Any) -> Lessons:
+        """Return the lessons of the painter's own pictures."""
+        data = render(given.work, PAINTER_SEED, COUNT, PAINTER_GRID)
+        rows = allowed(data)
+        grids = latents(given, data)[rows]
+        prompts = encode_prompts(tokenizer, data).to(given.device)[rows]
+        empty = tokenizer("", padding="max_length", max_length=LENGTH)["input_ids"]
+        return cls(grids, prompts, torch.tensor(empty, device=given.device))
+
+    def __call__(self, model: Any) -> torch.Tensor:
+        """Return the loss of a painter on a random batch."""
+        device = self.grids.device
+        chosen = np.random.randint(0, len(self.grids), BATCH)
+        clean = self.grids[chosen].contiguous(memory_format=torch.channels_last)
+        ids = self.prompts[chosen, np.random.randint(0, PROMPTS, BATCH)]
+        ids[torch.rand(BATCH, device=device) < DROPPED] = self.empty
+        times = torch.randint(0, STEPS, (BATCH,), device=device)
+        added = torch.randn_like(clean)
+        noisy = self.noise.add_noise(clean, added, times)
+        guess = model.unet(noisy, times, model.text(ids).last_hidden_state).sample
+        # The error of the velocity, as far as that is reasonable.
+        weight = (1 / (1 - self.noise.alphas_cumprod[times])).clamp_max(HEAVIEST)
+        return ((guess - clean).square().mean((1, 2, 3)) * weight).mean()
+
+
 def train(run: Run, given: Options, tokenizer: Any) -> dict[str, torch.Tensor]:
     """Train and return the averaged weights."""
     model = Painter(tokenizer).to(given.device, memory_format=torch.channels_last)
@@ -186,35 +223,24 @@ def train(run: Run, given: Options, tokenizer: Any) -> dict[str, torch.Tensor]:
     run.restore(load)
     if given.save_only:
         return average.state
-    data = render(given.work, PAINTER_SEED, COUNT, PAINTER_GRID)
-    grids = latents(given, data)
-    prompts = encode_prompts(tokenizer, data).to(given.device)
-    rows = allowed(data)
-    empty = torch.tensor(
-        tokenizer("", padding="max_length", max_length=LENGTH)["input_ids"], device=given.device
+    for group in optimiser.param_groups:
+        group["fused"] = True
+    lessons = Lessons.of(given, tokenizer)
+    run.log(
+        f"{sum(p.numel() for p in model.parameters())} parameters, {len(lessons.grids)} pictures"
     )
-    noise = scheduler("ddpm")
-    noise.alphas_cumprod = noise.alphas_cumprod.to(given.device)
-    run.log(f"{sum(p.numel() for p in model.parameters())} parameters, {len(rows)} pictures")
+    workers = given.threads if given.device.type == "cpu" else 1
+    torch.set_num_threads(max(1, given.threads // workers))
+    seed_everything(run.step)
+    crew = Crew(model, lessons, workers, run.step)
     for share in run.steps(state):
         set_rate(optimiser, RATE * cosine(share))
-        chosen = np.random.choice(rows, BATCH)
-        clean = grids[chosen].contiguous(memory_format=torch.channels_last)
-        ids = prompts[chosen, np.random.randint(0, PROMPTS, BATCH)]
-        ids[torch.rand(BATCH, device=given.device) < DROPPED] = empty
-        times = torch.randint(0, STEPS, (BATCH,), device=given.device)
-        added = torch.randn_like(clean)
-        noisy = noise.add_noise(clean, added, times)
-        guess = model.unet(noisy, times, model.text(ids).last_hidden_state).sample
-        # The error of the velocity, as far as that is reasonable.
-        weight = (1 / (1 - noise.alphas_cumprod[times])).clamp_max(HEAVIEST)
-        loss = ((guess - clean).square().mean((1, 2, 3)) * weight).mean()
         optimiser.zero_grad()
-        loss.backward()
+        loss = crew.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         average.update(model)
-        run.loss(loss.item())
+        run.loss(loss)
     return average.state
 
 

@@ -39,6 +39,7 @@ class Options:
 
     Attributes:
         work: Folder of rendered pictures, checkpoints and logs.
+        threads: How many CPU threads to use.
         device: Where tensors live, ``cpu`` or ``cuda``.
         minutes: How long to train; checkpoints count, so a second call continues.
         fresh: Whether to forget an earlier checkpoint.
@@ -46,6 +47,7 @@ class Options:
     """
 
     work: Path
+    threads: int
     device: torch.device
     minutes: float
     fresh: bool
@@ -71,7 +73,12 @@ def options(description: str | None, minutes: float) -> Options:
     seed_everything(0)
     given.work.mkdir(parents=True, exist_ok=True)
     return Options(
-        given.work, torch.device(given.device), given.minutes, given.fresh, given.save_only
+        given.work,
+        given.threads,
+        torch.device(given.device),
+        given.minutes,
+        given.fresh,
+        given.save_only,
     )
 
 
