@@ -193,12 +193,29 @@ def painter(_data: Pictures) -> Figures:
     return {**figures, "seconds_per_picture_20_steps": round(seconds, 3)}
 
 
+def autoencoder(data: Pictures) -> Figures:
+    """Let the judge look at real pictures that the painter's autoencoder coded and decoded."""
+    from target import responses, right
+
+    vae, count = load_painter().vae, 300
+    again = []
+    with torch.no_grad():
+        for at in range(0, count, 50):
+            images = data.tensor(slice(at, at + 50), CPU) * 2 - 1
+            again.append(vae.decode(vae.encode(images).latent_dist.mean).sample.clamp(-1, 1))
+    pixels = ((torch.cat(again) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+    coded = Pictures(pixels, data.attributes[:count])
+    scores = responses(load_folder(MODELS / "judge")[0].eval(), coded, CPU)[1]
+    return {key: interval(hits) for key, hits in right(scores, coded).items()}
+
+
 PARTS: dict[str, Callable[[Pictures], Figures]] = {
     "targets": targets,
     "judge": judge,
     "captioner": captioner,
     "embedder": embedder,
     "llm": llm,
+    "autoencoder": autoencoder,
     "painter": painter,
 }
 
