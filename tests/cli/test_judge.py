@@ -98,7 +98,7 @@ def test_classes_and_annotations_as_truth(bench: Bench, tmp_path: Path) -> None:
 
 
 def test_a_run_without_holdout_asks_for_a_probe(bench: Bench) -> None:
-    bench.run("0-2", name="whole")
+    bench.run("0-2", name="whole", probe={"holdout": 0})
     assert "give --probe" in str(run("evaluate", "whole").exception)
 
 

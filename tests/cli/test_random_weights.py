@@ -94,8 +94,5 @@ def test_dissect_resnet50_runs_where_its_weights_are(
     assert [own["neuron"]["index"] for own in found] == [1, 2, 3]
     # A language model that was never trained rarely says anything usable; what it said is kept.
     assert {own["status"] for own in found} <= {"described", "failed"}
-    stages = {own["stage"]: own for own in json.loads(command("status", "first", "--json").out)}
-    assert stages["captions"]["done"] == 3
-    assert stages["pictures"]["done"] == stages["pictures"]["of"]
     again = command(*words)
     assert "nothing was computed again" in again.out
