@@ -43,7 +43,7 @@ def test_wordings_vary() -> None:
 def test_plain_wordings() -> None:
     assert captions.plain_caption(DOG) == "a dog on a striped red background"
     assert captions.plain_caption(PAIR) == "an apple and a cat on a plain orange background"
-    assert captions.plain_caption(BARE) == "a dotted blue background"
+    assert captions.plain_caption(BARE) == "there is a dotted blue background"
     assert captions.short_phrase(DOG) == "dog, striped red background"
     assert captions.short_phrase(BARE) == "dotted blue background"
 
