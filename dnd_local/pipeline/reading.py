@@ -217,7 +217,7 @@ def open_run(
     prompts: Path | None = None,
     manifest: Path | None = None,
 ) -> StoredRun:
-    """Return a run of a workspace.
+    """Return a run of a workspace, read with the prompts and the manifest that it was made with.
 
     Raises:
         UnknownName: there is no such run.
@@ -230,10 +230,14 @@ def open_run(
         workspace=workspace,
         weights=weights or default_root(),
         data=data or default_data(),
-        prompts=prompts,
-        manifest=manifest,
+        prompts=prompts or _named(record.prompts),
+        manifest=manifest or _named(record.manifest),
     )
     return StoredRun(record, folder, Lab(record.config, execution))
+
+
+def _named(path: str) -> Path | None:
+    return Path(path) if path else None
 
 
 def list_runs(workspace: Path | None = None) -> tuple[RunSummary, ...]:

@@ -195,7 +195,7 @@ def _dissect(session: Session, selection: Selection) -> RunResult:
     layers = [*(earlier.neurons if earlier else ()), *selection.layers]
     triages = session.triage(list(dict.fromkeys(layers)))
     wanted = selection.resolve({layer: len(own.neurons) for layer, own in triages.items()})
-    record = run.extend(config, wanted)
+    record = run.extend(config, wanted, execution.manifest, execution.prompts)
     session.describe(record.wanted(), triages)
     descriptions = describe_all(lab, record, session.failures)
     scores = read_scores(lab, record)

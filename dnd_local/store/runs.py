@@ -32,9 +32,10 @@ class RunRecord(Struct, frozen=True, kw_only=True):
     """The content of ``run.json``.
 
     `neurons` lists the indices asked for so far, by layer; `ledger` says which side of every row
-    of the method's ledger the settings take; `software`, `devices` and `isolation` (how its
-    processes were kept off the network) are a record of where the last session ran, never an
-    input.
+    of the method's ledger the settings take; `manifest` and `prompts` name the user's own ("" for
+    the shipped ones), with which alone its parts are found again; `software`, `devices` and
+    `isolation` (how its processes were kept off the network) are a record of where the last
+    session ran, never an input.
     """
 
     schema: int
@@ -42,6 +43,8 @@ class RunRecord(Struct, frozen=True, kw_only=True):
     config: Config
     neurons: dict[str, tuple[int, ...]]
     ledger: dict[str, Side] = {}
+    manifest: str = ""
+    prompts: str = ""
     software: dict[str, str] = {}
     devices: tuple[str, ...] = ()
     remote_llm: str = ""
@@ -94,8 +97,20 @@ class RunFolder:
         except ValueError as error:  # bad JSON, or bad UTF-8
             raise DamagedFile(f"{path} is damaged ({error}); delete it, results stay") from None
 
-    def extend(self, config: Config, neurons: Mapping[str, Iterable[int]]) -> RunRecord:
+    def extend(
+        self,
+        config: Config,
+        neurons: Mapping[str, Iterable[int]],
+        manifest: Path | None = None,
+        prompts: Path | None = None,
+    ) -> RunRecord:
         """Add neurons to the run, making it if need be, and return its record.
+
+        Args:
+            config: what can change a result.
+            neurons: indices to add, by layer.
+            manifest: the user's own manifest, if that is where the models come from.
+            prompts: the user's own folder of prompts, likewise.
 
         Raises:
             Refused: the run exists with another Config.
@@ -105,15 +120,14 @@ class RunFolder:
             merged = {layer: set(ids) for layer, ids in (old.neurons if old else {}).items()}
             for layer, ids in neurons.items():
                 merged.setdefault(layer, set()).update(ids)
-            record = RunRecord(
-                schema=SCHEMA,
-                name=self.name,
-                config=config,
+            new = RunRecord(schema=SCHEMA, name=self.name, config=config, neurons={})
+            record = msgspec.structs.replace(
+                old or new,
                 neurons={layer: tuple(sorted(ids)) for layer, ids in sorted(merged.items())},
                 ledger=sides(config.ledger),
+                manifest=_absolute(manifest),
+                prompts=_absolute(prompts),
             )
-            if old is not None:
-                record = msgspec.structs.replace(old, neurons=record.neurons, ledger=record.ledger)
             self.write_json("run.json", record)
             return record
 
@@ -178,6 +192,10 @@ class RunFolder:
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / ".lock"):
             yield
+
+
+def _absolute(path: Path | None) -> str:
+    return "" if path is None else str(path.absolute())
 
 
 def run_names(workspace: Path) -> tuple[str, ...]:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from dnd_local.core.errors import BadConfig, DamagedFile, UnknownName, UserError
 from dnd_local.core.records import Neuron
 from dnd_local.pipeline.plan import CONCEPTS, PICTURES, PLAN, SCORES, TRIAGE
 from dnd_local.pipeline.reading import StoredRun, list_runs, open_run
+from dnd_local.pipeline.runner import dissect_neurons
+from dnd_local.pipeline.selection import read_selection
+from dnd_local.store.resources import shipped
 from dnd_local.store.runs import RunFolder
 from tests.bench import Bench
 from tests.fakes import LAYER, Broken
@@ -134,3 +139,19 @@ def test_the_usual_workspace_is_looked_at(bench: Bench, monkeypatch: pytest.Monk
     assert [own.name for own in list_runs()] == ["mine"]
     with pytest.raises(UnknownName, match="Did you mean mine"):
         open_run("mime")
+
+
+def test_a_run_remembers_the_prompts_and_the_manifest_it_was_made_with(
+    bench: Bench, tmp_path: Path
+) -> None:
+    own = Path(shutil.copytree(shipped("prompts"), tmp_path / "own"))
+    text = (own / "summarise.txt").read_text()
+    (own / "summarise.txt").write_text(text.replace("--- user", "Be brief.\n\n--- user", 1))
+    manifest = Path(shutil.copy(shipped("weights_manifest.json"), tmp_path / "own.json"))
+    execution = msgspec.structs.replace(bench.execution(), prompts=own, manifest=manifest)
+    result = dissect_neurons(bench.config(), execution, read_selection(LAYER, "0,1"), "mine")
+    assert (result.record.prompts, result.record.manifest) == (str(own), str(manifest))
+    assert opened(bench).descriptions() == result.descriptions
+    shutil.rmtree(own)
+    with pytest.raises(BadConfig, match=f"{own}"):
+        opened(bench)
