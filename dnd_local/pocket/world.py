@@ -26,7 +26,7 @@ TILE: Final = 96
 """Height and width of one sprite on the sheet, in pixels."""
 
 TRAIN_SEED: Final = 1
-"""The pictures that target, captioner and embedder learn from, and the painter's decoder."""
+"""The pictures that target, captioner and embedder learn from."""
 JUDGE_SEED: Final = 2
 """The pictures that the judge alone learns from."""
 HELD_OUT_SEED: Final = 3
@@ -35,7 +35,7 @@ PROBE_SEED: Final = 4
 """The default probe set; no model has seen it either."""
 PAINTER_SEED: Final = 5
 """The pictures that the painter alone learns from, drawn on a grid of `PAINTER_GRID` pixels."""
-PAINTER_GRID: Final = 4
+PAINTER_GRID: Final = 8
 """In pixels: as wide as one of the painter's latents."""
 PROBE_COUNT: Final = 2000
 """How many pictures the default probe set has."""
@@ -105,7 +105,8 @@ def _mask(pattern: str, rng: random.Random, grid: int) -> npt.NDArray[np.bool_]:
         ValueError: If nothing here draws that pattern.
     """
     rows, columns = np.mgrid[0:SIZE, 0:SIZE]
-    period = grid * rng.randint(-(-10 // grid), 15 // grid)
+    fewest = -(-10 // grid)
+    period = grid * rng.randint(fewest, max(fewest, 15 // grid))
     rows = rows + rng.randrange(0, period, grid)
     columns = columns + rng.randrange(0, period, grid)
     if pattern == "plain":
@@ -118,7 +119,7 @@ def _mask(pattern: str, rng: random.Random, grid: int) -> npt.NDArray[np.bool_]:
         distance = np.hypot(rows % period - middle, columns % period - middle)
         return np.asarray(distance <= period * 0.29, dtype=np.bool_)
     if pattern == "checkered":
-        cell = max(7, period * 2 // 3)
+        cell = max(7, period * 2 // 3 // grid * grid)
         return np.asarray((rows // cell + columns // cell) % 2 == 1, dtype=np.bool_)
     raise ValueError(f"unknown pattern {pattern!r}: teach dnd_local.pocket.world to draw it")
 

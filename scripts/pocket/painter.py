@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from crew import Crew
-from painter_vae import CHANNELS
+from painter_vae import CHANNELS, PATCH
 from shared import (
     MODELS,
+    PAINTER_COUNT,
     Average,
     Options,
     Pictures,
@@ -34,7 +35,7 @@ from tokens import clip_tokenizer, tidy
 from torch import nn
 
 from dnd_local.pocket.captions import prompt
-from dnd_local.pocket.world import PAINTER_GRID, PAINTER_SEED, kept_from_painter
+from dnd_local.pocket.world import PAINTER_GRID, PAINTER_SEED, SIZE, kept_from_painter
 
 LENGTH = 32
 WIDTH = 128
@@ -43,9 +44,7 @@ RATE = 1e-3
 DROPPED = 0.1
 PROMPTS = 8
 STEPS = 1000
-GRID = 16
-COUNT = 16_000
-"""Pictures to learn from."""
+GRID = SIZE // PATCH
 HEAVIEST = 8.0
 """The most that a nearly clean picture counts, against 1 for pure noise."""
 
@@ -87,9 +86,9 @@ def build(tokens: int, end: int, start: int) -> tuple[Any, Any]:
         sample_size=GRID,
         in_channels=CHANNELS,
         out_channels=CHANNELS,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        block_out_channels=(32, 64, 128),
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        block_out_channels=(128, 160),
         layers_per_block=1,
         cross_attention_dim=WIDTH,
         attention_head_dim=4,
@@ -170,7 +169,7 @@ class Lessons:
     """Batches of pictures and prompts, and the loss of a painter on one."""
 
     def __init__(self, grids: torch.Tensor, prompts: torch.Tensor, empty: torch.Tensor) -> None:
-        """Keep latents (n, CHANNELS, 16, 16), prompts (n, PROMPTS, LENGTH), no prompt (LENGTH,)."""
+        """Keep latents (n, CHANNELS, GRID, GRID), prompts (n, PROMPTS, LENGTH), none (LENGTH,)."""
         self.grids, self.prompts, self.empty = grids, prompts, empty
         self.noise = scheduler("ddpm")
         self.noise.alphas_cumprod = self.noise.alphas_cumprod.to(grids.device)
@@ -178,7 +177,7 @@ class Lessons:
     @classmethod
     def of(cls, given: Options, tokenizer: Any) -> Lessons:
         """Return the lessons of the painter's own pictures."""
-        data = render(given.work, PAINTER_SEED, COUNT, PAINTER_GRID)
+        data = render(given.work, PAINTER_SEED, PAINTER_COUNT, PAINTER_GRID)
         rows = allowed(data)
         grids = latents(given, data)[rows]
         prompts = encode_prompts(tokenizer, data).to(given.device)[rows]

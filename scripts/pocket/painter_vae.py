@@ -1,6 +1,6 @@
-"""Make the painter's AutoencoderKL: 64 pixels to a 16x16 grid of 16 channels and back.
+"""Make the painter's AutoencoderKL: 64 pixels to an 8x8 grid of 32 channels and back.
 
-The encoder is solved for, not searched for: it holds the principal components of 4x4 patches,
+The encoder is solved for, not searched for: it holds the principal components of 8x8 patches,
 so latents are final before any training and the painter need not wait. The decoder is trained.
 """
 
@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from shared import (
     MODELS,
+    PAINTER_COUNT,
     TEST_COUNT,
-    TRAIN_COUNT,
     Options,
     Pictures,
     Run,
@@ -26,13 +26,15 @@ from target import normalised
 from torch import nn
 
 from dnd_local.engines.target_loading import load_folder
-from dnd_local.pocket.world import HELD_OUT_SEED, SIZE, TRAIN_SEED
+from dnd_local.pocket.world import HELD_OUT_SEED, PAINTER_GRID, PAINTER_SEED, SIZE
 
 BATCH = 8
 RATE = 2e-3
-CHANNELS = 16
-PATCH = 4
-SPREAD = 0.05
+CHANNELS = 32
+WIDTHS = (16, 48, 64, 128)
+PATCH = 8
+"""In pixels: halved once between each two widths, and as wide as the pictures' grid."""
+SPREAD = 0.1
 """Standard deviation of the posterior: the decoder learns to forgive errors of this size."""
 CONSTANT = 64.0
 
@@ -42,9 +44,9 @@ def build() -> Any:
     from diffusers import AutoencoderKL
 
     return AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
-        block_out_channels=(16, 32, 64),
+        down_block_types=("DownEncoderBlock2D",) * len(WIDTHS),
+        up_block_types=("UpDecoderBlock2D",) * len(WIDTHS),
+        block_out_channels=WIDTHS,
         layers_per_block=1,
         latent_channels=CHANNELS,
         norm_num_groups=8,
@@ -55,7 +57,7 @@ def build() -> Any:
 
 
 def components(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Fit the projection of 4x4 patches to latents.
+    """Fit the projection of patches to latents.
 
     A channel's spread is the square root of its component's, over their root mean square: half
     way between whitened, where noise in fine detail costs as much as a wrong colour, and plain.
@@ -64,7 +66,7 @@ def components(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         images: Pictures in [-1, 1], shape (n, 3, 64, 64).
 
     Returns:
-        The weight, shape (CHANNELS, 3, 4, 4), and the bias, shape (CHANNELS,).
+        The weight, shape (CHANNELS, 3, PATCH, PATCH), and the bias, shape (CHANNELS,).
     """
     patches = nn.functional.unfold(images, PATCH, stride=PATCH).transpose(1, 2).flatten(0, 1)
     mean = patches.mean(0)
@@ -80,10 +82,10 @@ def components(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def solve(model: Any, images: torch.Tensor) -> None:
     """Write the principal components of patches into the encoder.
 
-    Every residual branch is closed, the first down-sampling moves 2x2 pixels into channels, and
-    the second projects 2x2 of those. The last norm and SiLU are undone: each channel travels
-    with its negative, since silu(x) - silu(-x) = x, and each group carries constants so large
-    that its spread, by which the norm divides, does not depend on the picture.
+    Every residual branch is closed, each down-sampling but the last moves 2x2 pixels into
+    channels, and the last projects 2x2 of those. The last norm and SiLU are undone: each channel
+    travels with its negative, since silu(x) - silu(-x) = x, and each group carries constants so
+    large that its spread, by which the norm divides, does not depend on the picture.
     """
     weight, bias = components(images)
     encoder = model.encoder
@@ -93,22 +95,18 @@ def solve(model: Any, images: torch.Tensor) -> None:
         for resnet in block.resnets:
             resnet.norm1.weight.fill_(1)
             resnet.norm2.weight.fill_(1)
-    centre = (1, 1)
-    for colour in range(3):
-        encoder.conv_in.weight[colour, colour, *centre] = 1
-    first = encoder.down_blocks[0].downsamplers[0].conv.weight
-    second = encoder.down_blocks[1].downsamplers[0].conv
-    shortcut = encoder.down_blocks[1].resnets[0].conv_shortcut.weight
-    for colour in range(3):
-        for y in range(2):
-            for x in range(2):
-                channel = 4 * colour + 2 * y + x
-                first[channel, colour, y, x] = 1
-                shortcut[channel, channel] = 1
-                # A corner of each 2x2 block: PATCH pixels lie 2 apart in the half-size grid.
-                second.weight[:CHANNELS, channel, :2, :2] = weight[:, colour, y::2, x::2]
-    second.bias[:CHANNELS] = bias
-    last = encoder.down_blocks[2].resnets[0].conv_shortcut
+    centre, corner = (1, 1), (slice(2), slice(2))
+    encoder.conv_in.weight[:3, :3, *centre] = torch.eye(3)
+    *moving, projecting = (block.downsamplers[0].conv for block in encoder.down_blocks[:-1])
+    for level, move in enumerate(moving):
+        held = 3 * 4**level
+        move.weight[: 4 * held, :held, *corner] = torch.eye(4 * held).reshape(-1, held, 2, 2)
+        shortcut = encoder.down_blocks[level + 1].resnets[0].conv_shortcut.weight
+        shortcut[: 4 * held, : 4 * held, 0, 0] = torch.eye(4 * held)
+        weight = nn.functional.pixel_unshuffle(weight, 2)
+    projecting.weight[:CHANNELS, : weight.shape[1], *corner] = weight
+    projecting.bias[:CHANNELS] = bias
+    last = encoder.down_blocks[-1].resnets[0].conv_shortcut
     norm, out = encoder.conv_norm_out, encoder.conv_out
     group = norm.num_channels // norm.num_groups
     spread = CONSTANT / 2**0.5
@@ -201,7 +199,7 @@ def main() -> None:
     """Solve the encoder, keep it for the painter, train the decoder, and keep that."""
     given = options(__doc__, minutes=30)
     run = Run("painter_vae", given)
-    data = render(given.work, TRAIN_SEED, TRAIN_COUNT)
+    data = render(given.work, PAINTER_SEED, PAINTER_COUNT, PAINTER_GRID)
     model = build()
     solve(model, data.tensor(slice(0, 2000), torch.device("cpu")) * 2 - 1)
     model.to(given.device, memory_format=torch.channels_last)
@@ -209,7 +207,7 @@ def main() -> None:
         model.save_pretrained(given.work / "vae")
     train(run, given, model, data)
     model.save_pretrained(given.work / "vae")
-    test = render(given.work, HELD_OUT_SEED, TEST_COUNT)
+    test = render(given.work, HELD_OUT_SEED, TEST_COUNT, PAINTER_GRID)
     run.log(f"held out: mean absolute error {error(model.eval(), test, given.device):.4f} of 1")
 
 

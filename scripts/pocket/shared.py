@@ -31,6 +31,7 @@ MODELS = Path(dnd_local.pocket.__file__).parent / "models"
 REPOSITORY = Path(dnd_local.pocket.__file__).parents[2]
 TRAIN_COUNT = 24_000
 TEST_COUNT = 2_000
+PAINTER_COUNT = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ class Pictures:
 
 def render(work: Path, seed: int, count: int, grid: int = 1) -> Pictures:
     """Draw pictures 0..count-1 of a seed, or read them back from the work folder."""
-    name = f"world{vocabulary().version}-seed{seed}-{count}"
+    name = f"world{vocabulary().version}-seed{seed}-grid{grid}-{count}"
     pixels, records = work / f"{name}.npy", work / f"{name}.json"
     if not (pixels.exists() and records.exists()):
         with ProcessPoolExecutor(2) as pool:

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,6 +74,10 @@ def dissect(
     )  # fmt: skip
 
 
+def described(lines: bytes) -> list[Any]:
+    return [json.loads(line) for line in lines.splitlines()]
+
+
 def outcome(workspace: Path) -> bytes:
     return (workspace / "runs" / "same" / "descriptions.jsonl").read_bytes()
 
@@ -115,6 +120,25 @@ def test_order_and_company(workspace: Path, reference: bytes) -> None:
     for ids in ("3", "2,1"):
         assert dissect(workspace, ids).returncode == 0
     assert outcome(workspace) == reference
+
+
+def test_other_padded_batches_change_no_more_than_rounding(finished: Path, tmp_path: Path) -> None:
+    shapes = {"network": 13, "captions": 5, "llm": 3, "pictures": 3, "clip": 7}
+    batches = [word for of, size in shapes.items() for word in (f"--{of}-batch", str(size))]
+    done = dissect(tmp_path / "work", "1,2,3", *batches)
+    assert done.returncode == 0, done.stderr
+    ours, theirs = (described(outcome(place)) for place in (finished, tmp_path / "work"))
+    other = 0
+    for one, two in zip(ours, theirs, strict=True):
+        best, *others = (label["score"] for label in one["labels"])
+        if [label["text"] for label in one["labels"]] == [label["text"] for label in two["labels"]]:
+            scores = [label["score"] for label in two["labels"]]
+            assert scores == pytest.approx([best, *others], abs=1e-4)
+        else:
+            other += 1
+            assert others, "a label changed with nothing near it"
+            assert min(abs(best - score) for score in others) < 1e-4
+    assert other <= 1
 
 
 def test_two_workers(workspace: Path, reference: bytes) -> None:

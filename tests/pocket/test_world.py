@@ -77,6 +77,19 @@ def test_every_pattern_is_drawn_as_named(pattern: str) -> None:
     assert (along_rows or along_columns) == (pattern in ("plain", "striped"))
 
 
+@pytest.mark.parametrize("pattern", ["plain", "striped", "checkered"])
+def test_the_painters_pictures_lie_on_its_grid(pattern: str) -> None:
+    grid = world.PAINTER_GRID
+    for seed in range(20):
+        image, shown = world.draw(("dog",), "blue", pattern, random.Random(seed), grid)
+        assert all(edge % grid == 0 for edge in shown.boxes[0])
+        cells = np.asarray(image).reshape(world.SIZE // grid, grid, world.SIZE // grid, grid, 3)
+        varied = np.ptp(cells, axis=(1, 3)).any(-1)
+        x0, y0, x1, y1 = (edge // grid for edge in shown.boxes[0])
+        varied[y0:y1, x0:x1] = False
+        assert not varied.any()
+
+
 def test_an_unknown_pattern_is_refused() -> None:
     with pytest.raises(ValueError, match="teach"):
         world.draw((), "blue", "plaid", random.Random(0))
