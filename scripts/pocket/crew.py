@@ -11,7 +11,7 @@ from multiprocessing.synchronize import Barrier
 from typing import TypeAlias
 
 import torch
-from shared import seed_everything
+from shared import Options, seed_everything
 from torch import multiprocessing, nn
 
 Lesson: TypeAlias = Callable[[nn.Module], torch.Tensor]
@@ -45,6 +45,14 @@ class Crew:
         for place in range(self.others):
             given = (model, lesson, self.gradients[place], self.barrier, seed + 1 + place)
             context.Process(target=_help, args=given, daemon=True).start()
+
+    @classmethod
+    def of(cls, model: nn.Module, lesson: Lesson, given: Options, seed: int) -> Crew:
+        """Start one process a thread on the CPU, and no other on a GPU."""
+        size = given.threads if given.device.type == "cpu" else 1
+        torch.set_num_threads(max(1, given.threads // size))
+        seed_everything(seed)
+        return cls(model, lesson, size, seed)
 
     def backward(self) -> float:
         """Put the mean gradient of one batch a process into the model, and return the own loss."""

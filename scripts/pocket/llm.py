@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from shared import MODELS, REPOSITORY, Options, Run, cosine, halve, options, set
 from tokens import tidy
 from torch import nn
 
+from dnd_local.core.records import Message
 from dnd_local.pocket.words import mentions
+from dnd_local.store.prompts import VARIABLES, PromptFile, read_prompt
 
 TASKS = ("simplify", "summarise", "merge")
 SHARES = (0.25, 0.65, 0.10)
@@ -32,15 +35,14 @@ TEMPLATE = (
 )
 
 
-def messages(task: str) -> list[dict[str, str]]:
-    """Read a prompt file: lines of ``--- role``, each followed by that turn's text."""
-    turns: list[dict[str, str]] = []
-    for line in (REPOSITORY / "prompts" / f"{task}.txt").read_text(encoding="utf-8").splitlines():
-        if line.startswith("--- "):
-            turns.append({"role": line[4:].strip(), "content": ""})
-        else:
-            turns[-1]["content"] += f"{line}\n"
-    return [{"role": turn["role"], "content": turn["content"].strip()} for turn in turns]
+def prompt_file(task: str) -> PromptFile:
+    """Return the project's own prompt for a task."""
+    return read_prompt(REPOSITORY / "prompts" / f"{task}.txt")
+
+
+def spoken(turns: Sequence[Message]) -> list[dict[str, str]]:
+    """Return turns in the form that a chat template takes."""
+    return [{"role": turn.role, "content": turn.text} for turn in turns]
 
 
 def build_tokenizer() -> Any:
@@ -58,7 +60,7 @@ def build_tokenizer() -> Any:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    fixed = [turn["content"] for task in TASKS for turn in messages(task)]
+    fixed = [turn.text for task in TASKS for turn in prompt_file(task).turns]
     trained.train_from_iterator([*corpus(), *fixed * 40], trainer)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=trained,
@@ -118,10 +120,10 @@ class Prompts:
         self.tokenizer = tokenizer
         self.prefix: dict[str, list[int]] = {}
         for task in TASKS:
-            turns = messages(task)
-            if not turns[-1]["content"].startswith("$") or turns[-1]["role"] != "user":
+            *before, last = prompt_file(task).turns
+            if not last.text.startswith("$"):
                 raise ValueError(f"prompts/{task}.txt does not end with one variable")
-            text = tokenizer.apply_chat_template(turns[:-1], tokenize=False) + "<|user|>"
+            text = tokenizer.apply_chat_template(spoken(before), tokenize=False) + "<|user|>"
             self.prefix[task] = tokenizer(text, add_special_tokens=False)["input_ids"]
 
     def pair(self, made: Example) -> tuple[list[int], list[int]]:
@@ -133,10 +135,10 @@ class Prompts:
 
     def chat(self, made: Example) -> str:
         """Return the whole conversation as the pipeline would send it."""
-        turns = messages(made.task)
-        turns[-1]["content"] = made.given
+        (variable,) = VARIABLES[made.task]
+        turns = prompt_file(made.task).fill(**{variable: made.given})
         text: str = self.tokenizer.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=True
+            spoken(turns), tokenize=False, add_generation_prompt=True
         )
         return text
 

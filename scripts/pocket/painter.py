@@ -6,7 +6,6 @@ noise that it cannot carry through unharmed would be seen as grain in every pict
 
 from __future__ import annotations
 
-import hashlib
 import random
 import shutil
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from crew import Crew
-from painter_vae import CHANNELS, PATCH
+from painter_vae import CHANNELS, PATCH, latents
 from shared import (
     MODELS,
     PAINTER_COUNT,
@@ -28,7 +27,6 @@ from shared import (
     halve,
     options,
     render,
-    seed_everything,
     set_rate,
 )
 from tokens import clip_tokenizer, tidy
@@ -136,27 +134,6 @@ def allowed(data: Pictures) -> npt.NDArray[np.int64]:
     )
 
 
-@torch.no_grad()
-def latents(given: Options, data: Pictures) -> torch.Tensor:
-    """Return every picture's latents, computed once and kept in the work folder."""
-    from diffusers import AutoencoderKL
-
-    vae = AutoencoderKL.from_pretrained(given.work / "vae").to(given.device).eval()
-    digest = hashlib.sha256(data.pixels)
-    # The decoder may have been trained further since: only the encoder makes latents stale.
-    for part in (vae.encoder, vae.quant_conv):
-        for value in part.state_dict().values():
-            digest.update(value.cpu().numpy().tobytes())
-    path = given.work / f"latents-{digest.hexdigest()[:12]}.npy"
-    if not path.exists():
-        parts = []
-        for at in range(0, len(data.attributes), 100):
-            images = data.tensor(slice(at, at + 100), given.device) * 2 - 1
-            parts.append(vae.encode(images).latent_dist.mean.cpu().numpy())
-        np.save(path, np.concatenate(parts))
-    return torch.from_numpy(np.load(path)).to(given.device)
-
-
 def encode_prompts(tokenizer: Any, data: Pictures) -> torch.Tensor:
     """Return PROMPTS tokenised prompts a picture, shape (n, PROMPTS, LENGTH)."""
     rng = random.Random(0)
@@ -228,10 +205,7 @@ def train(run: Run, given: Options, tokenizer: Any) -> dict[str, torch.Tensor]:
     run.log(
         f"{sum(p.numel() for p in model.parameters())} parameters, {len(lessons.grids)} pictures"
     )
-    workers = given.threads if given.device.type == "cpu" else 1
-    torch.set_num_threads(max(1, given.threads // workers))
-    seed_everything(run.step)
-    crew = Crew(model, lessons, workers, run.step)
+    crew = Crew.of(model, lessons, given, run.step)
     for share in run.steps(state):
         set_rate(optimiser, RATE * cosine(share))
         optimiser.zero_grad()

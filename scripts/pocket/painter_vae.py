@@ -6,10 +6,12 @@ so latents are final before any training and the painter need not wait. The deco
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
 import torch
+from crew import Crew
 from shared import (
     MODELS,
     PAINTER_COUNT,
@@ -126,6 +128,27 @@ def solve(model: Any, images: torch.Tensor) -> None:
     into.bias.zero_()
 
 
+@torch.no_grad()
+def latents(given: Options, data: Pictures) -> torch.Tensor:
+    """Return every picture's latents, computed once and kept in the work folder."""
+    from diffusers import AutoencoderKL
+
+    vae = AutoencoderKL.from_pretrained(given.work / "vae").to(given.device).eval()
+    digest = hashlib.sha256(data.pixels)
+    # The decoder may have been trained further since: only the encoder makes latents stale.
+    for part in (vae.encoder, vae.quant_conv):
+        for value in part.state_dict().values():
+            digest.update(value.cpu().numpy().tobytes())
+    path = given.work / f"latents-{digest.hexdigest()[:12]}.npy"
+    if not path.exists():
+        parts = []
+        for at in range(0, len(data.attributes), 100):
+            images = data.tensor(slice(at, at + 100), given.device) * 2 - 1
+            parts.append(vae.encode(images).latent_dist.mean.cpu().numpy())
+        np.save(path, np.concatenate(parts))
+    return torch.from_numpy(np.load(path)).to(given.device)
+
+
 class Likeness(nn.Module):
     """How unlike two batches look to the first two layers of the trained target."""
 
@@ -161,38 +184,49 @@ def error(model: Any, data: Pictures, device: torch.device) -> float:
     return float((again - images).abs().mean() / 2)
 
 
+class Lessons:
+    """Batches of latents and pictures, and the loss of a decoder on one."""
+
+    def __init__(self, grids: torch.Tensor, data: Pictures, likeness: Likeness) -> None:
+        """Keep latents (n, CHANNELS, 8, 8), the pictures they code, and what compares them."""
+        self.grids, self.data, self.likeness = grids, data, likeness
+
+    def __call__(self, model: nn.Module) -> torch.Tensor:
+        """Return the loss of a decoder on a random batch of latents with the posterior's noise."""
+        rows = np.random.randint(0, len(self.grids), BATCH)
+        images = self.data.tensor(rows, self.grids.device) * 2 - 1
+        images = images.contiguous(memory_format=torch.channels_last)
+        coded = self.grids[rows]
+        coded = coded + SPREAD * torch.randn_like(coded)
+        again = model(coded.contiguous(memory_format=torch.channels_last))
+        gap = again - images
+        plain = gap.abs().mean() + 0.5 * gap.square().mean() + 0.5 * edges(again, images)
+        return plain + 0.2 * self.likeness(again, images)
+
+
 def train(run: Run, given: Options, model: Any, data: Pictures) -> None:
-    """Train the decoder on latents with the posterior's noise."""
-    model.encoder.requires_grad_(False)
-    model.quant_conv.requires_grad_(False)
-    learned = [value for value in model.parameters() if value.requires_grad]
-    optimiser = torch.optim.AdamW(learned, RATE, weight_decay=0.0)
+    """Train the decoder."""
+    decoder = nn.Sequential(model.post_quant_conv, model.decoder)
+    optimiser = torch.optim.AdamW(decoder.parameters(), RATE, weight_decay=0.0)
 
     def state() -> dict[str, Any]:
-        return {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
+        return {"model": decoder.state_dict(), "optimiser": optimiser.state_dict()}
 
     def load(saved: Any) -> None:
-        model.load_state_dict(saved["model"])
+        decoder.load_state_dict(saved["model"])
         optimiser.load_state_dict(saved["optimiser"])
 
     run.restore(load)
     likeness = Likeness().to(given.device, memory_format=torch.channels_last)
+    lessons = Lessons(latents(given, data), data, likeness)
+    crew = Crew.of(decoder, lessons, given, run.step)
     for share in run.steps(state):
         set_rate(optimiser, RATE * cosine(share))
-        rows = np.random.randint(0, len(data.attributes), BATCH)
-        images = data.tensor(rows, given.device) * 2 - 1
-        images = images.contiguous(memory_format=torch.channels_last)
-        with torch.no_grad():
-            latents = model.encode(images).latent_dist.sample()
-        again = model.decode(latents).sample
-        plain = (again - images).abs().mean()
-        loss = plain + 0.5 * (again - images).square().mean() + 0.5 * edges(again, images)
-        loss = loss + 0.2 * likeness(again, images)
         optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(learned, 1.0)
+        loss = crew.backward()
+        nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
         optimiser.step()
-        run.loss(plain.item())
+        run.loss(loss)
 
 
 def main() -> None:

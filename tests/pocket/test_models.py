@@ -16,6 +16,7 @@ from safetensors import safe_open
 from dnd_local.engines.target_loading import load_folder
 from dnd_local.pocket.words import mentions, vocabulary
 from dnd_local.pocket.world import HELD_OUT_SEED, TILE, picture
+from dnd_local.store.prompts import VARIABLES, PromptFolder
 
 POCKET = Path(str(files("dnd_local.pocket")))
 MODELS = POCKET / "models"
@@ -164,17 +165,9 @@ def test_the_embedder_loads_and_ranks() -> None:
 
 def reply(model: Any, tokenizer: Any, task: str, given: str) -> str:
     """Ask the LLM what a prompt file asks."""
-    turns: list[dict[str, str]] = []
-    path = POCKET.parents[1] / "prompts" / f"{task}.txt"
-    if not path.exists():
-        pytest.skip("the prompt files are not beside the package here")
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if line.startswith("--- "):
-            turns.append({"role": line[4:], "content": ""})
-        else:
-            turns[-1]["content"] += f"{line}\n"
-    turns = [{**turn, "content": turn["content"].strip()} for turn in turns]
-    turns[-1]["content"] = given
+    (variable,) = VARIABLES[task]
+    asked = PromptFolder().messages(task, **{variable: given})
+    turns = [{"role": turn.role, "content": turn.text} for turn in asked]
     text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
     ids = tokenizer(text, return_tensors="pt", add_special_tokens=False)["input_ids"]
     out = model.generate(input_ids=ids, max_new_tokens=24, do_sample=False)
