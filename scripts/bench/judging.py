@@ -1,0 +1,138 @@
+"""Measure on the embedded network, whose truth is known: who names it, and what verdicts are worth.
+
+Describes every neuron of known meaning with a quarter of the probe set held out, lets CLIP-Dissect
+choose for the same neurons from the world's words and as many others, and judges the run's labels
+and the same labels shuffled::
+
+    python scripts/bench/judging.py --workspace DIR
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from dnd_local.cli.progress import ProgressLines
+from dnd_local.core.config import Execution
+from dnd_local.core.records import DescriptionTable
+from dnd_local.evaluate.baseline import clip_dissect
+from dnd_local.evaluate.evidence import table_of_run
+from dnd_local.evaluate.intervals import bootstrap_mean
+from dnd_local.evaluate.judging import judge_run, planted
+from dnd_local.evaluate.planted import Planted, of_pocket
+from dnd_local.evaluate.pocket_truth import canonical, read_truth
+from dnd_local.evaluate.verdicts import Verdict
+from dnd_local.pipeline.lab import Lab
+from dnd_local.pipeline.reading import open_run
+from dnd_local.pipeline.runner import dissect_neurons
+from dnd_local.pipeline.selection import Selection
+from dnd_local.pipeline.settings import default_data, make_config
+from dnd_local.pocket.words import vocabulary
+from dnd_local.store.weights import default_root
+
+HOLDOUT = 0.25
+OTHERS = (
+    "chair", "guitar", "river", "mountain", "bridge", "clock", "shoe", "bottle", "book", "lamp",
+    "horse", "fish", "airplane", "bicycle", "train", "bread", "cheese", "cactus", "mushroom",
+    "saw", "ladder", "window", "zigzag background", "pink background", "turquoise background",
+    "spiral background", "person", "building", "clothing", "furniture",
+)  # fmt: skip
+"""As many concepts that no picture of the world shows."""
+SHUFFLES = 5
+RESAMPLES = 2000
+
+
+def shuffled(table: DescriptionTable, rng: random.Random) -> DescriptionTable:
+    """Return the table with its labels dealt out anew among its neurons."""
+    dealt = rng.sample([row.labels for row in table.rows], len(table.rows))
+    rows = (replace(row, labels=labels) for row, labels in zip(table.rows, dealt, strict=True))
+    return DescriptionTable("shuffled", tuple(rows))
+
+
+def right(table: DescriptionTable, truth: Planted) -> list[float]:
+    """Return 1 for each neuron whose first label names what it stands for, else 0."""
+    return [float(own.answer == "right") for own in planted(table, truth.neurons, truth.words)]
+
+
+def separation(
+    good: Sequence[float], bad: Sequence[float], rng: np.random.Generator
+) -> dict[str, float]:
+    """Return the AUC of support for true over false labels, with its bootstrap interval."""
+
+    def auc(one: Sequence[float], other: Sequence[float]) -> float:
+        wanted = [1] * len(one) + [0] * len(other)
+        return float(roc_auc_score(wanted, [*one, *other]))
+
+    drawn = [
+        auc(rng.choice(good, len(good)).tolist(), rng.choice(bad, len(bad)).tolist())
+        for _ in range(RESAMPLES)
+    ]
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return {"value": auc(good, bad), "low": float(low), "high": float(high)}
+
+
+def abstained(verdicts: Sequence[Verdict]) -> list[float]:
+    """Return 1 for each label that is no better than the null, else 0."""
+    return [float(own.word == "abstained") for own in verdicts]
+
+
+def measure(layer: str, execution: Execution, progress: ProgressLines) -> dict[str, object]:
+    """Return every figure of a layer of the embedded network by its name."""
+    config = make_config("pocket", options={"probe": {"holdout": HOLDOUT}})
+    lab = Lab(config, execution)
+    facts = read_truth(lab, "pocket")
+    truth, known = of_pocket(facts), tuple(facts.known(layer))
+    name = f"judging-{layer}"
+    dissect_neurons(config, execution, Selection((layer,), known), name, progress)
+    run = open_run(name, execution.workspace)
+    ours = table_of_run(run)
+    words = [canonical(concept) for concept in vocabulary().concepts()] + list(OTHERS)
+    theirs = clip_dissect(config, execution, Selection((layer,), known), words)
+    rng = random.Random(0)
+    figures: dict[str, object] = {"neurons": len(known)}
+    for who, table in (("dnd", ours), ("clip-dissect", theirs)):
+        mixed = [shuffled(table, rng) for _ in range(SHUFFLES)]
+        null = np.mean([right(own, truth) for own in mixed], axis=0)
+        figures[f"{who}.right"] = bootstrap_mean(right(table, truth))
+        figures[f"{who}.null"] = bootstrap_mean(null)
+    answers = planted(ours, truth.neurons, truth.words)
+    true = {own.neuron for own in answers if own.answer == "right"}
+    verdicts = judge_run(run, ours, progress=progress)
+    good = [own.support for own in verdicts if own.neuron in true]
+    bad: list[float] = []
+    lost: list[float] = []
+    for _ in range(SHUFFLES):
+        table = shuffled(ours, rng)
+        said = {own.neuron: own.answer for own in planted(table, truth.neurons, truth.words)}
+        judged = judge_run(run, table, progress=progress)
+        bad += [own.support for own in judged if said[own.neuron] != "right"]
+        lost += abstained(judged)
+    figures["verdict.auc"] = separation(good, bad, np.random.default_rng(0))
+    figures["abstained.own"] = bootstrap_mean(abstained(verdicts))
+    figures["abstained.shuffled"] = bootstrap_mean(lost)
+    return figures
+
+
+def main() -> None:
+    """Print every figure as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--workspace", type=Path, required=True)
+    parser.add_argument("--layers", nargs="+", default=["fc", "layer4"])
+    given = parser.parse_args()
+    execution = Execution(
+        workspace=given.workspace, weights=default_root(), data=default_data()
+    )  # fmt: skip
+    with ProgressLines() as progress:
+        found = {layer: measure(layer, execution, progress) for layer in given.layers}
+    print(json.dumps(found, indent=2, default=asdict))
+
+
+if __name__ == "__main__":
+    main()
