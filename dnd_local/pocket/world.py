@@ -107,8 +107,9 @@ def _mask(pattern: str, rng: random.Random, grid: int) -> npt.NDArray[np.bool_]:
     rows, columns = np.mgrid[0:SIZE, 0:SIZE]
     fewest = -(-10 // grid)
     period = grid * rng.randint(fewest, max(fewest, 15 // grid))
-    rows = rows + rng.randrange(0, period, grid)
-    columns = columns + rng.randrange(0, period, grid)
+    phase = 1 if grid == 1 else period
+    rows = rows + rng.randrange(0, period, phase)
+    columns = columns + rng.randrange(0, period, phase)
     if pattern == "plain":
         return np.zeros((SIZE, SIZE), dtype=np.bool_)
     if pattern == "striped":
@@ -168,7 +169,8 @@ def draw(
         colour: The background colour.
         pattern: The background pattern.
         rng: Decides sizes, places, mirroring, shades and the pattern's phase.
-        grid: Sizes, places, periods and phases are multiples of so many pixels.
+        grid: Sizes, places and periods are multiples of so many pixels; above 1 every pattern
+            starts in the corner.
 
     Returns:
         The RGB picture of SIZE x SIZE pixels and its attributes.

@@ -231,16 +231,21 @@ def train(run: Run, given: Options, model: Any, data: Pictures) -> None:
 
 def main() -> None:
     """Solve the encoder, keep it for the painter, train the decoder, and keep that."""
+    from diffusers import AutoencoderKL
+
     given = options(__doc__, minutes=30)
     run = Run("painter_vae", given)
     data = render(given.work, PAINTER_SEED, PAINTER_COUNT, PAINTER_GRID)
-    model = build()
-    solve(model, data.tensor(slice(0, 2000), torch.device("cpu")) * 2 - 1)
+    kept = given.work / "vae"
+    # An encoder solved again from other pictures would not code as the painter has learnt.
+    if not kept.exists():
+        model = build()
+        solve(model, data.tensor(slice(0, 2000), torch.device("cpu")) * 2 - 1)
+        model.save_pretrained(kept)
+    model = AutoencoderKL.from_pretrained(kept)
     model.to(given.device, memory_format=torch.channels_last)
-    if not (given.work / "vae").exists():
-        model.save_pretrained(given.work / "vae")
     train(run, given, model, data)
-    model.save_pretrained(given.work / "vae")
+    model.save_pretrained(kept)
     test = render(given.work, HELD_OUT_SEED, TEST_COUNT, PAINTER_GRID)
     run.log(f"held out: mean absolute error {error(model.eval(), test, given.device):.4f} of 1")
 
