@@ -6,7 +6,7 @@ Every figure is a mean with its 95 % bootstrap interval.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -216,13 +216,13 @@ def selection_figures(
 ) -> Figures:
     """Return how often each rule puts the true label before four decoys from the same world.
 
-    The neurons' exemplars must be on disk: describing them comes first.
+    Describing the neurons comes first: those without exemplars, as a duplicate is, are left out.
     """
     right: dict[Rule, list[float]] = {rule: [] for rule in RULES}
     rng = random.Random(f"decoys {seed}")
     with open_session(config, execution, ("fc", "layer4"), "bench-selection", progress) as session:
         for layer in ("fc", "layer4"):
-            known = truth.known(layer)
+            known = _with_exemplars(session.lab, layer, truth.known(layer))
             options = [_with_decoys(concept, rng) for concept in known.values()]
             for scored, concept in zip(
                 _scored(session, layer, list(known), options), known.values(), strict=True
@@ -231,6 +231,14 @@ def selection_figures(
                     best = best_labels(scored.candidates, rule, 1)[0].text
                     values.append(float(best == canonical(concept)))
     return {f"selection.{rule}": bootstrap_mean(values, seed) for rule, values in right.items()}
+
+
+def _with_exemplars(
+    lab: Lab, layer: str, known: Mapping[int, words.Concept]
+) -> dict[int, words.Concept]:
+    files = {i: Item.of_neuron(Neuron(lab.config.network.name, layer, i)).name for i in known}
+    missing = set(lab.parts(EXEMPLARS).missing(list(files.values())))
+    return {i: concept for i, concept in known.items() if files[i] not in missing}
 
 
 def _with_decoys(concept: words.Concept, rng: random.Random) -> list[str]:

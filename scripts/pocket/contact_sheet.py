@@ -29,7 +29,7 @@ LABELS = (
     "animals",
     "food",
 )
-EACH, COLUMNS, SCALE = 4, 4, 2
+EACH, COLUMNS = 4, 4
 
 
 def main() -> None:
@@ -51,8 +51,7 @@ def main() -> None:
     ]
     sheet = Image.fromarray(np.concatenate(rows))
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    size = (sheet.width * SCALE, sheet.height * SCALE)
-    sheet.resize(size, Image.Resampling.NEAREST).save(given.out, optimize=True)
+    sheet.save(given.out, optimize=True)
     print(f"{given.out}: {', '.join(LABELS)}")
 
 

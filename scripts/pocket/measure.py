@@ -19,7 +19,13 @@ from shared import MODELS, REPOSITORY, Pictures, render, write_json
 
 from dnd_local.engines.target_loading import load_folder
 from dnd_local.pocket.words import vocabulary
-from dnd_local.pocket.world import HELD_OUT_SEED, held_out_combinations
+from dnd_local.pocket.world import (
+    HELD_OUT_SEED,
+    PAINTER_GRID,
+    Attributes,
+    held_out_combinations,
+    picture,
+)
 
 CPU = torch.device("cpu")
 COUNT = 2000
@@ -169,7 +175,6 @@ def painter(_data: Pictures) -> Figures:
     from target import responses, right
 
     from dnd_local.pocket.captions import plain_caption
-    from dnd_local.pocket.world import Attributes
 
     pipe = load_painter()
     asked = [
@@ -193,18 +198,20 @@ def painter(_data: Pictures) -> Figures:
     return {**figures, "seconds_per_picture_20_steps": round(seconds, 3)}
 
 
-def autoencoder(data: Pictures) -> Figures:
-    """Let the judge look at real pictures that the painter's autoencoder coded and decoded."""
+def autoencoder(_data: Pictures) -> Figures:
+    """Let the judge look at the painter's kind of pictures after its autoencoder's two halves."""
     from target import responses, right
 
     vae, count = load_painter().vae, 300
+    drawn = [picture(HELD_OUT_SEED, index, PAINTER_GRID) for index in range(count)]
+    data = Pictures(np.stack([np.asarray(i) for i, _ in drawn]), tuple(a for _, a in drawn))
     again = []
     with torch.no_grad():
         for at in range(0, count, 50):
             images = data.tensor(slice(at, at + 50), CPU) * 2 - 1
             again.append(vae.decode(vae.encode(images).latent_dist.mean).sample.clamp(-1, 1))
     pixels = ((torch.cat(again) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
-    coded = Pictures(pixels, data.attributes[:count])
+    coded = Pictures(pixels, data.attributes)
     scores = responses(load_folder(MODELS / "judge")[0].eval(), coded, CPU)[1]
     return {key: interval(hits) for key, hits in right(scores, coded).items()}
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors.torch import save_file
+from scipy.optimize import nnls
 from shared import (
     MODELS,
     TEST_COUNT,
@@ -32,6 +33,10 @@ from dnd_local.pocket.world import HELD_OUT_SEED, SIZE, TRAIN_SEED
 
 WIDTHS = (16, 32, 64, 96)
 BATCH = 64
+LEVELLED = 8000
+"""Pictures that the category outputs are fitted to."""
+MARGIN = 8.0
+"""From a category's mean output where it is absent to where it is there."""
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 
 
@@ -125,6 +130,25 @@ def responses(
     return torch.cat(hidden).cpu().numpy(), torch.cat(outputs).cpu().numpy()
 
 
+def level(model: Any, data: Pictures, device: torch.device) -> None:
+    """Fit the category outputs anew, so that each member of a category raises them alike.
+
+    Trained to tell members from all else, an output may answer to one member far more strongly
+    than to another. Its highest responses then show that member alone, and nobody could tell that
+    the neuron stands for the category. Non-negative least squares on ``layer4``'s spatial means.
+    """
+    hidden = responses(model, data, device)[0]
+    ones = np.ones((len(hidden), 1), dtype=np.float32)
+    inputs = np.hstack([hidden, ones, -ones])
+    concepts = vocabulary().concepts()
+    labels = data.labels(concepts)
+    for row, concept in enumerate(concepts):
+        if concept.kind == "category":
+            *weights, up, down = nnls(inputs, labels[:, row])[0]
+            model.fc.weight.data[row] = MARGIN * torch.tensor(weights)
+            model.fc.bias.data[row] = MARGIN * (up - down - 0.5)
+
+
 def right(scores: npt.NDArray[np.float32], data: Pictures) -> dict[str, npt.NDArray[np.bool_]]:
     """Say, for each picture, whether objects, colour and pattern were all found.
 
@@ -159,6 +183,7 @@ def main() -> None:
     data = render(given.work, TRAIN_SEED, TRAIN_COUNT)
     config = configuration()
     model = train(run, given, data, config, sparse=0.02)
+    level(model, Pictures(data.pixels[:LEVELLED], data.attributes[:LEVELLED]), given.device)
     shutil.rmtree(MODELS / "target", ignore_errors=True)
     save(model, config, MODELS / "target")
     test = render(given.work, HELD_OUT_SEED, TEST_COUNT)
