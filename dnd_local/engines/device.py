@@ -7,6 +7,7 @@ take what does not fit, through accelerate.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import logging
 import os
@@ -22,6 +23,10 @@ from torch import nn
 from dnd_local.core.errors import BadConfig, OutOfMemory, UnknownName
 
 CPU: Final = ("cpu",)
+
+_M_TRIM_THRESHOLD: Final = -1
+_M_MMAP_MAX: Final = -4
+"""Parameters of glibc's `mallopt`."""
 
 _DTYPES: Final = {
     "float32": torch.float32,
@@ -86,6 +91,18 @@ def make_deterministic() -> None:
     cudnn.benchmark = False
     cudnn.conv.fp32_precision = "ieee"
     torch.backends.cuda.matmul.fp32_precision = "ieee"
+
+
+def keep_freed_memory() -> None:
+    """Let the allocator of the C library (glibc; others are left alone) keep what is freed.
+
+    A batch's activations are large enough to be returned to the system after each operation and
+    asked for again at the next, page by page: a fifth of a convolutional network's time.
+    """
+    allocator = getattr(ctypes.CDLL(None), "mallopt", None)
+    if allocator is not None:
+        allocator(_M_MMAP_MAX, 0)
+        allocator(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def free_memory(device: int) -> int:

@@ -19,7 +19,14 @@ from dnd_local.core.errors import UserError
 from dnd_local.core.protocols import ResponseMap
 from dnd_local.core.records import Box, LayerInfo, Pixels
 from dnd_local.engines.batching import PaddedBatches
-from dnd_local.engines.device import CPU, dtype_of, home, make_deterministic, place
+from dnd_local.engines.device import (
+    CPU,
+    dtype_of,
+    home,
+    keep_freed_memory,
+    make_deterministic,
+    place,
+)
 from dnd_local.engines.framing import Framing, Transform
 from dnd_local.engines.layers import Output, find_layer, find_outputs, first_tensor
 
@@ -30,8 +37,8 @@ _DISCOVERY_SIDE = 224
 class TorchTarget:
     """A `Target` over any torch module.
 
-    The transform runs on PIL pictures in threads, one batch ahead of the network, so its pixels
-    are exactly those that the network was made for.
+    The transform runs on PIL pictures in threads, so its pixels are exactly those that the
+    network was made for; one batch ahead of the network, unless both want the same cores.
 
     Args:
         module: the network.
@@ -53,7 +60,10 @@ class TorchTarget:
         self._transform, self._config = transform, config
         self._batches = PaddedBatches(config.batch)
         self._framing = Framing(transform)
+        self._ahead = 0 if self._home.type == "cpu" else 1
         self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="transform")
+        if self._home.type == "cpu":
+            keep_freed_memory()
 
     def close(self) -> None:
         """End the transform's threads and let go of the network."""
@@ -140,7 +150,7 @@ class TorchTarget:
 
         Outputs are read while the forward runs: a later layer may write over them in place.
         """
-        ahead = _Ahead(self._threads, self._prepare, pictures)
+        ahead = _Ahead(self._threads, self._prepare, pictures, self._ahead)
         read_now: dict[str, NDArray[np.float32]] = {}
 
         def hook(output: Output) -> Any:
@@ -182,21 +192,24 @@ class TorchTarget:
 
 
 class _Ahead:
-    """Transformed pictures, one batch of them made ahead in threads."""
+    """Transformed pictures, made in threads, so many batches ahead."""
 
     def __init__(
         self,
         threads: ThreadPoolExecutor,
         prepare: Callable[[Pixels], Tensor],
         pictures: Sequence[Pixels],
+        batches: int,
     ) -> None:
         self._threads, self._prepare, self._pictures = threads, prepare, pictures
+        self._batches = batches
         self._started: dict[int, Future[Tensor]] = {}
 
     def take(self, indices: Sequence[int]) -> list[Tensor]:
-        """Return the inputs at `indices` and start on as many that follow them."""
+        """Return the inputs at `indices` and start on those of the batches that follow."""
         last = indices[-1] + 1
-        for index in (*indices, *range(last, min(last + len(indices), len(self._pictures)))):
+        end = min(last + self._batches * len(indices), len(self._pictures))
+        for index in (*indices, *range(last, end)):
             if index not in self._started:
                 self._started[index] = self._threads.submit(self._prepare, self._pictures[index])
         made = {index: self._started.pop(index).result() for index in dict.fromkeys(indices)}

@@ -1,7 +1,7 @@
 """Time the probe pass against a torchvision DataLoader on the same cores, side by side.
 
 Both read the same JPEG files, use the same network, transform and batch, and take the mean of one
-layer's map. Runs alternate, and the ratio is taken pair by pair::
+layer's map, each in a process of its own. Runs alternate, and the ratio is taken pair by pair::
 
     python scripts/bench/probe_pass.py --images 512 --pairs 3
 """
@@ -10,10 +10,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,8 +44,16 @@ def make_images(folder: Path, count: int) -> None:
         fine.save(folder / "one" / f"{i:05d}.jpg", quality=90)
 
 
-def ours(folder: Path, network: torch.nn.Module, transform: object, cores: int) -> float:
+def network_and_transform() -> tuple[torch.nn.Module, Any]:
+    """Return a ResNet-18 as a run loads it, but for its weights, and its transform."""
+    torch.manual_seed(0)
+    network = torchvision.models.resnet18().eval().to(memory_format=torch.channels_last)
+    return network, torchvision.models.ResNet18_Weights.DEFAULT.transforms()
+
+
+def ours(folder: Path, cores: int) -> float:
     """Return seconds of the probe pass as a run does it."""
+    network, transform = network_and_transform()
     target = TorchTarget(network, transform, NetworkConfig(name="resnet18"), ("cpu",))
     probe = FolderProbe(folder, folder.parent / "cache")
     started = time.perf_counter()
@@ -49,10 +61,11 @@ def ours(folder: Path, network: torch.nn.Module, transform: object, cores: int) 
     return time.perf_counter() - started
 
 
-def theirs(folder: Path, network: torch.nn.Module, transform: object, cores: int) -> float:
+def theirs(folder: Path, cores: int) -> float:
     """Return seconds of a DataLoader with one worker a core feeding the same network."""
-    network = network.to(memory_format=torch.channels_last)
-    loader = DataLoader(ImageFolder(str(folder), transform), batch_size=32, num_workers=cores)
+    network, transform = network_and_transform()
+    images = ImageFolder(str(folder), transform)
+    loader = DataLoader(images, batch_size=32, num_workers=cores, multiprocessing_context="fork")
     found = []
     hook = network.get_submodule(LAYER).register_forward_hook(
         lambda _module, _inputs, made: found.append(made.mean(dim=(2, 3)))
@@ -66,6 +79,12 @@ def theirs(folder: Path, network: torch.nn.Module, transform: object, cores: int
     return took
 
 
+def alone(side: Callable[[Path, int], float], folder: Path, cores: int) -> float:
+    """Return what a function gives in a fresh process: neither side finds the other's memory."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(side, folder, cores).result()
+
+
 def main() -> None:
     """Print every pair and the median ratio as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -73,17 +92,12 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=3)
     given = parser.parse_args()
     cores = torch.get_num_threads()
-    weights = torchvision.models.ResNet18_Weights.DEFAULT
-    transform = weights.transforms()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "images"
         make_images(folder, given.images)
         pairs = []
         for _ in range(given.pairs):
-            torch.manual_seed(0)
-            network = torchvision.models.resnet18().eval()
-            a = ours(folder, network, transform, cores)
-            b = theirs(folder, network, transform, cores)
+            a, b = (alone(side, folder, cores) for side in (ours, theirs))
             pairs.append((round(a, 2), round(b, 2)))
     ratios = [b / a for a, b in pairs]
     print(

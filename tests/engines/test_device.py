@@ -1,6 +1,8 @@
 """Devices, placement, precision."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -62,6 +64,27 @@ def test_repeated_blocks_are_not_cut_apart():
 
     network = nn.Sequential(nn.Sequential(Block(), Block()), nn.Linear(2, 2))
     assert device._blocks(network) == ["Block"]
+
+
+def test_freed_memory_is_kept_in_a_process_of_its_own():
+    """A large block is written, freed and written again: the second time costs no page faults."""
+    script = (
+        "import resource, numpy as np\n"
+        "from dnd_local.engines.device import keep_freed_memory\n"
+        "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "keep_freed_memory()\n"
+        "np.ones(2**24).sum()\n"
+        "before = faults()\n"
+        "np.ones(2**24).sum()\n"
+        "print(faults() - before)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert int(done.stdout) < 2**24 * 8 // 4096 // 10
+
+
+def test_another_c_library_is_left_alone(monkeypatch):
+    monkeypatch.setattr(device.ctypes, "CDLL", lambda name: object())
+    device.keep_freed_memory()
 
 
 def test_determinism_is_asked_for_and_threads_are_left_alone():
