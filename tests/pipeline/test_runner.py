@@ -69,6 +69,37 @@ def test_one_load_a_stage_whatever_the_number_of_neurons(bench: Bench) -> None:
     assert once == {"target": 2, "captioner": 1, "summariser": 1, "painter": 1, "embedder": 1}
 
 
+class WideTarget(FakeTarget):
+    """64 neurons, each its own mixture of the three colours."""
+
+    count: ClassVar = 64
+
+    def layers(self) -> tuple[LayerInfo, ...]:
+        return (LayerInfo(LAYER, "Colours", (self.count, 8, 8), self.count, True),)
+
+    def responses(
+        self, pictures: Sequence[Pixels], layers: Sequence[str]
+    ) -> dict[str, NDArray[np.float32]]:
+        colours = super().responses(pictures, layers)[LAYER][:, :3]
+        mixtures = np.random.default_rng(0).uniform(0.1, 1, (3, self.count))
+        return {LAYER: (colours @ mixtures).astype(np.float32)}
+
+
+def test_64_neurons_load_no_more_than_3(bench: Bench) -> None:
+    bench.replaced["target"] = WideTarget(bench.calls)
+    bench.run("0-2", name="few")
+    few = dict(bench.calls.opened)
+    bench.calls.opened.clear()
+    many = bench.run("0-63", name="many")
+    assert len(many.descriptions) == 64
+    assert sum(d.status == "described" for d in many.descriptions) > 50
+    assert all(times <= few[role] for role, times in bench.calls.opened.items())
+    run = open_run("many", bench.workspace)
+    found = [run.evidence(str(i)).concepts for i in range(64)]
+    texts = {c.text for own in found if own for c in own.candidates}
+    assert bench.calls.asked["painter"] == 2 * len(texts)
+
+
 def test_no_picture_is_drawn_twice(bench: Bench) -> None:
     result = bench.run("0-2")
     run = open_run(result.record.name, bench.workspace)
