@@ -89,7 +89,13 @@ def compare(
     preferences = [own.record() for own in found.preferences]
     if as_json:
         tables.echo_json(
-            {"agreements": agreements, "preferences": preferences, "neurons": found.neurons}
+            {
+                "agreements": agreements,
+                "preferences": preferences,
+                "neurons": found.neurons,
+                "matched": {"by": matching.how, "notes": matching.notes},
+                **read_record(reads, opened),
+            }
         )
     else:
         say_read(reads, opened)
@@ -151,7 +157,7 @@ def reproduce(
             reads, figures = _captioner_swap(files, against or [], layer, opened.metrics, seed)
     records = [figure.record() for figure in figures]
     if as_json:
-        tables.echo_json({"figures": records})
+        tables.echo_json({"figures": records, **read_record(reads, opened)})
     else:
         say_read(reads, opened)
         say("")
@@ -206,9 +212,12 @@ def open_all_metrics(
 def _last_layer(
     files: Sequence[str], layer: str, metrics: Sequence[TextMetric], seed: int
 ) -> tuple[list[ReadTable], tuple[Figure, ...]]:
+    from dnd_local.core.errors import UserError
     from dnd_local.evaluate import reproduce as again
     from dnd_local.evaluate.truth import read_classes
 
+    if len(files) < 2:
+        raise UserError(f"nothing to hold against {files[0]}: name a describer's file after it")
     reads = _files(files[1:], layer)
     # Truth without a layer's name matches any: what a last layer is called differs by source.
     classes = read_classes(Path(files[0]))
@@ -288,6 +297,12 @@ def say_figures(records: Sequence[Mapping[str, Cell]]) -> None:
 def _title(record: Mapping[str, Cell], who: str) -> str:
     needs = f" ({record['needs']})" if record.get("needs") else ""
     return f"{who}, {record['metric']}{needs}, {record['neurons']} neurons"
+
+
+def read_record(reads: Sequence[ReadTable], opened: Opened) -> dict[str, list[str]]:
+    """Return the lines of `say_read` for JSON."""
+    lines = [line for read in reads for line in (read.summary(), *read.notes)]
+    return {"read": lines, "left_out": list(opened.left_out)}
 
 
 def say_read(reads: Sequence[ReadTable], opened: Opened) -> None:

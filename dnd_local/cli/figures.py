@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from dnd_local.cli import tables
+from dnd_local.core.errors import UserError
 from dnd_local.evaluate.exports import Cell, write_records
 
 
@@ -69,16 +70,24 @@ def say_figure(title: str, value: str, record: Mapping[str, Cell]) -> None:
 
 
 def write_all(out: Path | None, files: Mapping[str, Sequence[Mapping[str, Cell]]]) -> None:
-    """Write each named list of records into the folder `out` as CSV and JSON lines, and say so."""
+    """Write each named list of records into the folder `out` as CSV and JSON lines, and say so.
+
+    Raises:
+        UserError: the folder cannot be made or a file not written.
+    """
     if out is None:
         return
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {out}: {error.strerror}") from None
     for name, records in files.items():
         if records:
             for ending in (".csv", ".jsonl"):
                 write_records(records, out / f"{name}{ending}")
     written = ", ".join(name for name, records in files.items() if records)
-    tables.console().print(f"\nWritten as .csv and .jsonl in {escape(str(out))}: {written}")
+    # Beside the output, not in it: what --json prints must stay one document.
+    typer.echo(f"Written as .csv and .jsonl in {out}: {written}", err=True)
 
 
 def say(*lines: str) -> None:

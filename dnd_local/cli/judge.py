@@ -16,6 +16,7 @@ from dnd_local.cli.compare import (
     Weights,
     open_all_metrics,
     open_describer,
+    read_record,
     say_figures,
     say_read,
 )
@@ -34,6 +35,9 @@ SHOWN = ("layer", "neuron", "label", "verdict", "support", "correlation", "auprc
          "auc", "mad")  # fmt: skip
 PLANTED = "planted"
 """The truth that an embedded target brings along."""
+
+CLASSES = "classes"
+"""The class names that a network brings along."""
 
 
 class Evidence(StrEnum):
@@ -64,8 +68,8 @@ def evaluate(
     truth: Annotated[
         str,
         typer.Option(help="Known truth instead: planted (of the embedded targets), planted "
-                          "concepts (.json), class names of a last layer (.txt), human "
-                          "annotations (.csv)."),
+                          "concepts (.json), classes (of a torchvision or embedded network's "
+                          "last layer), class names (.txt), human annotations (.csv)."),
     ] = "",
     metric: Metrics = None,
     agree_above: Annotated[
@@ -95,20 +99,23 @@ def evaluate(
 
       dnd-local evaluate my-run --truth planted
 
+      dnd-local evaluate my-run --truth classes --metric mpnet
+
       dnd-local evaluate my-run --labels clip-dissect.csv --truth my-network.json
     """
+    from dnd_local.evaluate.judging import placed
     from dnd_local.evaluate.verdicts import counts, write_verdicts
     from dnd_local.pipeline.reading import open_run
 
     stored = open_run(run, workspace, weights)
-    table = open_describer(labels or run, "", workspace, weights).table
+    table = placed(stored, open_describer(labels or run, "", workspace, weights).table)
     if truth == PLANTED or truth.endswith(".json"):
         _against_planted(stored, table, truth, out, seed, as_json)
         return
     if truth:
         above = None if all_neurons else agree_above
         with open_all_metrics(metric, weights, devices, None) as opened:
-            _against_texts(table, Path(truth), opened, above, out, seed, as_json)
+            _against_texts(stored, table, truth, opened, above, out, seed, as_json)
         return
     verdicts = _verdicts(stored, table, probe, evidence, word, seed)
     records = [verdict.record() for verdict in verdicts]
@@ -228,8 +235,9 @@ def _against_planted(
 
 
 def _against_texts(
+    stored: StoredRun,
     table: DescriptionTable,
-    path: Path,
+    truth: str,
     opened: Opened,
     above: float | None,
     out: Path | None,
@@ -238,20 +246,21 @@ def _against_texts(
 ) -> None:
     """Print how alike labels and class names, or human annotations, are."""
     from dnd_local.evaluate import reproduce as again
+    from dnd_local.evaluate.classes import classes_of_run
     from dnd_local.evaluate.tables import ReadTable
 
     own = ReadTable(table, table.describer, "a run of this workspace")
-    truth = open_describer(str(path))
+    known = classes_of_run(stored) if truth == CLASSES else open_describer(truth)
     figures = (
-        again.milannotations(truth, [own], opened, above, seed)
-        if truth.stacked
-        else again.last_layer(truth, [own], opened.metrics, seed)
+        again.milannotations(known, [own], opened, above, seed)
+        if known.stacked
+        else again.last_layer(known, [own], opened.metrics, seed)
     )
     records = [figure.record() for figure in figures]
     if as_json:
-        tables.echo_json({"figures": records})
+        tables.echo_json({"figures": records, **read_record([known, own], opened)})
     else:
-        say_read([truth, own], opened)
+        say_read([known, own], opened)
         say("")
         say_figures(records)
     write_all(out, {"truth": records})

@@ -9,7 +9,7 @@ import typer
 
 from dnd_local.cli import tables
 from dnd_local.cli.dissect import AsJson, Workspace
-from dnd_local.cli.verdicts import summary
+from dnd_local.cli.verdicts import summary, tally
 
 Run = Annotated[str, typer.Argument(help="The run's name; `dnd-local runs` lists them.")]
 Weights = Annotated[Path | None, typer.Option(help="The weights folder.")]
@@ -41,10 +41,11 @@ def status(
 
     stored = open_run(run, workspace, weights)
     stages, verdicts = stored.status(), read_verdicts(stored.folder.folder)
-    told: list[str] = []
-    if verdicts.by_neuron and not as_json:
-        told = summary(stored.descriptions(), verdicts, run)
-    tables.show_status(stages, told, as_json)
+    descriptions = stored.descriptions() if verdicts.by_neuron else ()
+    if as_json:
+        tables.echo_json({"stages": stages, "verdicts": tally(descriptions, verdicts)})
+    else:
+        tables.show_status(stages, summary(descriptions, verdicts, run))
 
 
 def show(

@@ -219,11 +219,8 @@ def show_runs(found: Sequence[RunSummary], as_json: bool) -> None:
     console().print(_table(names, rows) if found else "No runs here yet.")
 
 
-def show_status(found: Sequence[StageStatus], verdicts: Sequence[str], as_json: bool) -> None:
+def show_status(found: Sequence[StageStatus], verdicts: Sequence[str]) -> None:
     """Print how far each stage of a run is, and the lines about its verdicts."""
-    if as_json:
-        echo_json(found)
-        return
     rows = ((s.stage, f"{s.done} of {s.of}", time_text(s.seconds)) for s in found)
     console().print(_table(("Stage", "Done", "Time spent"), rows))
     _print_summary(console(), verdicts)

@@ -30,20 +30,32 @@ def cells(verdict: Verdict | None) -> tuple[str, str]:
     return (_coloured(verdict), f"{verdict.support:.2f}") if verdict else ("", "")
 
 
+def tally(descriptions: Sequence[Description], verdicts: Verdicts) -> dict[str, int] | None:
+    """Return how many labels a run has, how many are judged and how many got each word.
+
+    None where no label that a neuron has now was judged.
+    """
+    from dnd_local.evaluate.verdicts import LEGEND
+
+    words = [own.word for own in verdicts.on(descriptions)]
+    if not words:
+        return None
+    labels = sum(bool(own.labels) for own in descriptions)
+    return {"labels": labels, "judged": len(words)} | {word: words.count(word) for word in LEGEND}
+
+
 def summary(descriptions: Sequence[Description], verdicts: Verdicts, run: str) -> list[str]:
     """Return the lines that count a run's verdicts and say what they mean; none without any."""
     from dnd_local.evaluate.verdicts import LEGEND
 
-    found = verdicts.on(descriptions)
-    if not found:
+    found = tally(descriptions, verdicts)
+    if found is None:
         return []
-    words = [own.word for own in found]
-    counted = ", ".join(f"{words.count(word)} {word}" for word in LEGEND)
-    labelled = sum(bool(own.labels) for own in descriptions)
-    lines = [f"Verdicts on {len(found)} of {labelled} labels: {counted}"]
-    lines += [f"  [{COLOURS[word]}]{word}[/]: {LEGEND[word]}" for word in LEGEND if word in words]
+    counted = ", ".join(f"{found[word]} {word}" for word in LEGEND)
+    lines = [f"Verdicts on {found['judged']} of {found['labels']} labels: {counted}"]
+    lines += [f"  [{COLOURS[word]}]{word}[/]: {LEGEND[word]}" for word in LEGEND if found[word]]
     lines.append("  support: share of other neurons' labels that do worse, over those measures")
-    if len(found) < labelled:
+    if found["judged"] < found["labels"]:
         lines.append(f"The others are not judged yet: dnd-local evaluate {escape(run)}")
     return lines
 

@@ -79,6 +79,18 @@ def published_options(name: str) -> dict[str, Any]:
     return {}
 
 
+def torchvision_classes(name: str) -> tuple[str, tuple[str, ...]]:
+    """Return the last layer of a torchvision network and the classes of its default weights."""
+    classes = tuple(get_model_weights(name).DEFAULT.meta["categories"])
+    if name.startswith("regnet"):
+        # Its builder reckons widths with tensors, which must have values.
+        return "fc", classes
+    with torch.device("meta"):
+        module = get_model_builder(name)(weights=None, **published_options(name))
+    weighed = [path for path, own in module.named_modules() if [*own.parameters(recurse=False)]]
+    return weighed[-1], classes
+
+
 def load_folder(folder: Path) -> Loaded:
     """Return the network of a folder with `config.json` and `model.safetensors`.
 

@@ -85,7 +85,7 @@ def judge(
         UserError: no evidence, or fewer than two different labels.
     """
     if probe is None and pictures is None:
-        raise UserError("nothing to judge by: the run has no holdout; give --probe or --pictures")
+        raise UserError("nothing to judge by: the run has no holdout; give --probe")
     if len(set(map(_plain, labels))) < 2:
         raise UserError("the null needs the labels of other neurons: two different labels at least")
     rng = np.random.default_rng(seed)

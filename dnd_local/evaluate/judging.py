@@ -87,6 +87,14 @@ def judge_run(
     return tuple(verdicts)
 
 
+def placed(run: StoredRun, labels: DescriptionTable) -> DescriptionTable:
+    """Return labels with their layer: where they name none and the run has one, it is that."""
+    known = run.record.neurons
+    only = next(iter(known)) if len(known) == 1 else ""
+    rows = tuple(replace(row, layer=row.layer or only) for row in labels.rows)
+    return DescriptionTable(labels.describer, rows)
+
+
 def planted(
     labels: DescriptionTable, truth: Mapping[tuple[str, int], str], words: Vocabulary
 ) -> tuple[PlantedAnswer, ...]:
@@ -137,13 +145,12 @@ def _judge_layer(
 
 
 def _of_run(run: StoredRun, labels: DescriptionTable) -> list[DescriptionRow]:
-    """Return the rows with a label whose neuron the run has; a row without a layer fits any."""
+    """Return the rows with a label whose neuron the run has."""
     known = run.record.neurons
-    only = next(iter(known)) if len(known) == 1 else ""
     rows = [
-        replace(row, layer=row.layer or only)
-        for row in labels.rows
-        if row.labels and row.neuron in known.get(row.layer or only, ())
+        row
+        for row in placed(run, labels).rows
+        if row.labels and row.neuron in known.get(row.layer, ())
     ]
     if not rows:
         raise UserError(

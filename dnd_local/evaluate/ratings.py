@@ -78,7 +78,10 @@ def scoring_rules(path: Path, seed: int = 0) -> Ratings:
         UserError: the file has not its columns, or a rating is not 1 to 5.
     """
     text, _ = read_text(path)
-    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    try:
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    except csv.Error as error:
+        raise UserError(f"{path} is no rating file of the release: {error}") from None
     by_rater = {rule: _ratings(path, rows, column) for rule, column in _RATING_COLUMNS.items()}
     by_unit = {rule: values.mean(axis=0) for rule, values in by_rater.items()}
     official = len(rows) == 200

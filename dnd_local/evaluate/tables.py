@@ -20,6 +20,8 @@ from dnd_local.evaluate.exports import unguard
 from dnd_local.evaluate.formats import FORMATS, Format
 
 _LAYER_IN_NAME = re.compile(r"(?:^|[_\- ])(layer\d+|conv\d+|fc|head|classifier)$", re.IGNORECASE)
+_LONGEST_ID = 12
+"""Digits of a neuron's id, at most: no layer is as wide, and Python refuses to read thousands."""
 _BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 
 
@@ -83,12 +85,14 @@ def read_text(path: Path) -> tuple[str, str]:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
     encoding = next((name for mark, name in _BOMS if data.startswith(mark)), "utf-8")
-    if encoding != "utf-16" and b"\0" in data:
-        raise UserError(f"{path} is not a text file (it holds zero bytes)")
     try:
-        return data.decode(encoding), encoding
+        text = data.decode(encoding)
     except UnicodeDecodeError:
-        return data.decode("latin-1"), "latin-1"
+        encoding, text = "latin-1", data.decode("latin-1")
+    # Looked for after decoding: half the bytes of a text in UTF-16 are zero.
+    if "\0" in text:
+        raise UserError(f"{path} is not a text file (it holds zero bytes)")
+    return text, encoding
 
 
 def _records(text: str, path: Path) -> tuple[list[str], list[tuple[int, list[str]]], Format]:
@@ -105,11 +109,16 @@ def _records(text: str, path: Path) -> tuple[list[str], list[tuple[int, list[str
             header = [" ".join(cell.lower().split()) for cell in next(reader)]
             kind = next((k for k in FORMATS if k.columns <= set(header)), None)
             if kind is not None:
+                # Strict from here on: a quote left open would swallow the lines below it.
+                reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+                next(reader)
                 found = [(reader.line_num, record) for record in reader if any(record)]
                 return header, found, kind
         except csv.Error as error:
-            raise UserError(f"{path}, line {reader.line_num}: {error}") from None
-    shown = text.lstrip("\ufeff").splitlines()[0][:80]
+            said = str(error).replace("unexpected end of data", "a double quote is never closed")
+            raise UserError(f"{path}, line {reader.line_num}: {said}") from None
+    first = text.lstrip("\ufeff").splitlines()[0][:80]
+    shown = "".join(sign if sign.isprintable() else "?" for sign in first)
     known = "; ".join(sorted(",".join(sorted(k.columns)) for k in FORMATS))
     raise UserError(f"{path} has the header '{shown}', which is no known format ({known})")
 
@@ -170,8 +179,9 @@ def _index(cells: Mapping[str, str], kind: Format, path: Path, line: int) -> int
     """Return the neuron's index from 0; '12.0', which spreadsheets make of 12, is 12."""
     text = cells[kind.neuron].strip()
     match = re.fullmatch(r"(\d+)(?:\.0*)?", text)
-    if match is None:
-        raise UserError(f"{path}, line {line}: neuron id '{text}' is not a whole number")
+    if match is None or len(match.group(1)) > _LONGEST_ID:
+        shown, why = text[:40], "is too long" if match else "is not a whole number"
+        raise UserError(f"{path}, line {line}: neuron id '{shown}' {why}")
     index = int(match.group(1)) - kind.first
     if index < 0:
         raise UserError(f"{path}, line {line}: {kind.name} counts from {kind.first}, found {text}")

@@ -67,8 +67,22 @@ def test_json_and_a_preference_among_three(files: tuple[Path, Path], tmp_path: P
     result = run("compare", *files, third, "--metric", "token-f1", "--json")
     found = json.loads(result.output)
     assert len(found["agreements"]) == 3
+    assert found["read"][0].startswith("a_fc.csv: DnD release, last layer, 4 neurons")
+    assert found["matched"]["by"] == "layer and index"
+    assert found["matched"]["notes"][0].startswith("a_fc: 1 of 4 labelled neurons")
     assert found["preferences"][0]["left"] == "b"
     assert "Nearer to a_fc" in run("compare", *files, third, "--metric", "token-f1").output
+
+
+def test_json_stays_one_document_beside_files(files: tuple[Path, Path], tmp_path: Path) -> None:
+    asked = ("compare", *files, "--metric", "token-f1", "--json", "--out")
+    result = run(*asked, tmp_path / "out")
+    assert json.loads(result.stdout)["agreements"]
+    assert "Written as .csv and .jsonl" in result.stderr
+    for place in (files[0], files[0] / "below"):
+        refused = run(*asked, place).exception
+        assert isinstance(refused, UserError)
+        assert "cannot make the folder" in str(refused)
 
 
 def test_equal_names_are_numbered(files: tuple[Path, Path], tmp_path: Path) -> None:
@@ -112,6 +126,11 @@ def test_reproduce_last_layer(files: tuple[Path, Path], tmp_path: Path) -> None:
     assert "say which is meant with --layer" in str(run(*asked).exception)
     assert "MILAN, token F1, 2 neurons: 1.0000" in run(*asked, "--layer", "fc").output
     assert (out / "last-layer.csv").read_text().startswith("describer,metric,needs,neurons,value")
+
+
+def test_reproduce_last_layer_needs_a_describer(files: tuple[Path, Path]) -> None:
+    refused = run("reproduce", "last-layer", files[0], "--metric", "token-f1").exception
+    assert "name a describer's file after it" in str(refused)
 
 
 def test_reproduce_milannotations(tmp_path: Path) -> None:

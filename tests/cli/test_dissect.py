@@ -54,7 +54,9 @@ def test_everything_can_be_had_as_json(command: Command, dissected: Said) -> Non
     assert [own["verdict"] for own in triage["neurons"]][3:] == ["dead", "constant", "duplicate"]
     (run,) = parsed(command("runs", "--json"))
     assert (run["name"], run["neurons"]) == ("mine", 6)
-    status = {own["stage"]: own["of"] for own in parsed(command("status", "mine", "--json"))}
+    told = parsed(command("status", "mine", "--json"))
+    assert told["verdicts"] is None
+    status = {own["stage"]: own["of"] for own in told["stages"]}
     assert (status["triage"], status["scores"]) == (1, 3)
     shown = parsed(command("show", "mine", 0, "--json"))
     assert shown["neuron"] == {"target": "pocket", "layer": LAYER, "index": 0}

@@ -97,6 +97,34 @@ def test_classes_and_annotations_as_truth(bench: Bench, tmp_path: Path) -> None:
     assert (figure["describer"], figure["neurons"]) == ("mine", 2)
 
 
+def test_an_embedded_target_brings_its_classes_along(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run(bench, 3, "named", "fc", label=lambda neuron, draw: ("dog", "red cat")[neuron])
+    own = [{"neuron": i, "concept": c, "kind": "object"} for i, c in enumerate(("dog", "cat"))]
+    (tmp_path / "truth.json").write_text(json.dumps({"fc": own, "layer4": []}))
+    monkeypatch.setattr(Weights, "folder", lambda self, name: tmp_path)
+    asked = ("evaluate", "named", "--truth", "classes", "--metric", "token-f1")
+    result = run(*asked)
+    assert "classes of pocket: class names, 2 neurons (fc)" in result.output
+    assert "named, token F1, 2 neurons: 0.8333" in result.output
+    assert json.loads(run(*asked, "--json").output)["read"][0].startswith("classes of pocket")
+    refused = str(run("evaluate", "mine", *asked[2:]).exception)
+    assert f"the last layer of pocket, fc; run 'mine' has {LAYER}" in refused
+
+
+def test_labels_that_name_no_layer_are_about_the_runs_only_one(
+    bench: Bench, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.csv"
+    own.write_text("Neuron ID,label\n0,red\n1,blue\n")
+    truth = tmp_path / "truth.json"
+    concepts = {name: {"kind": "colour"} for name in ("red", "blue")}
+    truth.write_text(json.dumps({"concepts": concepts, "neurons": {LAYER: {"0": "red"}}}))
+    result = run("evaluate", "mine", "--labels", own, "--truth", truth)
+    assert "own: 100.0% right of 1" in result.output
+
+
 def test_a_run_without_holdout_asks_for_a_probe(bench: Bench) -> None:
     bench.run("0-2", name="whole", probe={"holdout": 0})
     assert "give --probe" in str(run("evaluate", "whole").exception)

@@ -44,6 +44,7 @@ def test_nothing_is_said_of_a_run_that_was_not_evaluated(command: Command, run: 
             assert word not in said.out
     assert json.loads(command("show", "mine", "--json").out)["verdicts"] == []
     assert json.loads(command("show", "mine", 0, "--json").out)["verdict"] is None
+    assert json.loads(command("status", "mine", "--json").out)["verdicts"] is None
 
 
 def test_a_run_is_shown_with_its_verdicts(command: Command, bench: Bench, run: RunResult) -> None:
@@ -68,9 +69,11 @@ def test_status_counts_verdicts(command: Command, bench: Bench, run: RunResult) 
     keep(bench, run)
     said = command("status", "mine").out
     assert "Verdicts on 2 of 3 labels: 1 supported, 0 weak, 1 abstained" in said
-    assert {own["stage"] for own in json.loads(command("status", "mine", "--json").out)} >= {
-        "triage"
-    }
+    found = json.loads(command("status", "mine", "--json").out)
+    assert {own["stage"] for own in found["stages"]} >= {"triage", "scores"}
+    assert found["verdicts"] == {
+        "labels": 3, "judged": 2, "supported": 1, "weak": 0, "abstained": 1,
+    }  # fmt: skip
 
 
 def test_the_table_at_the_end_has_them_too(command: Command, bench: Bench, run: RunResult) -> None:

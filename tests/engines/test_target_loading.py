@@ -22,6 +22,7 @@ from dnd_local.engines.target_loading import (
     load_torchvision,
     published_options,
     state_digest,
+    torchvision_classes,
     torchvision_names,
     transform_digest,
 )
@@ -343,3 +344,15 @@ def test_a_transforms_digest_is_of_what_it_does():
 def test_load_state_names_what_it_was_loading(mobile):
     with pytest.raises(UserError, match="does not fit my network"):
         load_state(nn.Linear(2, 2), mobile, "my network")
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [("resnet18", "fc"), ("alexnet", "classifier.6"), ("vit_b_16", "heads.head"),
+     ("regnet_x_400mf", "fc"), ("squeezenet1_1", "classifier.1")],
+)  # fmt: skip
+def test_a_torchvision_network_brings_the_names_of_its_classes(name: str, layer: str) -> None:
+    found, classes = torchvision_classes(name)
+    assert found == layer
+    assert len(classes) == 1000
+    assert classes[:2] == ("tench", "goldfish")

@@ -51,6 +51,12 @@ def test_equal_sides_are_no_evidence() -> None:
     assert paired_test([1, 2], [1, 2]).p_value == 1.0
 
 
+def test_rounding_is_no_evidence() -> None:
+    left = np.full(8, 0.8)
+    found = paired_test(left, np.nextafter(left, 1))
+    assert (found.p_value, found.difference.value) == (1.0, 0.0)
+
+
 def test_what_cannot_be_averaged_is_refused() -> None:
     with pytest.raises(UserError, match="no value to average"):
         bootstrap_mean([])

@@ -173,7 +173,11 @@ def test_raters_who_rank_alike_correlate_fully(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("a,b\n1,2\n", "no column"), (f"{RATINGS}\n1,0,1,2,6,4,1,2,5,4\n", "is '6', not 1 to 5")],
+    [
+        ("a,b\n1,2\n", "no column"),
+        (f"{RATINGS}\n1,0,1,2,6,4,1,2,5,4\n", "is '6', not 1 to 5"),
+        (f"{RATINGS}\n{'x' * 200_000}\n", "field larger"),
+    ],
 )
 def test_other_rating_files_are_refused(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "ratings.csv"

@@ -138,6 +138,9 @@ def test_a_score_that_is_no_number_is_unknown(tmp_path: Path) -> None:
         ("Neuron ID,label\n0,dog,cat\n", "line 2: 3 cells under 2 columns"),
         ("unit,category,label,score\n0,a,b,1\n", "NetDissect counts from 1, found 0"),
         ("Neuron ID,label\n0,a\0\n", "not a text file"),
+        ("Neuron ID,label\n" + "9" * 5000 + ",dog\n", "999' is too long"),
+        ('Neuron ID,label\n0,"dog\n1,cat\n', "line 3: a double quote is never closed"),
+        ("\x1b[2J,b\n", "has the header '?[2J,b'"),
         (
             "describer,target,layer,neuron,status,label_1,label_2,label_3\n"
             "a,,fc,0,described,x,,\nb,,fc,1,described,y,,\n",
@@ -168,4 +171,15 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 def test_a_cell_longer_than_csv_allows_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, "Neuron ID,label\n0," + "x" * 200_000 + "\n")
     with pytest.raises(UserError, match="line 2: field larger"):
+        read_table(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_a_wide_encoding_that_is_cut_short_or_wider_is_no_text(
+    tmp_path: Path, encoding: str
+) -> None:
+    data = "Neuron ID,label\n0,dog\n".encode(encoding)
+    path = tmp_path / "labels.csv"
+    path.write_bytes(data[:-1] if encoding == "utf-16" else data)
+    with pytest.raises(UserError, match="not a text file"):
         read_table(path)
