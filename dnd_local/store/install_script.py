@@ -27,8 +27,8 @@ program="$target/main/bin/dnd-local"
 
 _VLLM = """\
 "$python" -m venv "$target/vllm"
-"$target/vllm/bin/python" -m pip install --no-index --find-links "$here/wheels/vllm" \\
-    "$here"/wheels/vllm/*.whl
+"$target/vllm/bin/python" -m pip install --no-index --no-deps "$here"/wheels/vllm/*.whl
+export DND_LOCAL_VLLM_PYTHON="$target/vllm/bin/python"
 echo "vLLM is in its own environment; name it with --vllm-python $target/vllm/bin/python"
 """
 

