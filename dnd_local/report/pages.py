@@ -29,6 +29,9 @@ MEASURED: Final = {
 }
 """A measure's short name and what it asks, for people."""
 
+FIRST_CARDS: Final = 240
+"""Neurons that the run page draws at once; the script draws as many more on the way down."""
+
 _MINUTE, _HOUR = 60.0, 3600.0
 
 
@@ -52,7 +55,7 @@ def _environment() -> Environment:
     environment.globals.update(
         rules=RULES, lower_is_better=LOWER_IS_BETTER, version=__version__,
         legend=LEGEND, deciding=DECIDING, measured=MEASURED,
-        plot_width=plots.WIDTH, plot_height=plots.HEIGHT,
+        first_cards=FIRST_CARDS, plot_width=plots.WIDTH, plot_height=plots.HEIGHT,
     )  # fmt: skip
     return environment
 

@@ -29,6 +29,9 @@ FREQUENT: Final = 18
 NAMED: Final = 14
 """Labels written into the map."""
 
+NAMED_SMALL: Final = 5
+"""Of those, the first ones: all that a phone shows, in larger type."""
+
 
 @dataclass(frozen=True, slots=True)
 class StageView(Card):
@@ -209,15 +212,25 @@ def _source(source: Hub | Url | Shipped | User) -> str:
 
 
 def _names(points: Sequence[Point], labels: Counter[str]) -> tuple[Point, ...]:
-    """Return where to write the most frequent labels into the map, none over another."""
+    """Return where to write the most frequent labels into the map, none over another.
+
+    The first `NAMED_SMALL` have room for larger type.
+    """
+    known = [_middle(points, text) for text, _ in _most_common(labels, 6 * NAMED)]
     taken: list[Point] = []
-    for text, _ in _most_common(labels, 6 * NAMED):
-        own = [p for p in points if p.card.label == text]
-        x, y = float(np.median([p.x for p in own])), float(np.median([p.y for p in own]))
-        nearest = min(own, key=lambda p: (p.x - x) ** 2 + (p.y - y) ** 2)
-        if all(abs(p.x - nearest.x) > 20 or abs(p.y - nearest.y) > 5 for p in taken):
-            taken.append(nearest)
-    return tuple(taken[:NAMED])
+    for most, width, height in ((NAMED_SMALL, 45, 9), (NAMED, 20, 5)):
+        for own in known:
+            free = all(abs(p.x - own.x) > width or abs(p.y - own.y) > height for p in taken)
+            if free and len(taken) < most:
+                taken.append(own)
+    return tuple(taken)
+
+
+def _middle(points: Sequence[Point], text: str) -> Point:
+    """Return the point nearest to the middle of all that have a label."""
+    own = [p for p in points if p.card.label == text]
+    x, y = float(np.median([p.x for p in own])), float(np.median([p.y for p in own]))
+    return min(own, key=lambda p: (p.x - x) ** 2 + (p.y - y) ** 2)
 
 
 def _most_common(labels: Counter[str], count: int) -> list[tuple[str, int]]:

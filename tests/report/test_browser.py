@@ -14,7 +14,8 @@ import pytest
 from dnd_local.core.records import DescriptionRow, DescriptionTable, Label, Neuron
 from dnd_local.pipeline.reading import StoredRun
 from dnd_local.report.cards import CardView
-from dnd_local.report.pages import render
+from dnd_local.report.notebook import neuron_card
+from dnd_local.report.pages import FIRST_CARDS, render
 from dnd_local.report.run_view import run_view
 from dnd_local.report.shelf import Shown
 from dnd_local.report.similarity import label_vectors, layout
@@ -379,18 +380,60 @@ def test_nothing_sticks_out_at_any_width(
     page.close()
 
 
-def test_the_index_of_2048_neurons_is_small_and_opens_fast(
-    browser: Any, desk: Desk, tmp_path: Path
-) -> None:
-    copy_static(tmp_path)
+def test_the_map_fills_its_card(browser: Any, site: Site) -> None:
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.goto(site.index.as_uri())
+    below = page.evaluate(
+        """() => document.querySelector(".mapped").getBoundingClientRect().bottom
+            - document.querySelector(".map").getBoundingClientRect().bottom"""
+    )
+    assert below < 24
+    page.close()
+
+
+def test_a_notebook_card_fits_a_narrow_cell(browser: Any, desk: Desk) -> None:
+    page = browser.new_page(viewport={"width": 320, "height": 900})
+    page.set_content(neuron_card(desk.plain, "0")._repr_html_())
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def long_index(desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("long")
+    copy_static(folder)
     labels = [[plain_label(i, draw) for draw in range(3)] for i in range(2048)]
     cards = [_card(i, own) for i, own in enumerate(labels)]
     run = run_view(desk.plain, cards, layout(label_vectors(labels)))
     page_text = render(
         "run.html", run=run, root="", compared=False, missing=0, downloads=("a.csv",)
     )
-    index = tmp_path / "index.html"
+    index = folder / "index.html"
     index.write_text(page_text, encoding="utf-8")
+    return index
+
+
+def test_a_long_list_is_drawn_on_the_way_down(browser: Any, long_index: Path) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(long_index.as_uri())
+    rows = page.locator("[data-row]")
+    assert rows.count() == FIRST_CARDS
+    rows.nth(FIRST_CARDS - 1).locator("a").focus()
+    page.keyboard.press("j")
+    assert page.evaluate("document.activeElement.pathname").endswith("layer4-00240.html")
+    page.wait_for_function(f"document.querySelectorAll('[data-row]').length > {FIRST_CARDS}")
+    page.fill("#search", "2047")
+    assert shown_neurons(page) == ["layer4 · 2047"]
+    page.fill("#search", "")
+    assert rows.count() == FIRST_CARDS
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert rows.count() == 2048
+    page.close()
+
+
+def test_the_index_of_2048_neurons_is_small_and_opens_fast(browser: Any, long_index: Path) -> None:
+    index = long_index
     assert index.stat().st_size < 5_000_000
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     # The time that the page's own work takes, not what else runs on this machine meanwhile.

@@ -10,7 +10,7 @@ from dnd_local.evaluate.verdicts import Ruling, Verdict
 from dnd_local.pipeline import opening
 from dnd_local.pipeline.plan import PLAN
 from dnd_local.report.cards import CardView
-from dnd_local.report.run_view import NAMED, RunView, flat_settings, run_view
+from dnd_local.report.run_view import NAMED, NAMED_SMALL, RunView, flat_settings, run_view
 from tests.report.conftest import Desk
 from tests.report.synthetic import plain_label
 
@@ -58,6 +58,8 @@ def test_names_in_the_map_are_few_and_do_not_touch(desk: Desk) -> None:
     for i, one in enumerate(names):
         for other in names[i + 1 :]:
             assert abs(one.x - other.x) > 20 or abs(one.y - other.y) > 5
+            if max(i, names.index(other)) < NAMED_SMALL:
+                assert abs(one.x - other.x) > 45 or abs(one.y - other.y) > 9
 
 
 def test_stages_with_time_and_key(desk: Desk) -> None:

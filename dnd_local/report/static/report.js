@@ -55,7 +55,10 @@
   function list() {
     const box = find("#neurons");
     if (!box) return null;
-    const items = all("[data-row]", box).map((element, place) => ({
+    // A long list's later cards lie in a template, where they cost nothing until they are shown.
+    const rest = find("#rest");
+    const rows = [...all("[data-row]", box), ...(rest ? all("[data-row]", rest.content) : [])];
+    const items = rows.map((element, place) => ({
       element, place,
       text: element.dataset.text.toLowerCase(),
       layer: element.dataset.layer, status: element.dataset.status,
@@ -78,34 +81,54 @@
       response: (a, b) => (missing(b.maximum) - missing(a.maximum)) || a.place - b.place,
       support: (a, b) => (Number.isNaN(a.support) - Number.isNaN(b.support)) || b.support - a.support || a.place - b.place,
     };
-    let order = "";
+    const step = 240, end = find("#end");
+    let fitting = items, limit = (history.state && history.state.limit) || step, state = "";
 
     function apply() {
       const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
       const wanted = pressed(chips, "status"), worth = pressed(verdicts, "verdict");
       const narrowed = words.length > 0 || wanted.length > 0 || worth.length > 0 || Boolean(layer && layer.value);
-      let shown = 0;
-      for (const item of items) {
+      fitting = items.filter((item) => {
         const fits = words.every((word) => item.text.includes(word))
           && (!wanted.length || wanted.includes(item.status))
           && (!worth.length || worth.includes(item.verdict))
           && (!layer || !layer.value || item.layer === layer.value)
           && (!differs || differs.getAttribute("aria-pressed") !== "true" || item.differs);
-        item.element.hidden = !fits;
-        shown += fits ? 1 : 0;
         const dot = dots.get(String(item.place));
         if (dot) dot.classList.toggle("hit", fits && narrowed);
-      }
+        return fits;
+      });
       if (map) map.classList.toggle("searched", narrowed);
-      if (sort && sort.value !== order) {
-        order = sort.value;
-        box.append(...[...items].sort(orders[order]).map((item) => item.element));
-      }
+      if (sort) fitting.sort(orders[sort.value]);
+      const shown = fitting.length;
       const of = items.length.toLocaleString("en");
       count.textContent = shown === items.length ? `${of} neurons` : `${shown.toLocaleString("en")} of ${of} neurons`;
       nothing.hidden = shown > 0;
+      const asked = JSON.stringify([words, wanted, worth, layer && layer.value, sort && sort.value]);
+      if (state && state !== asked) limit = step;
+      state = asked;
+      draw();
       keep(words.length ? search.value : "", wanted, worth);
     }
+
+    function draw() {
+      const wanted = fitting.slice(0, limit).map((item) => item.element);
+      const there = [...box.children];
+      // What is drawn already stays as it is: a card that is focused keeps the focus.
+      if (there.every((element, i) => element === wanted[i])) box.append(...wanted.slice(there.length));
+      else box.replaceChildren(...wanted);
+    }
+
+    function more() {
+      if (limit >= fitting.length) return;
+      limit += step;
+      draw();
+      history.replaceState({ limit }, "");
+    }
+    if (end) new IntersectionObserver((seen) => {
+      if (seen.some((one) => one.isIntersecting)) more();
+    }, { rootMargin: "1500px" }).observe(end);
+    window.addEventListener("beforeprint", () => { limit = Infinity; draw(); });
 
     // The state lies in the address, so that "back" from a neuron finds the list as it was.
     function keep(text, wanted, worth) {
@@ -116,7 +139,7 @@
       if (layer && layer.value) state.set("layer", layer.value);
       if (sort && sort.value !== "place") state.set("sort", sort.value);
       const hash = state.toString();
-      if (hash !== location.hash.slice(1)) history.replaceState(null, "", hash ? `#${hash}` : location.pathname);
+      if (hash !== location.hash.slice(1)) history.replaceState(history.state, "", hash ? `#${hash}` : location.pathname);
     }
 
     function restore() {
@@ -148,7 +171,8 @@
       const dot = event.target.closest("circle");
       const item = dot && items[Number(dot.dataset.place)];
       const link = item && find("a", item.element);
-      if (link) location.href = link.href;
+      // Inside a template a link has no full address.
+      if (link) location.href = link.getAttribute("href");
     });
     const asked = location.hash === "#search";  // before the address is made that of the list
     restore(); apply();
@@ -156,8 +180,9 @@
 
     // j and k walk through what is shown.
     return (step) => {
-      const links = all("[data-row]:not([hidden]) a", box);
+      let links = all("[data-row] a", box);
       const now = links.indexOf(document.activeElement);
+      if (step > 0 && now === links.length - 1) { more(); links = all("[data-row] a", box); }
       const next = links[now < 0 ? (step > 0 ? 0 : links.length - 1) : now + step];
       if (next) next.focus();
     };
