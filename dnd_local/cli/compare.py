@@ -12,7 +12,7 @@ import typer
 
 from dnd_local.cli import tables
 from dnd_local.cli.dissect import AsJson, Devices, Workspace
-from dnd_local.cli.figures import say, say_figure, write_all
+from dnd_local.cli.figures import checked_folder, say, say_figure, write_all
 
 if TYPE_CHECKING:
     from dnd_local.evaluate.exports import Cell
@@ -28,7 +28,10 @@ Metrics = Annotated[
         help="token-f1, clip, mpnet, minilm, bertscore, or NAME=FOLDER. Default: all that can run.",
     ),
 ]
-Out = Annotated[Path | None, typer.Option(help="Folder for the figures as CSV and JSON lines.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="Folder for the figures as CSV and JSON lines.", callback=checked_folder),
+]
 Layer = Annotated[str, typer.Option(help="Only this layer; names the layer of files without.")]
 Seed = Annotated[int, typer.Option(help="Seed of intervals and tests.", min=0)]
 Weights = Annotated[Path | None, typer.Option(help="The weights folder.")]

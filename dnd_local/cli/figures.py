@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from rich.table import Table
 
 from dnd_local.cli import tables
 from dnd_local.core.errors import UserError
-from dnd_local.evaluate.exports import Cell, write_records
+from dnd_local.evaluate.exports import ENDINGS, Cell, write_records
 
 
 def show_records(records: Sequence[Mapping[str, Cell]], columns: Sequence[str] = ()) -> None:
@@ -67,6 +68,36 @@ def say_figure(title: str, value: str, record: Mapping[str, Cell]) -> None:
         against.append("p < .001" if p_value < 0.001 else f"p = {p_value:.3f}")
     if against:
         say(f"  {'; '.join(against)}")
+
+
+def checked_folder(out: Path | None) -> Path | None:
+    """Return the folder that results will go to, before anything is computed for it.
+
+    Raises:
+        UserError: it is no folder, or there is no way to make it or write into it.
+    """
+    if out is not None:
+        nearest = next(path for path in (out, *out.absolute().parents) if path.exists())
+        if not nearest.is_dir():
+            raise UserError(f"cannot write into {out}: {nearest} is not a folder")
+        if not os.access(nearest, os.W_OK):
+            raise UserError(f"cannot write into {out}: {nearest} is read-only for you")
+    return out
+
+
+def checked_file(out: Path | None) -> Path | None:
+    """Return the file that a table will go to, before anything is computed for it.
+
+    Raises:
+        UserError: its ending is none that can be written, or its folder is not there.
+    """
+    if out is not None:
+        if out.suffix not in ENDINGS:
+            raise UserError(f"cannot write {out.name}: end it in {', '.join(ENDINGS)}")
+        if out.is_dir() or not out.absolute().parent.is_dir():
+            raise UserError(f"cannot write {out}: that is a folder, or its folder is not there")
+        checked_folder(out.parent)
+    return out
 
 
 def write_all(out: Path | None, files: Mapping[str, Sequence[Mapping[str, Cell]]]) -> None:

@@ -21,18 +21,18 @@ from dnd_local.cli.compare import (
     say_read,
 )
 from dnd_local.cli.dissect import AsJson, Devices, Layers, Model, Preset, Probe, Settings, Workspace
-from dnd_local.cli.figures import say, show_records, write_all
+from dnd_local.cli.figures import checked_file, say, show_records, write_all
 from dnd_local.cli.options import with_settings
 from dnd_local.cli.progress import ProgressLines
 
 if TYPE_CHECKING:
     from dnd_local.core.records import DescriptionTable
+    from dnd_local.evaluate.exports import Cell
     from dnd_local.evaluate.metrics import Opened
     from dnd_local.evaluate.verdicts import Verdict
     from dnd_local.pipeline.reading import StoredRun
 
-SHOWN = ("layer", "neuron", "label", "verdict", "support", "correlation", "auprc", "f1", "iou",
-         "auc", "mad")  # fmt: skip
+SHOWN = ("layer", "neuron", "label", "verdict", "support", "correlation", "auprc", "auc")
 PLANTED = "planted"
 """The truth that an embedded target brings along."""
 
@@ -71,6 +71,7 @@ def evaluate(
                           "concepts (.json), classes (of a torchvision or embedded network's "
                           "last layer), class names (.txt), human annotations (.csv)."),
     ] = "",
+    layer: Annotated[str, typer.Option(help="Judge only this layer's neurons.")] = "",
     metric: Metrics = None,
     agree_above: Annotated[
         float,
@@ -90,8 +91,9 @@ def evaluate(
     """Give every neuron's label a verdict: supported, weak, or no better than the null.
 
     Images that yielded no exemplar, and pictures from fresh seeds, judge the label against the
-    labels of other neurons and against one constant word. Figures go into the run's verdicts.csv,
-    from which `show`, `status` and `report` take them.
+    labels of other neurons and against one constant word. All figures go into the run's
+    verdicts.csv, from which `show`, `status` and `report` take them; the table shows the measures
+    that decide.
 
     Examples:
 
@@ -103,12 +105,14 @@ def evaluate(
 
       dnd-local evaluate my-run --labels clip-dissect.csv --truth my-network.json
     """
-    from dnd_local.evaluate.judging import placed
-    from dnd_local.evaluate.verdicts import counts, write_verdicts
+    from dnd_local.evaluate.judging import of_layer, placed
+    from dnd_local.evaluate.verdicts import NO_LABEL, counts, lines, read_verdicts, write_verdicts
     from dnd_local.pipeline.reading import open_run
 
     stored = open_run(run, workspace, weights)
-    table = placed(stored, open_describer(labels or run, "", workspace, weights).table)
+    read = open_describer(labels or run, layer if labels else "", workspace, weights)
+    whole = placed(stored, read.table)
+    table = of_layer(stored, whole, layer)
     if truth == PLANTED or truth.endswith(".json"):
         _against_planted(stored, table, truth, out, seed, as_json)
         return
@@ -118,13 +122,16 @@ def evaluate(
             _against_texts(stored, table, truth, opened, above, out, seed, as_json)
         return
     verdicts = _verdicts(stored, table, probe, evidence, word, seed)
-    records = [verdict.record() for verdict in verdicts]
+    records = lines(verdicts, table.rows)
     if not labels:
-        write_verdicts(stored.folder, verdicts)
+        earlier = read_verdicts(stored.folder.folder).besides(layer)
+        write_verdicts(stored.folder, [*earlier, *verdicts], whole.rows)
     if as_json:
         tables.echo_json({"describer": table.describer, "verdicts": records})
     else:
-        show_records(records, SHOWN)
+        words: dict[Cell, str] = {verdict.ruling: verdict.word for verdict in verdicts}
+        shown = [{**own, "verdict": words.get(own["verdict"], NO_LABEL)} for own in records]
+        show_records(shown, SHOWN)
         found = ", ".join(f"{count} {ruling}" for ruling, count in counts(verdicts).items())
         say("", f"{table.describer}, {len(verdicts)} labels: {found}")
     write_all(out, {"verdicts": records})
@@ -142,7 +149,10 @@ def baseline(
     ] = "soft-wpmi",
     ids: Annotated[str, typer.Option(help="Neurons: 1,2,3 or 0-63 or all.")] = "all",
     out: Annotated[
-        Path | None, typer.Option(help="CSV, .jsonl or .parquet file. Default: named after all.")
+        Path | None,
+        typer.Option(
+            help="CSV, .jsonl or .parquet file. Default: named after all.", callback=checked_file
+        ),
     ] = None,
     probe: Probe = None,
     preset: Preset = "",

@@ -39,7 +39,8 @@ class Card:
     def _repr_html_(self) -> str:
         rows = "".join(
             f"<tr><th scope='row'>{html.escape(field.name)}</th>"
-            f"<td>{html.escape(_short(getattr(self, field.name)))}</td></tr>"
+            f"<td style='overflow-wrap: anywhere'>{html.escape(_short(getattr(self, field.name)))}"
+            "</td></tr>"
             for field in fields(self)  # type: ignore[arg-type]
         )
         return f"<table><caption>{type(self).__name__}</caption>{rows}</table>"
@@ -338,6 +339,23 @@ class Description(Card):
     rule: Rule
     reason: str = ""
     keys: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The first label, or why there is none in a word."""
+        return self.labels[0].text if self.labels else self.status
+
+    def _repr_html_(self) -> str:
+        place = f"{self.neuron.target} · {self.neuron.layer} · neuron {self.neuron.index}"
+        labels = " · ".join(f"{own.text} ({own.score:.3g})" for own in self.labels)
+        lines = (
+            ("opacity: .7; font-size: .85em", place),
+            ("font-size: 1.4em; font-weight: 600", self.title),
+            ("opacity: .8", labels or self.reason),
+        )
+        return "".join(
+            f"<div style='{style}'><bdi>{html.escape(text)}</bdi></div>" for style, text in lines
+        )
 
 
 @dataclass(frozen=True, slots=True)

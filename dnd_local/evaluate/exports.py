@@ -24,6 +24,9 @@ from dnd_local.store.outputs import safe_cell
 Cell: TypeAlias = str | int | float | bool | None
 Record: TypeAlias = Mapping[str, Cell]
 
+ENDINGS: Final = (".csv", ".jsonl", ".parquet")
+"""What `write_records` can write."""
+
 SCHEMA: Final = 1
 """Version of the columns that `table_records` gives; raised when one changes its meaning."""
 
@@ -87,7 +90,7 @@ def write_records(records: Sequence[Record], path: Path) -> None:
         elif path.suffix == ".parquet":
             _write_parquet(records, path)
         else:
-            raise UserError(f"cannot write {path.name}: end it in .csv, .jsonl or .parquet")
+            raise UserError(f"cannot write {path.name}: end it in {', '.join(ENDINGS)}")
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from None
 

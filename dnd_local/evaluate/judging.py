@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from dnd_local.core.errors import UserError
+from dnd_local.core.errors import UnknownName, UserError
 from dnd_local.core.records import Card, DescriptionRow, DescriptionTable
 from dnd_local.evaluate.evidence import (
     HeldOut,
@@ -24,7 +24,7 @@ from dnd_local.evaluate.faithfulness import CONSTANT_WORD, judge
 from dnd_local.evaluate.intervals import Interval, bootstrap_mean
 from dnd_local.evaluate.truth import Answer, Vocabulary
 from dnd_local.evaluate.verdicts import Verdict
-from dnd_local.pipeline.reading import StoredRun
+from dnd_local.pipeline.reading import OUTDATED, StoredRun
 from dnd_local.pipeline.runner import Progress
 
 Source: TypeAlias = Literal["images", "pictures"]
@@ -95,6 +95,20 @@ def placed(run: StoredRun, labels: DescriptionTable) -> DescriptionTable:
     return DescriptionTable(labels.describer, rows)
 
 
+def of_layer(run: StoredRun, labels: DescriptionTable, layer: str) -> DescriptionTable:
+    """Return the labels of one layer of the run, or all where none is named.
+
+    Raises:
+        UnknownName: the run has no such layer.
+    """
+    if not layer:
+        return labels
+    if layer not in run.record.neurons:
+        raise UnknownName("layer", layer, run.record.neurons, f"Run '{run.record.name}' has these.")
+    rows = tuple(row for row in labels.rows if row.layer == layer)
+    return DescriptionTable(labels.describer, rows)
+
+
 def planted(
     labels: DescriptionTable, truth: Mapping[tuple[str, int], str], words: Vocabulary
 ) -> tuple[PlantedAnswer, ...]:
@@ -152,6 +166,8 @@ def _of_run(run: StoredRun, labels: DescriptionTable) -> list[DescriptionRow]:
         for row in placed(run, labels).rows
         if row.labels and row.neuron in known.get(row.layer, ())
     ]
+    if not rows and run.outdated():
+        raise UserError(f"run '{run.record.name}' was {OUTDATED}")
     if not rows:
         raise UserError(
             f"{labels.describer} has no label for a neuron of run '{run.record.name}' "

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 from dnd_local.core.errors import DamagedFile
-from dnd_local.core.records import Card, Description
+from dnd_local.core.records import Card, Description, DescriptionRow
 from dnd_local.evaluate.exports import Cell, csv_text, unguard
 from dnd_local.store.outputs import safe_cell
 from dnd_local.store.runs import RunFolder
@@ -36,6 +36,9 @@ DECIDING: Final = frozenset({"correlation", "auprc", "auc"})
 """The measures that decide; F1, IoU and MAD say the same with a threshold and are shown."""
 
 FILE: Final = "verdicts.csv"
+
+NO_LABEL: Final = "no label"
+"""Stands for the ruling in the line of a neuron that has no label to judge."""
 
 _FIELDS: Final = ("low", "high", "null_mean", "null_high", "word", "percentile")
 
@@ -118,9 +121,29 @@ class Verdicts(Card):
         label = unguard(safe_cell(description.labels[0].text))
         return own if own.label == label else None
 
+    def besides(self, layer: str) -> tuple[Verdict, ...]:
+        """Return the verdicts on every other layer, none where none is named."""
+        return tuple(own for own in self.by_neuron.values() if layer not in ("", own.layer))
+
     def on(self, descriptions: Iterable[Description]) -> tuple[Verdict, ...]:
         """Return the verdicts on the labels that descriptions have now, in their order."""
         return tuple(own for own in map(self.of, descriptions) if own is not None)
+
+
+def lines(verdicts: Sequence[Verdict], rows: Sequence[DescriptionRow]) -> list[dict[str, Cell]]:
+    """Return the lines of ``verdicts.csv``: every verdict, then every neuron that got none.
+
+    Those are the neurons of `rows` without a label: their verdict is "no label", without figures.
+    """
+    records = [verdict.record() for verdict in verdicts]
+    # Verdicts on two layers may rest on different measures.
+    columns = dict.fromkeys(name for record in records for name in record)
+    unlabelled: list[dict[str, Cell]] = [
+        {"layer": row.layer, "neuron": row.neuron, "label": "", "verdict": NO_LABEL}
+        for row in rows
+        if not row.labels
+    ]
+    return [{**dict.fromkeys(columns), **record} for record in records + unlabelled]
 
 
 def counts(verdicts: Sequence[Verdict]) -> dict[Ruling, int]:
@@ -128,10 +151,11 @@ def counts(verdicts: Sequence[Verdict]) -> dict[Ruling, int]:
     return {ruling: sum(v.ruling == ruling for v in verdicts) for ruling in RULINGS}
 
 
-def write_verdicts(run: RunFolder, verdicts: Sequence[Verdict]) -> None:
-    """Write a run's ``verdicts.csv``, over an earlier one."""
-    text = csv_text([verdict.record() for verdict in verdicts])
-    run.write_bytes(FILE, text.encode("utf-8"))
+def write_verdicts(
+    run: RunFolder, verdicts: Sequence[Verdict], rows: Sequence[DescriptionRow] = ()
+) -> None:
+    """Write `lines` as a run's ``verdicts.csv``, over an earlier one."""
+    run.write_bytes(FILE, csv_text(lines(verdicts, rows)).encode("utf-8"))
 
 
 def read_verdicts(folder: Path) -> Verdicts:
@@ -162,6 +186,8 @@ def _parsed(text: str) -> Iterator[Verdict]:
     ]
     by_name: dict[str, Ruling] = {ruling: ruling for ruling in RULINGS}
     for row in reader:
+        if row["verdict"] == NO_LABEL:
+            continue
         yield Verdict(
             layer=unguard(row["layer"]),
             neuron=int(row["neuron"]),
@@ -175,6 +201,7 @@ def _parsed(text: str) -> Iterator[Verdict]:
                     *(_number(row[f"{name}_{of}"]) for of in _FIELDS),
                 )
                 for name in measures
+                if row[f"{name}_percentile"]
             ),
         )
 

@@ -18,9 +18,15 @@ LABELS = 3
 
 
 def describe_all(
-    lab: Lab, record: RunRecord, failures: Sequence[Failure] = ()
+    lab: Lab,
+    record: RunRecord,
+    failures: Sequence[Failure] = (),
+    unfinished: str = "not finished yet",
 ) -> tuple[Description, ...]:
-    """Return the description of every neuron of a run from the parts on disk."""
+    """Return the description of every neuron of a run from the parts on disk.
+
+    `unfinished` is the reason of a live neuron without scores of which no failure is known.
+    """
     layers = list(record.neurons)
     triages = dict(zip(layers, lab.read(TRIAGE, [Item.of_layer(x) for x in layers]), strict=True))
     items = [Item.of_neuron(neuron) for neuron in record.wanted()]
@@ -34,7 +40,9 @@ def describe_all(
             (scores,) = lab.read(SCORES, [item])
             made.append(_described(neuron, scores, lab.config, keys))
         else:
-            made.append(_undescribed(neuron, verdict, lab.config, reasons.get(item.name, ""), keys))
+            made.append(
+                _undescribed(neuron, verdict, lab.config, reasons.get(item.name, unfinished), keys)
+            )
     return tuple(made)
 
 
@@ -61,7 +69,7 @@ def _undescribed(
     neuron: Neuron,
     verdict: Triage,
     config: Config,
-    failure: str,
+    reason: str,
     keys: tuple[tuple[str, str], ...],
 ) -> Description:
     rule = config.scores.rule
@@ -71,7 +79,7 @@ def _undescribed(
         case "constant":
             return Description(neuron, "constant", (), rule, "responds alike to every image", keys)
         case "duplicate":
-            reason = f"repeats neuron {verdict.twin}"
-            return Description(neuron, "duplicate", (), rule, reason, keys)
+            repeats = f"repeats neuron {verdict.twin}"
+            return Description(neuron, "duplicate", (), rule, repeats, keys)
         case _:
-            return Description(neuron, "failed", (), rule, failure or "not finished yet", keys)
+            return Description(neuron, "failed", (), rule, reason, keys)

@@ -154,6 +154,10 @@ class Lab:
 
     # ---- parts ---------------------------------------------------------------------------------
 
+    def places(self, stages: Sequence[Stage]) -> dict[str, str]:
+        """Return the name of the folder that keeps each stage's parts."""
+        return {stage.name: self.parts(stage).folder.name for stage in stages}
+
     def parts(self, stage: Stage) -> PartFolder[Any]:
         """Return the folder of a stage's parts under this run's settings."""
         root = self.execution.workspace / "artefacts"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from dnd_local.core.config import Execution
 from dnd_local.core.errors import BadConfig, UserError
@@ -38,6 +38,12 @@ from dnd_local.pipeline.settings import default_data, default_workspace
 from dnd_local.pipeline.stage import Item, Stage
 from dnd_local.store.runs import RunFolder, RunRecord, run_names
 from dnd_local.store.weights import default_root
+
+OUTDATED: Final = (
+    "described with other weights, prompts or images than are here now; the same dissect command "
+    "describes it again"
+)
+"""Why a neuron has no label any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +102,21 @@ class StoredRun:
             UserError: a layer has not been triaged yet.
         """
         self._triages()
-        return describe_all(self.lab, self.record)
+        return self._described(self.record)
+
+    def outdated(self) -> bool:
+        """Return whether the run ended with other weights, prompts or images than are here now.
+
+        The keys of its parts then name what is not there: its labels are gone from sight until
+        the same command has made them again.
+        """
+        places = self.folder.places()
+        return bool(places) and places != self.lab.places(PLAN)
+
+    def _described(self, record: RunRecord) -> tuple[Description, ...]:
+        if self.outdated():
+            return describe_all(self.lab, record, unfinished=OUTDATED)
+        return describe_all(self.lab, record)
 
     def status(self) -> tuple[StageStatus, ...]:
         """Return how far each stage is; pictures count the candidates known so far.
@@ -172,7 +192,7 @@ class StoredRun:
             concepts=concepts,
             pictures=tuple(self.lab.read(PICTURES, self._there(PICTURES, wanted))),
             scores=self._part(SCORES, item),
-            description=describe_all(self.lab, only)[0],
+            description=self._described(only)[0],
         )
 
     def _part(self, stage: Stage, item: Item) -> Any:

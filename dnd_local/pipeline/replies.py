@@ -71,10 +71,9 @@ def exchanges_of(run: str, workspace: Path) -> tuple[Exchange, ...]:
     """
     folder = RunFolder(workspace, run)
     items = [f"{neuron.layer}-{neuron.index:05d}" for neuron in folder.read().wanted()]
-    path = folder.folder / "stages.json"
-    if not path.exists():
+    places = folder.places()
+    if not places:
         raise Refused(f"run '{run}' was never finished, so its replies cannot be replayed")
-    places = msgspec.json.decode(path.read_bytes(), type=dict[str, str])
     phrases = _parts(workspace, places["phrases"], Phrases)
     concepts = _parts(workspace, places["concepts"], Concepts)
     found: list[Exchange] = []

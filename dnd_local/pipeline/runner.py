@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -35,7 +36,7 @@ from dnd_local.pipeline.selection import Selection
 from dnd_local.pipeline.stage import Item, Stage
 from dnd_local.pipeline.surroundings import isolation, remote_host, software
 from dnd_local.store.outputs import write_results
-from dnd_local.store.runs import RunFolder, RunRecord, default_name
+from dnd_local.store.runs import PLACES, RunFolder, RunRecord, default_name
 
 
 class Progress(Protocol):
@@ -76,6 +77,27 @@ class RunResult:
     descriptions: tuple[Description, ...]
     failures: tuple[Failure, ...]
     made: int
+
+    def _repr_html_(self) -> str:
+        """Return a table of the neurons and their labels for a notebook."""
+        left = "<td style='text-align: left; overflow-wrap: anywhere'>"
+        rows = "".join(
+            f"<tr><td>{html.escape(own.neuron.layer)}</td><td>{own.neuron.index}</td>"
+            f"{left}<b>{html.escape(own.title)}</b></td>"
+            f"{left}{html.escape(', '.join(x.text for x in own.labels[1:]) or own.reason)}</td>"
+            "</tr>"
+            for own in self.descriptions
+        )
+        failed = "".join(
+            f"<div>failed: {html.escape(f'{own.stage} {own.item}: {own.reason}')}</div>"
+            for own in self.failures
+        )
+        return (
+            "<table><thead><tr><th>Layer</th><th>Neuron</th><th style='text-align: left'>Label"
+            "</th><th style='text-align: left'>Other labels</th></tr></thead>"
+            f"<tbody>{rows}</tbody></table>{failed}"
+            f"<div>Run {html.escape(self.record.name)}: {html.escape(str(self.folder))}</div>"
+        )
 
 
 @dataclass(slots=True)
@@ -207,7 +229,7 @@ def _dissect(session: Session, selection: Selection) -> RunResult:
             remote_llm=remote_host(execution.llm_url) or record.remote_llm,
             isolation=isolation(execution.workers),
         )
-    run.write_json("stages.json", {s.name: lab.parts(s).folder.name for s in PLAN})
+    run.write_json(PLACES, lab.places(PLAN))
     write_results(run, descriptions, scores)
     return RunResult(
         record, run.folder.absolute(), descriptions, tuple(session.failures), session.made

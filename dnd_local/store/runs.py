@@ -25,6 +25,8 @@ from dnd_local.core.records import Neuron
 from dnd_local.store.files import write_atomic
 
 SCHEMA = 1
+PLACES = "stages.json"
+"""Where a run's parts lie, written at its end."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
 
 
@@ -159,6 +161,20 @@ class RunFolder:
     def write_bytes(self, name: str, data: bytes) -> None:
         """Write a file of the run, whole or not at all."""
         write_atomic(self.folder / name, data)
+
+    def places(self) -> dict[str, str]:
+        """Return the folder of each stage's parts as the run last ended, none before.
+
+        Raises:
+            DamagedFile: ``stages.json`` cannot be read as one.
+        """
+        path = self.folder / PLACES
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+        except FileNotFoundError:
+            return {}
+        except ValueError as error:  # bad JSON, or bad UTF-8
+            raise DamagedFile(f"{path} is damaged ({error}); delete it, results stay") from None
 
     def event(self, kind: str, **facts: Any) -> None:
         """Append one line to ``events.jsonl``."""

@@ -82,7 +82,7 @@ def test_json_stays_one_document_beside_files(files: tuple[Path, Path], tmp_path
     for place in (files[0], files[0] / "below"):
         refused = run(*asked, place).exception
         assert isinstance(refused, UserError)
-        assert "cannot make the folder" in str(refused)
+        assert "is not a folder" in str(refused)
 
 
 def test_equal_names_are_numbered(files: tuple[Path, Path], tmp_path: Path) -> None:

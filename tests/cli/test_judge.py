@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from dnd_local.cli import judge
+from dnd_local.cli import compare, judge
 from dnd_local.evaluate import faithfulness
+from dnd_local.evaluate.verdicts import Verdict, write_verdicts
+from dnd_local.store.runs import RunFolder
 from dnd_local.store.weights import Weights
 from tests.bench import Bench
 from tests.evaluate.colours import ManyColours
@@ -22,6 +25,7 @@ pytest.importorskip("sklearn")
 app = typer.Typer()
 app.command("evaluate")(judge.evaluate)
 app.command("baseline")(judge.baseline)
+app.command("compare")(compare.compare)
 
 
 @pytest.fixture
@@ -46,8 +50,38 @@ def test_verdicts_are_shown_and_kept_with_the_run(bench: Bench, tmp_path: Path) 
     assert "mine, 3 labels: 2 supported, 1 weak, 0 no better than the null" in result.output
     kept = bench.workspace / "runs" / "mine" / "verdicts.csv"
     rows = list(csv.DictReader(kept.open()))
-    assert [row["verdict"] for row in rows] == ["weak", "supported", "supported"]
+    assert [row["verdict"] for row in rows] == ["weak", "supported", "supported", "no label"]
+    assert (rows[3]["neuron"], rows[3]["label"], rows[3]["correlation"]) == ("3", "", "")
     assert (tmp_path / "out" / "verdicts.csv").read_bytes() == kept.read_bytes()
+
+
+def test_one_layer_is_judged_and_the_others_verdicts_stay(bench: Bench) -> None:
+    kept = bench.workspace / "runs" / "mine" / "verdicts.csv"
+    elsewhere = Verdict("before", 0, "dog", "weak", 0.5, ())
+    write_verdicts(RunFolder(bench.workspace, "mine"), [elsewhere])
+    result = run("evaluate", "mine", "--layer", LAYER, "--evidence", "images")
+    assert result.exit_code == 0, result.output
+    rows = list(csv.DictReader(kept.open()))
+    assert [row["layer"] for row in rows] == ["before", *[LAYER] * 4]
+    assert "unknown layer 'late'" in str(run("evaluate", "mine", "--layer", "late").exception)
+
+
+def test_a_run_made_with_other_weights_says_so(bench: Bench) -> None:
+    folder = RunFolder(bench.workspace, "mine")
+    folder.write_json("stages.json", {**folder.places(), "scores": "scores-0123456789abcdef"})
+    for scores in (bench.workspace / "artefacts").glob("scores-*"):
+        shutil.rmtree(scores)
+    assert "was described with other weights" in str(run("evaluate", "mine").exception)
+
+
+@pytest.mark.parametrize("command", [("evaluate", "mine"), ("compare", "mine", "mine")])
+def test_where_results_cannot_go_is_said_first(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("dnd_local.pipeline.reading.open_run", pytest.fail)
+    said = run(*command, "--out", tmp_path / "file" / "deeper")
+    assert "file is not a folder" in str(said.exception)
 
 
 def test_another_describers_labels_are_judged_but_not_kept(bench: Bench, tmp_path: Path) -> None:
@@ -130,7 +164,9 @@ def test_a_run_without_holdout_asks_for_a_probe(bench: Bench) -> None:
     assert "give --probe" in str(run("evaluate", "whole").exception)
 
 
-def test_clip_dissect_writes_a_table_that_evaluate_reads(bench: Bench, tmp_path: Path) -> None:
+def test_clip_dissect_writes_a_table_that_evaluate_reads(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     concepts = tmp_path / "concepts.txt"
     concepts.write_text("blue\ngreen\nred\n")
     asked = ("baseline", "clip-dissect", "pocket", LAYER, "--concepts", concepts, "--ids", "0-3",
@@ -143,7 +179,11 @@ def test_clip_dissect_writes_a_table_that_evaluate_reads(bench: Bench, tmp_path:
     assert [row["label_1"] for row in rows] == ["red", "green", "blue", ""]
     assert rows[3]["status"] == "dead"
     judged = run("evaluate", "mine", "--labels", table, "--evidence", "images", "--json")
-    assert [own["verdict"] for own in json.loads(judged.output)["verdicts"]] == ["supported"] * 3
+    verdicts = [own["verdict"] for own in json.loads(judged.output)["verdicts"]]
+    assert verdicts == ["supported"] * 3 + ["no label"]
     there = json.loads(run(*asked, "--out", tmp_path / "x.jsonl", "--json").output)
     assert there[0]["describer"] == "clip-dissect:cosine"
     assert "unknown similarity 'pmi'" in str(run(*asked[:-1], "pmi").exception)
+    monkeypatch.setattr("dnd_local.pipeline.request.Request", pytest.fail)
+    for wrong, why in (("x.txt", ".csv, .jsonl, .parquet"), ("none/x.csv", "folder is not there")):
+        assert why in str(run(*asked, "--out", tmp_path / wrong).exception)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
 
 import msgspec
 import numpy as np
@@ -70,8 +71,8 @@ def test_a_box_knows_its_size() -> None:
 def test_a_notebook_shows_a_table() -> None:
     assert Label("horse", 1.5)._repr_html_() == (
         "<table><caption>Label</caption>"
-        "<tr><th scope='row'>text</th><td>horse</td></tr>"
-        "<tr><th scope='row'>score</th><td>1.5</td></tr></table>"
+        "<tr><th scope='row'>text</th><td style='overflow-wrap: anywhere'>horse</td></tr>"
+        "<tr><th scope='row'>score</th><td style='overflow-wrap: anywhere'>1.5</td></tr></table>"
     )
 
 
@@ -87,9 +88,22 @@ def test_a_notebook_shows_nested_records_escaped_too() -> None:
     assert "&lt;b&gt;" in description._repr_html_()
 
 
+def test_a_description_shows_its_labels_and_their_scores() -> None:
+    labels = (Label("horse", 12.5), Label("brown horse", 3.0))
+    shown = re.findall(
+        "<bdi>(.*?)</bdi>", Description(NEURON, "described", labels, "mean")._repr_html_()
+    )
+    assert shown == ["resnet50 · layer4.1 · neuron 7", "horse", "horse (12.5) · brown horse (3)"]
+
+
+def test_a_description_without_labels_shows_why() -> None:
+    shown = Description(NEURON, "dead", (), "mean", "responds to no image")._repr_html_()
+    assert re.findall("<bdi>(.*?)</bdi>", shown)[1:] == ["dead", "responds to no image"]
+
+
 @pytest.mark.parametrize(("length", "shown"), [(200, 200), (201, 200), (5000, 200)])
 def test_a_long_value_is_cut(length: int, shown: int) -> None:
-    cell = Label("x" * length, 0.0)._repr_html_().split("<td>")[1].split("</td>")[0]
+    cell = Label("x" * length, 0.0)._repr_html_().split("anywhere'>")[1].split("</td>")[0]
     assert len(cell) == shown
     assert cell.endswith("…") == (length > 200)
 

@@ -11,7 +11,7 @@ import pytest
 from dnd_local.core.errors import BadConfig, DamagedFile, UnknownName, UserError
 from dnd_local.core.records import Neuron
 from dnd_local.pipeline.plan import CONCEPTS, PICTURES, PLAN, SCORES, TRIAGE
-from dnd_local.pipeline.reading import StoredRun, list_runs, open_run
+from dnd_local.pipeline.reading import OUTDATED, StoredRun, list_runs, open_run
 from dnd_local.pipeline.runner import dissect_neurons
 from dnd_local.pipeline.selection import read_selection
 from dnd_local.store.resources import shipped
@@ -84,6 +84,19 @@ def test_a_run_that_was_stopped_is_read_as_far_as_it_is(bench: Bench) -> None:
     assert status["pictures"][0] == status["pictures"][1] > 0
     assert [d.reason for d in run.descriptions()][:3] == ["not finished yet"] * 3
     assert run.evidence("0").concepts is not None
+
+
+def test_a_run_whose_weights_changed_says_so(bench: Bench) -> None:
+    bench.run("0,3", name="mine")
+    assert not opened(bench).outdated()
+    folder = opened(bench).folder
+    folder.write_json("stages.json", {**folder.places(), "scores": "scores-0123456789abcdef"})
+    for parts in (bench.workspace / "artefacts").glob("scores-*"):
+        shutil.rmtree(parts)
+    assert opened(bench).outdated()
+    live, dead = opened(bench).descriptions()
+    assert live.reason == opened(bench).evidence("0").description.reason == OUTDATED
+    assert dead.reason == "responds to no image"
 
 
 def test_a_run_without_triage_says_so(bench: Bench) -> None:

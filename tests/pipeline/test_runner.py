@@ -44,6 +44,19 @@ def test_what_is_not_alive_is_named_and_costs_nothing(bench: Bench) -> None:
     assert set(bench.calls.opened) == {"target"}
 
 
+def test_a_result_shows_its_neurons_in_a_notebook(bench: Bench) -> None:
+    result = bench.run("0,3")
+    shown = result._repr_html_()
+    assert f"<b>{result.descriptions[0].labels[0].text}</b>" in shown
+    assert "<b>dead</b>" in shown
+    assert result.descriptions[1].reason in shown
+    assert result.record.name in shown
+    hostile = Failure("pictures", "x", "<script>no</script>")
+    broken = replace(result, failures=(hostile,))._repr_html_()
+    assert "failed: pictures x: &lt;script&gt;no" in broken
+    assert "<script" not in broken
+
+
 def test_the_same_again_opens_nothing(bench: Bench) -> None:
     first = bench.run()
     bench.calls.opened.clear()

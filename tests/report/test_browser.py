@@ -391,10 +391,12 @@ def test_the_map_fills_its_card(browser: Any, site: Site) -> None:
     page.close()
 
 
-def test_a_notebook_card_fits_a_narrow_cell(browser: Any, desk: Desk) -> None:
+def test_notebook_cards_fit_a_narrow_cell(browser: Any, desk: Desk) -> None:
     page = browser.new_page(viewport={"width": 320, "height": 900})
-    page.set_content(neuron_card(desk.plain, "0")._repr_html_())
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    evidence = desk.plain.evidence("0")
+    for shown in (neuron_card(desk.plain, "0"), evidence.description, evidence.exemplars):
+        page.set_content(shown._repr_html_())
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.close()
 
 

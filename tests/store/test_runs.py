@@ -136,6 +136,16 @@ def test_files_for_people_are_indented(tmp_path: Path) -> None:
     assert msgspec.json.decode(data) == {"a": [2], "b": 1}
 
 
+def test_where_parts_lie_is_read_back(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path, "mine")
+    assert run.places() == {}
+    run.write_json("stages.json", {"scores": "scores-1"})
+    assert run.places() == {"scores": "scores-1"}
+    run.write_bytes("stages.json", b"[")
+    with pytest.raises(DamagedFile, match=r"stages\.json is damaged .*; delete it, results stay"):
+        run.places()
+
+
 def test_default_names() -> None:
     pocket = default_name(CONFIG, ["layer4"])
     assert pocket.startswith("pocket-layer4-")
