@@ -212,11 +212,13 @@ def show_runs(found: Sequence[RunSummary], as_json: bool) -> None:
         echo_json(found)
         return
     rows = (
-        (r.name, r.target, ", ".join(r.layers), str(r.neurons), r.captioner, r.llm, r.painter)
+        (r.name, r.target, ", ".join(r.layers), str(r.neurons),
+         f"{r.captioner}, {r.llm}, {r.painter}")
         for r in found
-    )
-    names = ("Run", "Target", "Layers", "Neurons", "Captions by", "Labels by", "Pictures by")
-    console().print(_table(names, rows) if found else "No runs here yet.")
+    )  # fmt: skip
+    table = _table(("Run", "Target", "Layers", "Neurons", "Captions, labels, pictures by"), rows)
+    table.columns[0].no_wrap = True  # it is what every other command asks for
+    console().print(table if found else "No runs here yet.")
 
 
 def show_status(found: Sequence[StageStatus], verdicts: Sequence[str]) -> None:
@@ -263,7 +265,7 @@ def show_evidence(found: Evidence, verdict: Verdict | None, as_json: bool) -> No
 def _table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in names:
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*map(plain, row))
     return table

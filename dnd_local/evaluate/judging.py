@@ -167,7 +167,10 @@ def _of_run(run: StoredRun, labels: DescriptionTable) -> list[DescriptionRow]:
         if row.labels and row.neuron in known.get(row.layer, ())
     ]
     if not rows and run.outdated():
-        raise UserError(f"run '{run.record.name}' was {OUTDATED}")
+        raise UserError(
+            f"run '{run.record.name}' has no labels to judge: {OUTDATED}; the same dissect command "
+            "describes its neurons again"
+        )
     if not rows:
         raise UserError(
             f"{labels.describer} has no label for a neuron of run '{run.record.name}' "

@@ -39,10 +39,7 @@ from dnd_local.pipeline.stage import Item, Stage
 from dnd_local.store.runs import RunFolder, RunRecord, run_names
 from dnd_local.store.weights import default_root
 
-OUTDATED: Final = (
-    "described with other weights, prompts or images than are here now; the same dissect command "
-    "describes it again"
-)
+OUTDATED: Final = "weights, prompts or images have changed since"
 """Why a neuron has no label any more."""
 
 

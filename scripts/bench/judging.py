@@ -1,8 +1,8 @@
 """Measure on the embedded network, whose truth is known: who names it, and what verdicts are worth.
 
 Describes every neuron of known meaning with a quarter of the probe set held out, lets CLIP-Dissect
-choose for the same neurons from the world's words and as many others, and judges the run's labels
-and the same labels shuffled::
+under each of its similarities choose for the same neurons from the world's words and as many
+others, and judges the run's labels and the same labels shuffled::
 
     python scripts/bench/judging.py --workspace DIR
 """
@@ -15,6 +15,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
@@ -35,6 +36,7 @@ from dnd_local.pipeline.runner import dissect_neurons
 from dnd_local.pipeline.selection import Selection
 from dnd_local.pipeline.settings import default_data, make_config
 from dnd_local.pocket.words import vocabulary
+from dnd_local.stages.clip_dissect import Similarity
 from dnd_local.store.weights import default_root
 
 HOLDOUT = 0.25
@@ -94,10 +96,15 @@ def measure(layer: str, execution: Execution, progress: ProgressLines) -> dict[s
     run = open_run(name, execution.workspace)
     ours = table_of_run(run)
     words = [canonical(concept) for concept in vocabulary().concepts()] + list(OTHERS)
-    theirs = clip_dissect(config, execution, Selection((layer,), known), words)
+    theirs = {
+        f"clip-dissect.{kind}": clip_dissect(
+            config, execution, Selection((layer,), known), words, kind
+        )
+        for kind in get_args(Similarity)
+    }
     rng = random.Random(0)
     figures: dict[str, object] = {"neurons": len(known)}
-    for who, table in (("dnd", ours), ("clip-dissect", theirs)):
+    for who, table in {"dnd": ours, **theirs}.items():
         mixed = [shuffled(table, rng) for _ in range(SHUFFLES)]
         null = np.mean([right(own, truth) for own in mixed], axis=0)
         figures[f"{who}.right"] = bootstrap_mean(right(table, truth))

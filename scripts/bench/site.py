@@ -129,8 +129,8 @@ class Copier:
             (EXEMPLARS, own.exemplars and self._exemplars(own.exemplars, neuron, copy)),
             (CAPTIONS, own.captions and Captions(neuron, own.captions.texts)),
             (PHRASES, own.phrases and replace(own.phrases, neuron=neuron)),
-            (CONCEPTS, own.concepts and self._concepts(own.concepts, neuron, copy)),
-            (SCORES, own.scores and self._scores(own.scores, neuron, copy)),
+            (CONCEPTS, own.concepts and relabelled(own.concepts, neuron, copy)),
+            (SCORES, own.scores and relabelled(own.scores, neuron, copy)),
         ):
             if record:
                 self.lab.parts(stage).write(name, record)
@@ -150,13 +150,11 @@ class Copier:
             shown.append(replace(exemplar, blob=blob))
         return replace(own, neuron=neuron, exemplars=tuple(shown))
 
-    def _concepts(self, own: Concepts, neuron: Neuron, copy: int) -> Concepts:
-        texts = (replace(one, text=varied(one.text, copy)) for one in own.candidates)
-        return replace(own, neuron=neuron, candidates=tuple(texts))
 
-    def _scores(self, own: Scores, neuron: Neuron, copy: int) -> Scores:
-        texts = (replace(one, text=varied(one.text, copy)) for one in own.candidates)
-        return replace(own, neuron=neuron, candidates=tuple(texts))
+def relabelled(own: Concepts | Scores, neuron: Neuron, copy: int) -> Concepts | Scores:
+    """Return a copy's record, its candidates worded differently."""
+    texts = tuple(replace(one, text=varied(one.text, copy)) for one in own.candidates)
+    return replace(own, neuron=neuron, candidates=texts)  # type: ignore[arg-type]  # as it was
 
 
 def varied(text: str, copy: int) -> str:

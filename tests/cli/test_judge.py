@@ -71,7 +71,7 @@ def test_a_run_made_with_other_weights_says_so(bench: Bench) -> None:
     folder.write_json("stages.json", {**folder.places(), "scores": "scores-0123456789abcdef"})
     for scores in (bench.workspace / "artefacts").glob("scores-*"):
         shutil.rmtree(scores)
-    assert "was described with other weights" in str(run("evaluate", "mine").exception)
+    assert "have changed since; the same dissect command" in str(run("evaluate", "mine").exception)
 
 
 @pytest.mark.parametrize("command", [("evaluate", "mine"), ("compare", "mine", "mine")])
