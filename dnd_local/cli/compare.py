@@ -176,7 +176,6 @@ def open_describer(
     Raises:
         UserError: neither a file nor a run, or a file in no known format.
     """
-    from dnd_local.core.records import DescriptionTable
     from dnd_local.evaluate.evidence import table_of_run
     from dnd_local.evaluate.tables import ReadTable, read_table
     from dnd_local.evaluate.truth import read_classes
@@ -190,9 +189,7 @@ def open_describer(
     # What another describer made of a run is a run of its own, named after both.
     table = table_of_run(open_run(name.replace("/", "-"), workspace, weights))
     if layer:
-        table = DescriptionTable(
-            table.describer, tuple(row for row in table.rows if row.layer == layer)
-        )
+        table = table.of_layer(layer)
     return ReadTable(table, name, "a run of this workspace")
 
 

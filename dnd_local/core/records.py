@@ -377,3 +377,7 @@ class DescriptionTable(Card):
 
     describer: str
     rows: tuple[DescriptionRow, ...]
+
+    def of_layer(self, layer: str) -> DescriptionTable:
+        """Return the rows of one layer."""
+        return DescriptionTable(self.describer, tuple(r for r in self.rows if r.layer == layer))

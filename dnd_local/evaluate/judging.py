@@ -105,8 +105,7 @@ def of_layer(run: StoredRun, labels: DescriptionTable, layer: str) -> Descriptio
         return labels
     if layer not in run.record.neurons:
         raise UnknownName("layer", layer, run.record.neurons, f"Run '{run.record.name}' has these.")
-    rows = tuple(row for row in labels.rows if row.layer == layer)
-    return DescriptionTable(labels.describer, rows)
+    return labels.of_layer(layer)
 
 
 def planted(
