@@ -110,14 +110,14 @@ class FakeCaptioner:
         ]
 
 
-class FakeSummariser:
+class FakeLanguageModel:
     """Answers from `script`, else simplifies and summarises by counting words."""
 
     def __init__(self, calls: Calls, script: Callable[[Request], str | None] | None = None) -> None:
         self.calls, self.script = calls, script
 
     def reply(self, requests: Sequence[Request]) -> list[Reply]:
-        self.calls.asked["summariser"] += len(requests)
+        self.calls.asked["language-model"] += len(requests)
         return [Reply(self._answer(request)) for request in requests]
 
     def _answer(self, request: Request) -> str:
@@ -175,7 +175,7 @@ def engines(calls: Calls) -> dict[str, object]:
     return {
         "target": FakeTarget(calls),
         "captioner": FakeCaptioner(calls),
-        "summariser": FakeSummariser(calls),
+        "language-model": FakeLanguageModel(calls),
         "painter": FakePainter(calls),
         "embedder": FakeEmbedder(calls),
     }

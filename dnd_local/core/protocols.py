@@ -65,7 +65,7 @@ class Captioner(Protocol):
 
 
 @runtime_checkable
-class Summariser(Protocol):
+class LanguageModel(Protocol):
     """A language model."""
 
     def reply(self, requests: Sequence[Request]) -> list[Reply]:

@@ -23,7 +23,7 @@ from dnd_local.core.config import (
 )
 from dnd_local.core.digest import key
 from dnd_local.core.errors import UnknownName, UserError
-from dnd_local.core.protocols import Captioner, Embedder, Painter, Summariser, Target
+from dnd_local.core.protocols import Captioner, Embedder, LanguageModel, Painter, Target
 
 _EXTRAS: Final = {
     "sentence_transformers": "pip install 'dnd-local[eval]'",
@@ -126,12 +126,12 @@ def open_text_encoder(
     return _held(adapter("embedder_text").SentenceEncoder(folder, batch, devices))
 
 
-def open_summariser(
+def open_language_model(
     config: LlmConfig,
     folders: Sequence[Path],
     execution: Execution,
     devices: Sequence[str] | None = None,
-) -> AbstractContextManager[Summariser]:
+) -> AbstractContextManager[LanguageModel]:
     """Hand over a language model: a server's (`vllm`) or one in this process (`transformers`).
 
     Args:
@@ -145,11 +145,11 @@ def open_summariser(
         UnknownName: another engine.
     """
     if config.engine == "vllm":
-        opened = adapter("summariser_vllm").open_vllm(config, folders[0], execution, devices)
-        return cast(AbstractContextManager[Summariser], opened)
+        opened = adapter("language_model_vllm").open_vllm(config, folders[0], execution, devices)
+        return cast(AbstractContextManager[LanguageModel], opened)
     if config.engine == "transformers":
-        summariser = adapter("summariser_transformers").TransformersSummariser
-        return _held(summariser(folders[0], config, devices or execution.devices))
+        language_model = adapter("language_model_transformers").TransformersLanguageModel
+        return _held(language_model(folders[0], config, devices or execution.devices))
     raise UnknownName("LLM engine", config.engine, LLM_ENGINES, f"Use {' or '.join(LLM_ENGINES)}.")
 
 

@@ -166,8 +166,8 @@ def label_figures(lab: Lab, seed: int) -> Figures:
             asked.append(concept)
     config = lab.config
     one = msgspec.structs.replace(config.concepts, count=1, max_draws=1)
-    phrases = simplify(batch, lab.summariser, lab.prompts, config.llm, seed)
-    made = conceive(phrases, lab.summariser, lab.prompts, config.llm, one, seed)
+    phrases = simplify(batch, lab.language_model, lab.prompts, config.llm, seed)
+    made = conceive(phrases, lab.language_model, lab.prompts, config.llm, one, seed)
     texts = [own.candidates[0].text if own.candidates else "" for own in made]
     right = [float(names(text, concept)) for text, concept in zip(texts, asked, strict=True)]
     short = [float(0 < len(text.split()) <= config.concepts.max_words) for text in texts]

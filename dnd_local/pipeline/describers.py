@@ -17,7 +17,7 @@ import msgspec
 from dnd_local.core.config import Config
 from dnd_local.core.errors import UserError
 from dnd_local.core.records import Reply, Request
-from dnd_local.engines.summariser_replay import ReplaySummariser, RepliesMissing
+from dnd_local.engines.language_model_replay import ReplayLanguageModel, RepliesMissing
 from dnd_local.pipeline.plan import CAPTIONS
 from dnd_local.pipeline.reading import StoredRun
 from dnd_local.pipeline.replies import book_path, read_book
@@ -121,7 +121,7 @@ def _round(run: StoredRun, book: Mapping[str, Reply]) -> Round:
             f"run '{run.record.name}' has no captions yet, so there is nothing to ask; "
             f"`dnd-local dissect` makes them first"
         )
-    asked = ReplaySummariser(book)
+    asked = ReplayLanguageModel(book)
     try:
         phrases = simplify(captions, asked, lab.prompts, config.llm, config.seed, config.ledger)
         conceive(

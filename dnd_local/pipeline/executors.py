@@ -162,7 +162,7 @@ class Processes:
 
         One language model server serves all, with every device: that stage runs in this process.
         """
-        if "summariser" in stage.roles and self.lab.config.llm.engine != "transformers":
+        if "language-model" in stage.roles and self.lab.config.llm.engine != "transformers":
             return InProcess(self.lab).make(stage, items, advance)
         # What was opened here for a look at the layers would hold memory that a worker needs.
         self.lab.close()

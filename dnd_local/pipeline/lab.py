@@ -20,9 +20,9 @@ from dnd_local.core.errors import UserError
 from dnd_local.core.protocols import (
     Captioner,
     Embedder,
+    LanguageModel,
     Painter,
     ProbeSet,
-    Summariser,
     Target,
 )
 from dnd_local.core.records import Neuron, Pixels, Responses, SkippedImage
@@ -116,8 +116,8 @@ class Lab:
         return cast(Captioner, self._engine("captioner"))
 
     @property
-    def summariser(self) -> Summariser:
-        return cast(Summariser, self._engine("summariser"))
+    def language_model(self) -> LanguageModel:
+        return cast(LanguageModel, self._engine("language-model"))
 
     @property
     def painter(self) -> Painter:

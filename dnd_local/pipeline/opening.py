@@ -17,7 +17,7 @@ from dnd_local.core.errors import UserError
 from dnd_local.core.protocols import ProbeSet
 from dnd_local.core.records import Pixels, Reply
 from dnd_local.engines import registry
-from dnd_local.engines.summariser_replay import ReplaySummariser
+from dnd_local.engines.language_model_replay import ReplayLanguageModel
 from dnd_local.pipeline.replies import replies_of
 from dnd_local.pipeline.stage import Role
 from dnd_local.store.probe_sets import FunctionProbe, open_probe
@@ -43,7 +43,7 @@ def model_ids(config: Config) -> dict[Role, tuple[str, ...]]:
     return {
         "target": target,
         "captioner": (config.captions.model,),
-        "summariser": () if replayed else (config.llm.model,),
+        "language-model": () if replayed else (config.llm.model,),
         "painter": (pictures.model, *decoder),
         "embedder": (config.clip.model,),
     }
@@ -53,7 +53,7 @@ def weights_digest(role: Role, config: Config, execution: Execution, weights: We
     """Return what stands in a key for the weights behind a role."""
     if role == "target" and is_factory(config.network.name):
         return _factory_digest(config.network.name)
-    if role == "summariser" and config.llm.engine.startswith("replay:"):
+    if role == "language-model" and config.llm.engine.startswith("replay:"):
         return key(_replayed(config.llm.engine, execution))
     return key([weights.digest(name) for name in model_ids(config)[role]])
 
@@ -73,10 +73,10 @@ def open_engine(
             opened = registry.open_target(config.network, folders[0], devices)
         case "captioner":
             opened = registry.open_captioner(config.captions, folders[0], devices)
-        case "summariser" if config.llm.engine.startswith("replay:"):
+        case "language-model" if config.llm.engine.startswith("replay:"):
             opened = _replay(config.llm.engine, execution)
-        case "summariser":
-            opened = registry.open_summariser(config.llm, folders, execution, devices)
+        case "language-model":
+            opened = registry.open_language_model(config.llm, folders, execution, devices)
         case "painter":
             opened = registry.open_painter(config.pictures, folders, devices)
         case _:  # the embedder
@@ -124,7 +124,7 @@ def pocket_probe() -> ProbeSet:
 @contextmanager
 def _replay(engine: str, execution: Execution) -> Iterator[Any]:
     """Hand over the replies that a run keeps, under ``replay:RUN[/DESCRIBER]``."""
-    yield ReplaySummariser(_replayed(engine, execution))
+    yield ReplayLanguageModel(_replayed(engine, execution))
 
 
 def _replayed(engine: str, execution: Execution) -> dict[str, Reply]:

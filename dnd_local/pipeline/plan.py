@@ -78,10 +78,10 @@ CAPTIONS = Stage(
 
 PHRASES = Stage(
     name="phrases", version=1, record=Phrases, needs=(CAPTIONS,),
-    settings=lambda c: (c.llm, c.seed, c.ledger.wording), roles=("summariser",),
+    settings=lambda c: (c.llm, c.seed, c.ledger.wording), roles=("language-model",),
     prompts=("simplify",), batches=groups_of(64),
     run=lambda lab, items: simplify(
-        lab.read(CAPTIONS, items), lab.summariser, lab.prompts, lab.config.llm, lab.config.seed,
+        lab.read(CAPTIONS, items), lab.language_model, lab.prompts, lab.config.llm, lab.config.seed,
         lab.config.ledger,
     ),
 )  # fmt: skip
@@ -89,10 +89,10 @@ PHRASES = Stage(
 CONCEPTS = Stage(
     name="concepts", version=1, record=Concepts, needs=(PHRASES,),
     settings=lambda c: (c.llm, c.concepts, c.seed, c.ledger.wording, c.ledger.top_up),
-    roles=("summariser",),
+    roles=("language-model",),
     prompts=("summarise", "merge"), batches=groups_of(64),
     run=lambda lab, items: conceive(
-        lab.read(PHRASES, items), lab.summariser, lab.prompts, lab.config.llm,
+        lab.read(PHRASES, items), lab.language_model, lab.prompts, lab.config.llm,
         lab.config.concepts, lab.config.seed, lab.config.ledger,
     ),
 )  # fmt: skip

@@ -13,7 +13,7 @@ import msgspec
 
 from dnd_local.core.errors import DamagedFile, Refused
 from dnd_local.core.records import Concepts, Exchange, Phrases, Reply
-from dnd_local.engines.summariser_replay import book_of
+from dnd_local.engines.language_model_replay import book_of
 from dnd_local.store.parts import PartFolder
 from dnd_local.store.runs import RunFolder
 

@@ -132,10 +132,10 @@ def _try(role: Role, lab: Lab, picture: Pixels) -> str:
             (caption,) = lab.captioner.caption([picture])
             _check(bool(caption.strip()), "it says nothing about a picture")
             return f"says '{caption}'"
-        case "summariser":
+        case "language-model":
             messages = lab.prompts.messages("simplify", caption=WORDS)
             request = Request(messages, 0.0, 0, lab.config.llm.max_tokens)
-            (reply,) = lab.summariser.reply([request])
+            (reply,) = lab.language_model.reply([request])
             _check(bool(reply.text.strip()), "it answers nothing")
             return f"answers '{reply.text.strip().splitlines()[0]}'"
         case "painter":

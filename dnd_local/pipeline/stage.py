@@ -13,7 +13,7 @@ from dnd_local.core.records import Neuron
 if TYPE_CHECKING:
     from dnd_local.pipeline.lab import Lab
 
-Role: TypeAlias = Literal["target", "captioner", "summariser", "painter", "embedder"]
+Role: TypeAlias = Literal["target", "captioner", "language-model", "painter", "embedder"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,7 +196,7 @@ def _models(lab: Lab) -> tuple[ModelView, ...]:
 
 def _unlisted(role: str, config: Config) -> str:
     """Return the name of an engine that has no entry in the manifest."""
-    return config.llm.engine if role == "summariser" else config.network.name
+    return config.llm.engine if role == "language-model" else config.network.name
 
 
 def _source(source: Hub | Url | Shipped | User) -> str:

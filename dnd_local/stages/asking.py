@@ -17,7 +17,7 @@ from typing import Final
 from dnd_local.core.config import LlmConfig
 from dnd_local.core.digest import seed
 from dnd_local.core.ledger import OURS, Ledger, Side
-from dnd_local.core.protocols import Summariser
+from dnd_local.core.protocols import LanguageModel
 from dnd_local.core.records import Exchange, Message, Purpose, Reply, Request
 from dnd_local.stages.captions import one_line
 
@@ -60,7 +60,7 @@ class Wording:
 
 def ask(
     questions: Sequence[Question],
-    summariser: Summariser,
+    language_model: LanguageModel,
     llm: LlmConfig,
     run_seed: int,
     ledger: Ledger = OURS,
@@ -75,7 +75,9 @@ def ask(
         open_ones = [i for i, made in enumerate(exchanges) if not made or made[-1].problem]
         requests = [_request(questions[i], attempt, llm, run_seed) for i in open_ones]
         distinct = list(dict.fromkeys(requests))
-        replies = dict(zip(distinct, summariser.reply(distinct) if distinct else [], strict=True))
+        replies = dict(
+            zip(distinct, language_model.reply(distinct) if distinct else [], strict=True)
+        )
         for i, request in zip(open_ones, requests, strict=True):
             question, reply = questions[i], replies[request]
             text, problem = wording.read(reply, question.max_words, request.max_characters)

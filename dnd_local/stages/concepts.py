@@ -10,7 +10,7 @@ from typing import Final
 from dnd_local.core.config import ConceptsConfig, LlmConfig
 from dnd_local.core.digest import seed
 from dnd_local.core.ledger import OURS, Ledger, Side
-from dnd_local.core.protocols import Prompts, Summariser
+from dnd_local.core.protocols import LanguageModel, Prompts
 from dnd_local.core.records import Candidate, Concepts, Exchange, Neuron, Phrases, Reject
 from dnd_local.stages.asking import WORDINGS, Question, Wording, ask
 
@@ -62,7 +62,7 @@ class _Draws:
 
 def conceive(
     batch: Sequence[Phrases],
-    summariser: Summariser,
+    language_model: LanguageModel,
     prompts: Prompts,
     llm: LlmConfig,
     config: ConceptsConfig,
@@ -79,14 +79,14 @@ def conceive(
     draws = [_Draws(phrases, wording) for phrases in batch]
     while open_draws := [(own, d) for own in draws for d in own.wanted(config.count, bound)]:
         questions = [_summarise(own, d, prompts, config, run_seed) for own, d in open_draws]
-        answers = ask(questions, summariser, llm, run_seed, ledger)
+        answers = ask(questions, language_model, llm, run_seed, ledger)
         lists = [i for i, made in enumerate(answers) if _wants_merging(made, wording)]
         merges = [
             _merge(answers[i][-1].text, open_draws[i][0].phrases.neuron, open_draws[i][1], prompts,
                    config)
             for i in lists
         ]  # fmt: skip
-        for i, made in zip(lists, ask(merges, summariser, llm, run_seed, ledger), strict=True):
+        for i, made in zip(lists, ask(merges, language_model, llm, run_seed, ledger), strict=True):
             answers[i] += made
         for (own, d), made in zip(open_draws, answers, strict=True):
             own.take(d, made)

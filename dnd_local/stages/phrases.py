@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from dnd_local.core.config import LlmConfig
 from dnd_local.core.ledger import OURS, Ledger
-from dnd_local.core.protocols import Prompts, Summariser
+from dnd_local.core.protocols import LanguageModel, Prompts
 from dnd_local.core.records import Captions, Phrases
 from dnd_local.stages.asking import Question, ask
 
 
 def simplify(
     batch: Sequence[Captions],
-    summariser: Summariser,
+    language_model: LanguageModel,
     prompts: Prompts,
     llm: LlmConfig,
     run_seed: int,
@@ -29,7 +29,7 @@ def simplify(
         for own in batch
         for text in own.texts
     }
-    answers = ask(list(questions.values()), summariser, llm, run_seed, ledger)
+    answers = ask(list(questions.values()), language_model, llm, run_seed, ledger)
     exchanges = dict(zip(questions, answers, strict=True))
     return [
         Phrases(

@@ -8,7 +8,7 @@ import pytest
 
 from dnd_local.cli.progress import LONGEST_NOTE, ProgressLines
 
-ENGINE = logging.getLogger("dnd_local.engines.summariser_vllm")
+ENGINE = logging.getLogger("dnd_local.engines.language_model_vllm")
 
 
 def described(lines: ProgressLines) -> list[str]:

@@ -12,7 +12,7 @@ from dnd_local.cli import prompts
 from dnd_local.core.errors import BadConfig
 from dnd_local.store.prompts import PromptFolder
 from tests.bench import Bench
-from tests.fakes import Calls, FakeSummariser
+from tests.fakes import Calls, FakeLanguageModel
 from tests.pipeline.test_describers import bench
 from tests.store.test_release_prompts import checkout
 
@@ -42,7 +42,7 @@ def reply_to(exported: Path, path: Path) -> Path:
         body = line["body"]
         turns = tuple(Message(m["role"], m["content"]) for m in body["messages"])
         asked = Request(turns, body["temperature"], body["seed"], body["max_completion_tokens"])
-        (said,) = FakeSummariser(Calls()).reply([asked])
+        (said,) = FakeLanguageModel(Calls()).reply([asked])
         choice = {"message": {"role": "assistant", "content": said.text}, "finish_reason": "stop"}
         response = {"status_code": 200, "body": {"choices": [choice]}}
         lines.append(json.dumps({"custom_id": line["custom_id"], "response": response}))

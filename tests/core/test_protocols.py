@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dnd_local.core.protocols import Captioner, Embedder, Painter, Summariser, Target
+from dnd_local.core.protocols import Captioner, Embedder, LanguageModel, Painter, Target
 from dnd_local.core.records import Pixels
 
 
@@ -16,4 +16,4 @@ class OnlyCaptions:
 def test_an_engine_fits_the_seam_it_has_the_methods_of() -> None:
     engine = OnlyCaptions()
     assert isinstance(engine, Captioner)
-    assert not any(isinstance(engine, seam) for seam in (Target, Summariser, Painter, Embedder))
+    assert not any(isinstance(engine, seam) for seam in (Target, LanguageModel, Painter, Embedder))

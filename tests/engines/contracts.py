@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dnd_local.core.protocols import Captioner, Embedder, Painter, Summariser, Target
+from dnd_local.core.protocols import Captioner, Embedder, LanguageModel, Painter, Target
 from dnd_local.core.records import Message, Pixels, Request
 
 SHAPE = 3
@@ -188,33 +188,33 @@ def request(text: str, *, temperature: float = 0.0, seed: int = 0, max_tokens: i
     return Request((Message("user", text),), temperature, seed, max_tokens)
 
 
-class SummariserContract:
-    """Every `Summariser`; subclasses give `summariser`."""
+class LanguageModelContract:
+    """Every `LanguageModel`; subclasses give `language_model`."""
 
     @pytest.fixture(scope="class")
     @classmethod
-    def summariser(cls) -> Summariser:
+    def language_model(cls) -> LanguageModel:
         raise NotImplementedError
 
     @pytest.mark.parametrize("temperature", [0.0, 1.0])
     def test_replies_depend_on_the_request_only(
-        self, summariser: Summariser, temperature: float
+        self, language_model: LanguageModel, temperature: float
     ) -> None:
-        assert isinstance(summariser, Summariser)
+        assert isinstance(language_model, LanguageModel)
         texts = ["dog", "red dog", "a cat", "the sky on a tree " * 20, "big", "car " * 70, "house"]
         asked = [request(text, temperature=temperature, seed=i) for i, text in enumerate(texts)]
-        in_any_company(summariser.reply, asked)
+        in_any_company(language_model.reply, asked)
 
-    def test_a_seed_counts_only_above_temperature_0(self, summariser: Summariser) -> None:
+    def test_a_seed_counts_only_above_temperature_0(self, language_model: LanguageModel) -> None:
         def texts(temperature: float) -> set[str]:
             asked = [request("a dog", temperature=temperature, seed=s) for s in range(8)]
-            return {reply.text for reply in summariser.reply(asked)}
+            return {reply.text for reply in language_model.reply(asked)}
 
         assert len(texts(0.0)) == 1
         assert len(texts(1.0)) > 1
 
-    def test_replies_are_one_line_and_end_for_a_reason(self, summariser: Summariser) -> None:
+    def test_replies_are_one_line_and_end_for_a_reason(self, language_model: LanguageModel) -> None:
         asked = [request("a dog", temperature=1.5, seed=s, max_tokens=6) for s in range(20)]
-        replies = summariser.reply(asked)
+        replies = language_model.reply(asked)
         assert {reply.finish for reply in replies} <= {"stop", "length"}
         assert not any("\n" in reply.text for reply in replies)

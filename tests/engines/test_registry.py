@@ -20,7 +20,7 @@ from dnd_local.core.config import (
     PicturesConfig,
 )
 from dnd_local.core.errors import MissingWeights, UnknownName, UserError
-from dnd_local.core.protocols import Captioner, Embedder, Painter, Summariser, Target
+from dnd_local.core.protocols import Captioner, Embedder, LanguageModel, Painter, Target
 from dnd_local.engines import registry
 from dnd_local.engines.small_resnet import SmallResNet
 
@@ -70,10 +70,10 @@ def test_a_sentence_encoder_opens(models):
 
 def test_a_language_model_in_this_process(models, execution):
     config = LlmConfig(engine="transformers", batch=1, dtype="float32")
-    with registry.open_summariser(config, [models("llama")], execution) as engine:
-        assert isinstance(engine, Summariser)
-    with registry.open_summariser(config, [models("llama")], execution, CPU) as engine:
-        assert isinstance(engine, Summariser)
+    with registry.open_language_model(config, [models("llama")], execution) as engine:
+        assert isinstance(engine, LanguageModel)
+    with registry.open_language_model(config, [models("llama")], execution, CPU) as engine:
+        assert isinstance(engine, LanguageModel)
     assert not hasattr(engine, "model")
 
 
@@ -85,15 +85,15 @@ def test_a_served_language_model(monkeypatch, execution, tmp_path):
         asked.append((config.engine, folder, where))
         yield "server"
 
-    monkeypatch.setattr(registry.adapter("summariser_vllm"), "open_vllm", open_vllm)
-    with registry.open_summariser(LlmConfig(), [tmp_path], execution) as engine:
+    monkeypatch.setattr(registry.adapter("language_model_vllm"), "open_vllm", open_vllm)
+    with registry.open_language_model(LlmConfig(), [tmp_path], execution) as engine:
         assert engine == "server"
     assert asked == [("vllm", tmp_path, execution)]
 
 
 def test_an_unknown_language_engine_lists_the_known(execution, tmp_path):
     with pytest.raises(UnknownName, match=r"'vlm'\. Did you mean vllm\? Use vllm or transformers"):
-        registry.open_summariser(LlmConfig(engine="vlm"), [tmp_path], execution)
+        registry.open_language_model(LlmConfig(engine="vlm"), [tmp_path], execution)
 
 
 def test_a_torchvision_network_from_its_folder(tmp_path):

@@ -11,8 +11,8 @@ import pytest
 
 from dnd_local.core.config import Execution, LlmConfig
 from dnd_local.core.records import Message, Request
-from dnd_local.engines.summariser_vllm import open_vllm
-from tests.engines.contracts import SummariserContract
+from dnd_local.engines.language_model_vllm import open_vllm
+from tests.engines.contracts import LanguageModelContract
 from tests.engines.tiny_llama import make_tiny_llama
 from tests.real_vllm import MARKS, PYTHON, ROOT
 
@@ -44,10 +44,10 @@ def ask(text, **changes):
     return Request((Message("system", "Shorten."), Message("user", text)), **asked)
 
 
-class TestVllm(SummariserContract):
+class TestVllm(LanguageModelContract):
     @pytest.fixture(scope="class")
     @classmethod
-    def summariser(cls, served):
+    def language_model(cls, served):
         return served
 
     def test_says_what_it_is(self, served):
@@ -69,12 +69,12 @@ class TestVllm(SummariserContract):
 
     @pytest.mark.skipif(not POCKET.exists(), reason="a random model's gibberish is no label")
     def test_says_what_the_engine_without_a_server_says(self, served, model):
-        from dnd_local.engines.summariser_transformers import TransformersSummariser
+        from dnd_local.engines.language_model_transformers import TransformersLanguageModel
 
         asked = [
             ask(f"a {word} on a table") for word in ["horse", "cat", "ball", "tree", "car", "dog"]
         ]
-        other = TransformersSummariser(model, CONFIG)
+        other = TransformersLanguageModel(model, CONFIG)
         same = [a == b for a, b in zip(served.reply(asked), other.reply(asked), strict=True)]
         assert sum(same) >= 5
 
@@ -83,7 +83,7 @@ OWNER = """
 import sys, time
 from pathlib import Path
 from dnd_local.core.config import Execution, LlmConfig
-from dnd_local.engines.summariser_vllm import open_vllm
+from dnd_local.engines.language_model_vllm import open_vllm
 model, base, python = map(Path, sys.argv[1:])
 execution = Execution(workspace=base, weights=base, data=base, vllm_python=str(python))
 with open_vllm(LlmConfig(dtype="float32"), model, execution) as engine:

@@ -12,7 +12,7 @@ import pytest
 
 from dnd_local.core.errors import DamagedFile, Refused, UnknownName, UserError
 from dnd_local.core.records import Request
-from dnd_local.engines.summariser_replay import RepliesMissing
+from dnd_local.engines.language_model_replay import RepliesMissing
 from dnd_local.pipeline import opening
 from dnd_local.pipeline.describers import describe_with, import_replies, next_round
 from dnd_local.pipeline.plan import CONCEPTS, PHRASES
@@ -21,7 +21,7 @@ from dnd_local.pipeline.replies import book_path, read_book, replies_of
 from dnd_local.pipeline.stage import Item
 from dnd_local.store.openai_batch import chat_messages, request_id
 from tests.bench import Bench
-from tests.fakes import Calls, FakeSummariser
+from tests.fakes import Calls, FakeLanguageModel
 
 real_open_engine = opening.open_engine
 
@@ -33,7 +33,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     fake = opening.open_engine
 
     def open_engine(role: Any, config: Any, *rest: Any) -> AbstractContextManager[Any]:
-        replayed = role == "summariser" and config.llm.engine.startswith("replay:")
+        replayed = role == "language-model" and config.llm.engine.startswith("replay:")
         return (real_open_engine if replayed else fake)(role, config, *rest)
 
     monkeypatch.setattr(opening, "open_engine", open_engine)
@@ -48,7 +48,7 @@ def run(bench: Bench) -> StoredRun:
 
 def answer(requests: tuple[Request, ...], path: Path, engine: Any = None) -> Path:
     """Write what a model answers to `requests`, in the batch service's form, last one first."""
-    replies = (engine or FakeSummariser(Calls())).reply(requests)
+    replies = (engine or FakeLanguageModel(Calls())).reply(requests)
     lines = [
         {
             "custom_id": request_id(request),
@@ -86,7 +86,7 @@ def lists_things(request: Request) -> str | None:
 
 
 def test_three_rounds_open_one_another(run: StoredRun, tmp_path: Path) -> None:
-    lister = FakeSummariser(Calls(), lists_things)
+    lister = FakeLanguageModel(Calls(), lists_things)
     asked = [purposes(r) for r in rounds(run, tmp_path, lister)]
     assert asked[:3] == [{"simplify"}, {"summarise"}, {"merge"}]
     left = next_round(run, "other")
@@ -116,7 +116,7 @@ def test_a_complete_book_makes_a_run_of_its_own(
     def other_words(request: Request) -> str | None:
         return "crimson tiles" if "\n" in request.messages[-1].text else None
 
-    for _ in rounds(run, tmp_path, FakeSummariser(Calls(), other_words)):
+    for _ in rounds(run, tmp_path, FakeLanguageModel(Calls(), other_words)):
         pass
     bench.calls.opened.clear()
     result = describe_with(run, "other", ("cpu",))
@@ -126,7 +126,7 @@ def test_a_complete_book_makes_a_run_of_its_own(
     assert {d.labels[0].text for d in described} == {"crimson tiles"}
     assert len(described) == 3
     assert "captioner" not in bench.calls.opened, "captions are shared with the first run"
-    assert "summariser" not in bench.calls.opened, "nothing but the book was asked"
+    assert "language-model" not in bench.calls.opened, "nothing but the book was asked"
     assert describe_with(run, "other", ("cpu",)).made == 0
 
 
@@ -139,7 +139,7 @@ def test_an_incomplete_book_makes_no_run(run: StoredRun, bench: Bench) -> None:
 def test_the_whole_run_can_be_replayed_too(run: StoredRun, bench: Bench) -> None:
     bench.calls.opened.clear()
     again = bench.run("0-4", name="again", llm={"engine": "replay:first"})
-    assert "summariser" not in bench.calls.opened
+    assert "language-model" not in bench.calls.opened
     first = bench.run("0-4", name="first")
     assert [d.labels for d in again.descriptions] == [d.labels for d in first.descriptions]
     assert replies_of("first", bench.workspace)

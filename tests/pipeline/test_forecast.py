@@ -68,7 +68,7 @@ def test_missing_weights_are_named_and_nothing_is_opened(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = dict.fromkeys(
-        ("target", "captioner", "summariser", "painter", "embedder"), ("blip-base",)
+        ("target", "captioner", "language-model", "painter", "embedder"), ("blip-base",)
     )
     monkeypatch.setattr(opening, "model_ids", lambda config: ids)
     found = ask(bench, "0-2")

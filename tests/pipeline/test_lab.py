@@ -166,7 +166,7 @@ def test_the_seed_draws_the_holdout_too(bench: Bench) -> None:
     [
         ("target", FROM_RESPONSES),
         ("captioner", FROM_CAPTIONS),
-        ("summariser", FROM_PHRASES),
+        ("language-model", FROM_PHRASES),
         ("painter", FROM_PICTURES),
         ("embedder", {"scores"}),
     ],

@@ -12,14 +12,14 @@ import pytest
 
 from dnd_local.core.config import Config, Execution, ProbeConfig, read_config
 from dnd_local.core.errors import UserError
-from dnd_local.core.protocols import Summariser
+from dnd_local.core.protocols import LanguageModel
 from dnd_local.core.records import Message, Reply, Request
 from dnd_local.engines import registry
 from dnd_local.pipeline import opening
 from dnd_local.pipeline.stage import Role
 from dnd_local.store.openai_batch import request_id
 
-ROLES: tuple[Role, ...] = ("target", "captioner", "summariser", "painter", "embedder")
+ROLES: tuple[Role, ...] = ("target", "captioner", "language-model", "painter", "embedder")
 
 
 class Shelf:
@@ -55,13 +55,14 @@ def test_which_models_stand_behind_a_role() -> None:
     ids = opening.model_ids(config(network={"name": "resnet50"}))
     assert ids == {
         "target": ("resnet50",), "captioner": ("blip-base",),
-        "summariser": ("qwen3-4b-instruct",), "painter": ("sd15",), "embedder": ("clip-vit-b-16",),
+        "language-model": ("qwen3-4b-instruct",), "painter": ("sd15",),
+        "embedder": ("clip-vit-b-16",),
     }  # fmt: skip
     ids = opening.model_ids(
         config(network={"name": "n.py:make"}, llm={"engine": "replay:mine"},
                pictures={"decoder": "small"})
     )  # fmt: skip
-    assert (ids["target"], ids["summariser"], ids["painter"]) == ((), (), ("sd15", "small"))
+    assert (ids["target"], ids["language-model"], ids["painter"]) == ((), (), ("sd15", "small"))
     assert opening.model_ids(config())["target"] == ("pocket-target",)
 
 
@@ -71,8 +72,8 @@ class Opened:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.given: dict[str, tuple[Any, ...]] = {}
         self.closed: list[str] = []
-        for name in ("target", "factory", "captioner", "summariser", "painter", "embedder"):
-            monkeypatch.setattr(registry, f"open_{name}", self._opener(name))
+        for name in ("target", "factory", "captioner", "language-model", "painter", "embedder"):
+            monkeypatch.setattr(registry, f"open_{name.replace('-', '_')}", self._opener(name))
 
     def _opener(self, name: str) -> Any:
         @contextmanager
@@ -106,7 +107,7 @@ def test_an_engine_gets_its_settings_folder_and_devices(
         == {
             "target": (settings.network, models / "pocket-target", devices),
             "captioner": (settings.captions, models / "blip-base", devices),
-            "summariser": (settings.llm, [models / "qwen3-4b-instruct"], where, devices),
+            "language-model": (settings.llm, [models / "qwen3-4b-instruct"], where, devices),
             "painter": (settings.pictures, [models / "sd15", models / "small"], devices),
             "embedder": (settings.clip, models / "clip-vit-b-16", devices),
         }[role]
@@ -162,13 +163,15 @@ def test_a_replay_answers_from_what_a_run_keeps(
 
     monkeypatch.setattr(opening, "replies_of", replies_of)
     settings = config(llm={"engine": "replay:mine"})
-    before = digest("summariser", settings, tmp_path)
-    with opening.open_engine("summariser", settings, execution(tmp_path), Shelf(), "0") as engine:  # type: ignore[arg-type]
-        assert isinstance(engine, Summariser)
+    before = digest("language-model", settings, tmp_path)
+    with opening.open_engine(
+        "language-model", settings, execution(tmp_path), Shelf(), "0"
+    ) as engine:  # type: ignore[arg-type]
+        assert isinstance(engine, LanguageModel)
         assert engine.reply([request]) == [Reply("red")]
     assert set(asked) == {("mine", tmp_path)}
     book[request_id(request)] = Reply("green")
-    assert digest("summariser", settings, tmp_path) != before
+    assert digest("language-model", settings, tmp_path) != before
 
 
 def test_the_embedded_probe_set_is_drawn_when_it_is_read(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dnd_local.core.errors import DamagedFile, EngineError, Refused, UnknownName
-from dnd_local.engines.summariser_replay import ReplaySummariser
+from dnd_local.engines.language_model_replay import ReplayLanguageModel
 from dnd_local.pipeline.replies import book_path, exchanges_of, read_book, replies_of
 from tests.bench import Bench
 from tests.fakes import Broken
@@ -19,7 +19,7 @@ def bench(tmp_path, monkeypatch) -> Bench:
 def test_a_replayed_run_has_the_same_labels(bench: Bench) -> None:
     first = bench.run(name="first")
     book = replies_of("first", bench.workspace)
-    bench.replaced["summariser"] = ReplaySummariser(book)
+    bench.replaced["language-model"] = ReplayLanguageModel(book)
     again = bench.run(name="again", llm={"engine": "replay:first"})
     assert [d.labels for d in again.descriptions] == [d.labels for d in first.descriptions]
 
@@ -27,7 +27,7 @@ def test_a_replayed_run_has_the_same_labels(bench: Bench) -> None:
 def test_neurons_that_are_not_finished_have_no_replies_yet(bench: Bench) -> None:
     bench.run("0", name="mine")
     whole = exchanges_of("mine", bench.workspace)
-    bench.replaced["summariser"] = Broken()
+    bench.replaced["language-model"] = Broken()
     assert bench.run("1", name="mine").failures
     assert exchanges_of("mine", bench.workspace) == whole
 

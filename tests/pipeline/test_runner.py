@@ -24,8 +24,8 @@ from tests.fakes import (
     Broken,
     ColourProbe,
     FakeCaptioner,
+    FakeLanguageModel,
     FakePainter,
-    FakeSummariser,
     FakeTarget,
 )
 
@@ -79,7 +79,7 @@ def test_one_load_a_stage_whatever_the_number_of_neurons(bench: Bench) -> None:
     bench.run("0-2")
     once = dict(bench.calls.opened)
     # The target serves responses and exemplars, and again scores; one model is open at a time.
-    assert once == {"target": 2, "captioner": 1, "summariser": 1, "painter": 1, "embedder": 1}
+    assert once == {"target": 2, "captioner": 1, "language-model": 1, "painter": 1, "embedder": 1}
 
 
 class WideTarget(FakeTarget):
@@ -133,7 +133,7 @@ def test_order_company_and_resuming_change_nothing(
     assert other.jsonl(last) == whole
 
 
-@pytest.mark.parametrize("role", ["captioner", "summariser", "painter", "embedder"])
+@pytest.mark.parametrize("role", ["captioner", "language-model", "painter", "embedder"])
 def test_a_run_goes_on_where_it_broke(
     bench: Bench, role: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,7 +192,7 @@ def test_a_probe_set_of_nothing_but_broken_images(bench: Bench) -> None:
 
 
 def test_useless_replies_fail_the_neuron_and_say_why(bench: Bench) -> None:
-    bench.replaced["summariser"] = FakeSummariser(bench.calls, lambda request: "")
+    bench.replaced["language-model"] = FakeLanguageModel(bench.calls, lambda request: "")
     result = bench.run("0")
     (description,) = result.descriptions
     assert description.status == "failed"

@@ -78,16 +78,16 @@ def test_how_its_processes_were_kept_off_the_network(desk: Desk) -> None:
 
 def test_models_with_source_licence_and_digest(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     named = {
-        "target": ("pocket-target",), "captioner": ("blip-base",), "summariser": (),
+        "target": ("pocket-target",), "captioner": ("blip-base",), "language-model": (),
         "painter": ("sd15",), "embedder": ("clip-vit-b-16",),
     }  # fmt: skip
     monkeypatch.setattr(opening, "model_ids", lambda config: named)
     models = {own.role: own for own in view_of(desk, []).models}
     assert models["target"].sources == ("ships with dnd-local",)
     assert " at " in models["captioner"].sources[0]
-    assert models["summariser"].names == (desk.plain.record.config.llm.engine,)
+    assert models["language-model"].names == (desk.plain.record.config.llm.engine,)
     assert models["painter"].digest == "weights of painter"
-    assert all(own.licences for role, own in models.items() if role != "summariser")
+    assert all(own.licences for role, own in models.items() if role != "language-model")
 
 
 def test_settings_are_flat_and_readable() -> None:

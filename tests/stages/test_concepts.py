@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from dnd_local.core.config import ConceptsConfig
 from dnd_local.core.ledger import OURS, RELEASED, Ledger
-from dnd_local.core.protocols import Summariser
+from dnd_local.core.protocols import LanguageModel
 from dnd_local.core.records import Concepts, Phrases, Reply, Request
 from dnd_local.stages.concepts import clean, conceive
-from tests.fakes import Calls, FakeSummariser
+from tests.fakes import Calls, FakeLanguageModel
 from tests.stages.scripted import Answering, Scripted
 from tests.stages.world import LLM, SEED, in_batches, neurons, prompts, splits, world
 
@@ -20,7 +20,7 @@ PHRASES = ("red square", "red circle", "blue square", "red dot")
 
 
 def concepts(
-    model: Summariser,
+    model: LanguageModel,
     config: ConceptsConfig = CONFIG,
     phrases: tuple[str, ...] = PHRASES,
     ledger: Ledger = OURS,
@@ -185,7 +185,7 @@ def test_company_and_order_change_nothing(batches: list[list[int]]) -> None:
         return conceive(batch, Answering(erratic), prompts(), LLM, CONFIG, SEED)
 
     assert in_batches(world().phrases, batches, stage) == stage(world().phrases)
-    sane = FakeSummariser(Calls())
+    sane = FakeLanguageModel(Calls())
     assert conceive(world().phrases, sane, prompts(), LLM, CONFIG, SEED) == world().concepts
 
 

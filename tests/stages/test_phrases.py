@@ -7,7 +7,7 @@ from hypothesis import given
 from dnd_local.core.ledger import RELEASED
 from dnd_local.core.records import Captions, Reply
 from dnd_local.stages.phrases import simplify
-from tests.fakes import Calls, FakeSummariser
+from tests.fakes import Calls, FakeLanguageModel
 from tests.stages.scripted import Answering, Scripted
 from tests.stages.world import LLM, SEED, in_batches, neurons, prompts, splits, world
 
@@ -52,7 +52,7 @@ def test_no_captions_no_questions() -> None:
 @given(splits(4))
 def test_company_and_order_change_nothing(batches: list[list[int]]) -> None:
     def stage(batch):
-        return simplify(batch, FakeSummariser(Calls()), prompts(), LLM, SEED)
+        return simplify(batch, FakeLanguageModel(Calls()), prompts(), LLM, SEED)
 
     assert in_batches(world().captions, batches, stage) == world().phrases
 

@@ -29,7 +29,7 @@ from dnd_local.stages.exemplars import exemplify
 from dnd_local.stages.phrases import simplify
 from dnd_local.stages.pictures import paint
 from dnd_local.store.prompts import PromptFolder
-from tests.fakes import LAYER, Calls, FakeCaptioner, FakePainter, FakeSummariser, FakeTarget
+from tests.fakes import LAYER, Calls, FakeCaptioner, FakeLanguageModel, FakePainter, FakeTarget
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -107,10 +107,10 @@ class World:
         self.captions: list[Captions] = caption(
             self.exemplars, FakeCaptioner(self.calls), self.blobs
         )
-        summariser = FakeSummariser(self.calls)
-        self.phrases: list[Phrases] = simplify(self.captions, summariser, prompts(), LLM, SEED)
+        language_model = FakeLanguageModel(self.calls)
+        self.phrases: list[Phrases] = simplify(self.captions, language_model, prompts(), LLM, SEED)
         self.concepts: list[Concepts] = conceive(
-            self.phrases, summariser, prompts(), LLM, ConceptsConfig(), SEED
+            self.phrases, language_model, prompts(), LLM, ConceptsConfig(), SEED
         )
         self.texts = list(dict.fromkeys(c.text for own in self.concepts for c in own.candidates))
         painted = paint(self.texts, FakePainter(self.calls), prompts(), self.blobs, 3, SEED)

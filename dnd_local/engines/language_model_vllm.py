@@ -59,8 +59,8 @@ class _Failed(Exception):
         self.final = final
 
 
-class VllmSummariser:
-    """A `Summariser` behind a chat server.
+class VllmLanguageModel:
+    """A `LanguageModel` behind a chat server.
 
     Args:
         address: where the server listens.
@@ -210,7 +210,7 @@ def open_vllm(
     *,
     progress: Callable[[str], None] = _LOGGER.info,
     environ: Mapping[str, str] = os.environ,
-) -> Iterator[VllmSummariser]:
+) -> Iterator[VllmLanguageModel]:
     """Return, for a ``with`` block, the language model of a run.
 
     It is the server named by `execution.llm_url`, else one of our own for the folder `model`,
@@ -231,7 +231,7 @@ def open_vllm(
     if execution.llm_url:
         address = read_address(execution.llm_url, allow_remote=execution.allow_remote_llm)
         key = environ.get(KEY_VARIABLE, "")
-        yield VllmSummariser(address, survey(address, key), key=key)
+        yield VllmLanguageModel(address, survey(address, key), key=key)
         return
     devices = tuple(devices or execution.devices)
     settings = ServerSettings(
@@ -242,7 +242,7 @@ def open_vllm(
     patience = replace(Patience(), at_once=32) if settings.on_cpu else Patience()
     with serve(settings, python, log=log, progress=progress, environ=environ) as server:
         facts = survey(server.address, server.key)
-        yield VllmSummariser(
+        yield VllmLanguageModel(
             server.address, facts, key=server.key, patience=patience, check=server.check
         )
 

@@ -3,9 +3,9 @@ import pickle
 import pytest
 
 from dnd_local.core.errors import UserError
-from dnd_local.core.protocols import Summariser
+from dnd_local.core.protocols import LanguageModel
 from dnd_local.core.records import Exchange, Message, Reply, Request
-from dnd_local.engines.summariser_replay import ReplaySummariser, RepliesMissing, book_of
+from dnd_local.engines.language_model_replay import ReplayLanguageModel, RepliesMissing, book_of
 from dnd_local.store.openai_batch import request_id
 
 
@@ -23,8 +23,8 @@ BOOK = book_of(
 
 
 def test_repeats_what_was_said():
-    engine = ReplaySummariser(BOOK)
-    assert isinstance(engine, Summariser)
+    engine = ReplayLanguageModel(BOOK)
+    assert isinstance(engine, LanguageModel)
     assert engine.reply([request("b"), request("a"), request("a", 2)]) == [
         Reply("B"),
         Reply("A"),
@@ -39,20 +39,20 @@ def test_the_first_reply_to_a_request_counts():
 
 def test_a_failed_reply_is_repeated_too():
     failed = Exchange("simplify", 0, 0, request("a"), Reply("", "error: x"), "", "error: x")
-    assert ReplaySummariser(book_of([failed])).reply([request("a")]) == [Reply("", "error: x")]
+    assert ReplayLanguageModel(book_of([failed])).reply([request("a")]) == [Reply("", "error: x")]
 
 
 def test_what_is_missing_is_the_next_round():
     asked = [request("c"), request("a"), request("d"), request("c")]
     with pytest.raises(RepliesMissing, match=r"^2 requests .* have no recorded reply") as caught:
-        ReplaySummariser(BOOK).reply(asked)
+        ReplayLanguageModel(BOOK).reply(asked)
     assert caught.value.requests == (request("c"), request("d"))
     assert isinstance(caught.value, UserError)
 
 
 def test_one_missing_reply_is_told_in_the_singular():
     with pytest.raises(RepliesMissing, match=r"^1 request .* has no recorded reply.*export"):
-        ReplaySummariser({}).reply([request("c")])
+        ReplayLanguageModel({}).reply([request("c")])
 
 
 def test_the_error_crosses_from_a_worker_process():

@@ -30,8 +30,8 @@ class RepliesMissing(UserError):
         return type(self), (self.requests,)
 
 
-class ReplaySummariser:
-    """A `Summariser` that answers from a book of replies by request id."""
+class ReplayLanguageModel:
+    """A `LanguageModel` that answers from a book of replies by request id."""
 
     def __init__(self, book: Mapping[str, Reply]) -> None:
         self._book = book

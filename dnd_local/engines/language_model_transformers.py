@@ -22,8 +22,8 @@ _LENGTH_STEP: Final = 64
 """Prompts are padded to a multiple of so many tokens, and batched with prompts of the same."""
 
 
-class TransformersSummariser:
-    """A `Summariser`: any chat model of transformers with a chat template.
+class TransformersLanguageModel:
+    """A `LanguageModel`: any chat model of transformers with a chat template.
 
     Each request has a generator of its own (one number a token), prompts are padded on the left
     to a length that is their own affair, so that a reply does not depend on its company.

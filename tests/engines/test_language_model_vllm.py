@@ -10,14 +10,14 @@ import pytest
 
 from dnd_local.core.config import Execution, LlmConfig
 from dnd_local.core.errors import NoReply, Refused, UserError
-from dnd_local.core.protocols import Summariser
+from dnd_local.core.protocols import LanguageModel
 from dnd_local.core.records import Message, Reply, Request
-from dnd_local.engines.llm_survey import ServerFacts, survey
-from dnd_local.engines.summariser_vllm import (
+from dnd_local.engines.language_model_vllm import (
     Patience,
-    VllmSummariser,
+    VllmLanguageModel,
     open_vllm,
 )
+from dnd_local.engines.llm_survey import ServerFacts, survey
 from tests.engines.fake_llm_server import (
     BROKEN,
     CUT_OFF,
@@ -41,8 +41,8 @@ def request(text="a horse", seed=1, **changes):
     return Request(turns, temperature=0.3, seed=seed, max_tokens=40, **changes)
 
 
-def summariser(server, patience=CALM, facts=FACTS, **more):
-    return VllmSummariser(server.address, facts, patience=patience, **more)
+def language_model(server, patience=CALM, facts=FACTS, **more):
+    return VllmLanguageModel(server.address, facts, patience=patience, **more)
 
 
 def one_bad(bad):
@@ -51,24 +51,24 @@ def one_bad(bad):
 
 
 class TestReply:
-    def test_is_a_summariser(self):
+    def test_is_a_language_model(self):
         with FakeServer(lambda text, attempt: said("fine")) as server:
-            assert isinstance(summariser(server), Summariser)
+            assert isinstance(language_model(server), LanguageModel)
 
     def test_answers_in_the_order_of_the_requests(self):
         with FakeServer(lambda text, attempt: said(text.upper(), "length")) as server:
-            replies = summariser(server).reply([request(t) for t in "abcabc"])
+            replies = language_model(server).reply([request(t) for t in "abcabc"])
         assert replies == [Reply(t, "length") for t in "ABCABC"]
         assert server.asked == {"a": 1, "b": 1, "c": 1}, "equal requests are asked once"
 
     def test_asks_nothing_for_nothing(self):
         with FakeServer(lambda text, attempt: said("fine")) as server:
-            assert summariser(server).reply([]) == []
+            assert language_model(server).reply([]) == []
         assert server.headers == []
 
     def test_sends_the_turns_and_all_sampling_parameters(self):
         with FakeServer(lambda text, attempt: said("fine")) as server:
-            summariser(server, key="secret").reply([request(seed=7, max_characters=60)])
+            language_model(server, key="secret").reply([request(seed=7, max_characters=60)])
         (body,) = server.bodies
         assert server.headers[0]["authorization"] == "bearer secret"
         assert body["messages"] == [
@@ -80,7 +80,7 @@ class TestReply:
 
     def test_the_form_asked_of_vllm_is_one_line_of_bounded_length(self):
         with FakeServer(lambda text, attempt: said("fine")) as server:
-            summariser(server).reply([request(max_characters=6)])
+            language_model(server).reply([request(max_characters=6)])
         form = re.compile(server.bodies[0]["structured_outputs"]["regex"])
         for good in ("horse", "a", "été bl", "{x: 1}"):
             assert form.fullmatch(good), good
@@ -100,14 +100,14 @@ class TestReply:
 
     def test_another_server_gets_no_field_that_is_vllms_alone(self):
         with FakeServer(lambda text, attempt: said("fine")) as server:
-            summariser(server, facts=ServerFacts("gpt", "")).reply([request()])
+            language_model(server, facts=ServerFacts("gpt", "")).reply([request()])
         assert set(server.bodies[0]) == {"model", "messages", "temperature", "seed", "max_tokens"}
 
     def test_512_requests_at_50_ms_take_under_3_seconds(self):
         requests = [request(f"caption {i}") for i in range(512)]
         with FakeServer(lambda text, attempt: said(text), delay_s=0.05) as server:
             begin = time.process_time()
-            replies = summariser(server, Patience()).reply(requests)
+            replies = language_model(server, Patience()).reply(requests)
             worked = time.process_time() - begin
         assert [r.text for r in replies] == [f"caption {i}" for i in range(512)]
         # The work, the server's in this process included, and the waits that cannot overlap: so
@@ -119,12 +119,12 @@ class TestReply:
     def test_no_more_are_under_way_than_allowed(self):
         with FakeServer(lambda text, attempt: said(text), delay_s=0.02) as server:
             patience = Patience(at_once=4)
-            summariser(server, patience).reply([request(str(i)) for i in range(20)])
+            language_model(server, patience).reply([request(str(i)) for i in range(20)])
         assert server.most == 4
 
     def test_works_where_a_loop_runs_already_as_in_a_notebook(self):
         async def cell():
-            return summariser(server).reply([request()])
+            return language_model(server).reply([request()])
 
         with FakeServer(lambda text, attempt: said("fine")) as server:
             assert asyncio.run(cell()) == [Reply("fine")]
@@ -166,7 +166,7 @@ class TestMisbehaviour:
         asked = [request(t) for t in ("one", "bad", "two")]
         with FakeServer(one_bad(bad)) as server:
             begin = time.monotonic()
-            replies = summariser(server, HASTE if "within" in reason else CALM).reply(asked)
+            replies = language_model(server, HASTE if "within" in reason else CALM).reply(asked)
             assert time.monotonic() - begin < 15
         assert [r.text for r in replies] == ["fine", "", "fine"]
         assert replies[1].finish.startswith("error: ")
@@ -178,7 +178,7 @@ class TestMisbehaviour:
         answer = lambda text, attempt: bad if attempt < 3 else said("fine")  # noqa: E731
         with FakeServer(answer) as server:
             patience = HASTE if bad is SILENCE else CALM
-            assert summariser(server, patience).reply([request()]) == [Reply("fine")]
+            assert language_model(server, patience).reply([request()]) == [Reply("fine")]
 
     @pytest.mark.parametrize(
         "text",
@@ -193,18 +193,18 @@ class TestMisbehaviour:
     )
     def test_what_was_said_is_handed_on_as_it_is(self, text):
         with FakeServer(lambda _, attempt: said(text)) as server:
-            assert summariser(server).reply([request()]) == [Reply(text)]
+            assert language_model(server).reply([request()]) == [Reply(text)]
 
     def test_a_reply_without_text_or_reason_is_an_empty_one(self):
         body = response(b'{"choices": [{"message": {"content": null}}]}')
         with FakeServer(lambda text, attempt: body) as server:
-            assert summariser(server).reply([request()]) == [Reply("")]
+            assert language_model(server).reply([request()]) == [Reply("")]
 
 
 class TestServerGone:
     def test_a_single_failure_at_a_healthy_server_is_a_reply(self):
         with FakeServer(one_bad(BROKEN)) as server:
-            (reply,) = summariser(server).reply([request("bad")])
+            (reply,) = language_model(server).reply([request("bad")])
         assert reply.finish == "error: status 500: engine on fire"
 
     @pytest.mark.parametrize("health", [response(b"", 503), SILENCE, CUT_OFF])
@@ -213,20 +213,20 @@ class TestServerGone:
             FakeServer(one_bad(BROKEN), routes={"/health": health}) as server,
             pytest.raises(NoReply, match=r"failed all 1 requests.*3 times: status 500"),
         ):
-            summariser(server, HASTE).reply([request("bad")])
+            language_model(server, HASTE).reply([request("bad")])
 
     def test_many_failures_and_no_success_are_an_error_whatever_it_says_of_its_health(self):
         with (
             FakeServer(lambda text, attempt: BROKEN) as server,
             pytest.raises(NoReply, match=r"failed all 8 requests.*engine on fire"),
         ):
-            summariser(server).reply([request(str(i)) for i in range(8)])
+            language_model(server).reply([request(str(i)) for i in range(8)])
 
     def test_a_server_that_is_not_there_is_an_error(self):
         with FakeServer(one_bad(BROKEN)) as server:
             server.stop()
             with pytest.raises(NoReply, match="ConnectError"):
-                summariser(server).reply([request()])
+                language_model(server).reply([request()])
 
     def test_the_check_speaks_first(self):
         def check():
@@ -236,7 +236,7 @@ class TestServerGone:
             FakeServer(lambda text, attempt: CUT_OFF) as server,
             pytest.raises(NoReply, match="exit code 137"),
         ):
-            summariser(server, check=check).reply([request(str(i)) for i in range(50)])
+            language_model(server, check=check).reply([request(str(i)) for i in range(50)])
         assert all(tries == 1 for tries in server.asked.values())
 
     @pytest.mark.parametrize("status", [401, 403, 404])
@@ -246,7 +246,7 @@ class TestServerGone:
             FakeServer(lambda text, attempt: body) as server,
             pytest.raises(NoReply, match=rf"answered {status} .*Unauthorized.*DND_LOCAL_LLM_KEY"),
         ):
-            summariser(server).reply([request()])
+            language_model(server).reply([request()])
         assert server.asked["a horse"] == 1
 
 

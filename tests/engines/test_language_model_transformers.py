@@ -10,28 +10,28 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from dnd_local.core.config import LlmConfig
 from dnd_local.core.errors import BadConfig, UserError
 from dnd_local.core.records import Message, Request
-from dnd_local.engines import summariser_transformers
-from dnd_local.engines.summariser_transformers import TransformersSummariser
+from dnd_local.engines import language_model_transformers
+from dnd_local.engines.language_model_transformers import TransformersLanguageModel
 from tests.engines import tiny
-from tests.engines.contracts import SHAPE, SummariserContract, request
+from tests.engines.contracts import SHAPE, LanguageModelContract, request
 
 CONFIG = LlmConfig(engine="transformers", batch=SHAPE, dtype="float32")
 
 
 @pytest.fixture(scope="module")
-def summariser(models):
-    return TransformersSummariser(models("llama"), CONFIG)
+def language_model(models):
+    return TransformersLanguageModel(models("llama"), CONFIG)
 
 
-class TestLlama(SummariserContract):
+class TestLlama(LanguageModelContract):
     @pytest.fixture(scope="class")
     @classmethod
-    def summariser(cls, models):
-        return TransformersSummariser(models("llama"), CONFIG)
+    def language_model(cls, models):
+        return TransformersLanguageModel(models("llama"), CONFIG)
 
 
 @pytest.mark.parametrize("text", ["dog", "a red dog on the tree", "car " * 70])
-def test_temperature_0_is_the_librarys_greedy_decoding(models, summariser, text):
+def test_temperature_0_is_the_librarys_greedy_decoding(models, language_model, text):
     folder = models("llama")
     tokenizer = AutoTokenizer.from_pretrained(folder)
     turns = [{"role": "system", "content": "big"}, {"role": "user", "content": text}]
@@ -48,7 +48,7 @@ def test_temperature_0_is_the_librarys_greedy_decoding(models, summariser, text)
     new = made[0, inputs["input_ids"].shape[1] :]
     expected = tokenizer.decode(new, skip_special_tokens=True).lstrip().partition("\n")[0].strip()
     asked = Request((Message("system", "big"), Message("user", text)), 0.0, 0, 12)
-    (reply,) = summariser.reply([asked])
+    (reply,) = language_model.reply([asked])
     assert reply.text == expected
     ended = new[-1] == tokenizer.eos_token_id or "\n" in tokenizer.decode(new).lstrip()
     assert reply.finish == ("stop" if ended else "length")
@@ -65,36 +65,36 @@ def test_temperature_0_is_the_librarys_greedy_decoding(models, summariser, text)
     ],
 )
 def test_a_reply_ends_at_its_end_token_its_line_or_its_limits(
-    summariser, monkeypatch, tokens, text, finish
+    language_model, monkeypatch, tokens, text, finish
 ):
-    ids = summariser._tokenizer.convert_tokens_to_ids(tokens)
+    ids = language_model._tokenizer.convert_tokens_to_ids(tokens)
     monkeypatch.setattr(
-        summariser_transformers._Row, "choose", lambda row, logits: ids[len(row.tokens)]
+        language_model_transformers._Row, "choose", lambda row, logits: ids[len(row.tokens)]
     )
     limit = 10 if tokens[0] == "house" else 200
     asked = Request((Message("user", "a dog"),), 0.0, 0, 5, limit)
-    (reply,) = summariser.reply([asked])
+    (reply,) = language_model.reply([asked])
     assert (reply.text, reply.finish) == (text, finish)
 
 
 def test_tokens_are_drawn_as_often_as_they_are_likely():
     logits = torch.tensor([0.0, math.log(3), -1e9, math.log(4)]).double()
     draws = Counter(
-        summariser_transformers._Row(request("x", temperature=1.0, seed=seed)).choose(logits)
+        language_model_transformers._Row(request("x", temperature=1.0, seed=seed)).choose(logits)
         for seed in range(2000)
     )
     shares = [draws[token] / 2000 for token in range(4)]
     assert shares == pytest.approx([1 / 8, 3 / 8, 0, 4 / 8], abs=0.035)
     cold = Counter(
-        summariser_transformers._Row(request("x", temperature=0.5, seed=seed)).choose(logits)
+        language_model_transformers._Row(request("x", temperature=0.5, seed=seed)).choose(logits)
         for seed in range(2000)
     )
     assert cold[3] / 2000 == pytest.approx(16 / 26, abs=0.035)
 
 
-def test_requests_of_every_limit_run_together(summariser):
+def test_requests_of_every_limit_run_together(language_model):
     asked = [request("a dog", temperature=1.0, seed=3, max_tokens=n) for n in (1, 4, 12)]
-    short, middle, long = (reply.text for reply in summariser.reply(asked))
+    short, middle, long = (reply.text for reply in language_model.reply(asked))
     assert long.startswith(middle)
     assert middle.startswith(short)
 
@@ -102,23 +102,23 @@ def test_requests_of_every_limit_run_together(summariser):
 @pytest.mark.parametrize("quantisation", ["int8", "int4"])
 def test_fewer_bits_reply_too(models, quantisation):
     config = LlmConfig(engine="transformers", batch=2, dtype="float32", quantisation=quantisation)
-    summariser = TransformersSummariser(models("llama"), config)
-    kinds = {type(module).__name__ for module in summariser.model.modules()}
+    language_model = TransformersLanguageModel(models("llama"), config)
+    kinds = {type(module).__name__ for module in language_model.model.modules()}
     assert {"int8": "Linear8bitLt", "int4": "Linear4bit"}[quantisation] in kinds
     asked = [request("a dog"), request("red", temperature=1.0, seed=2)]
-    assert summariser.reply(asked) == summariser.reply(asked)
+    assert language_model.reply(asked) == language_model.reply(asked)
 
 
 def test_a_precision_for_servers_only_is_refused(models):
     config = LlmConfig(engine="transformers", dtype="float32", quantisation="fp8")
     with pytest.raises(BadConfig, match="fp8"):
-        TransformersSummariser(models("llama"), config)
+        TransformersLanguageModel(models("llama"), config)
 
 
 def test_a_model_without_a_chat_template_is_refused(tmp_path):
     folder = tiny.save_llama(tmp_path, template=None)
     with pytest.raises(UserError, match="has no chat template; use an instruct model"):
-        TransformersSummariser(folder, CONFIG)
+        TransformersLanguageModel(folder, CONFIG)
 
 
 def test_every_end_token_of_a_model_counts():
@@ -129,5 +129,5 @@ def test_every_end_token_of_a_model_counts():
         generation_config = type("G", (), {"eos_token_id": None})
 
     tokenizer = type("T", (), {"eos_token_id": 9})
-    assert summariser_transformers._end_tokens(Model, tokenizer) == (5, 7)
-    assert summariser_transformers._end_tokens(Silent, tokenizer) == (9,)
+    assert language_model_transformers._end_tokens(Model, tokenizer) == (5, 7)
+    assert language_model_transformers._end_tokens(Silent, tokenizer) == (9,)
