@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from dnd_local.core.conversations import Reply, Request
 from dnd_local.core.errors import EngineError, UnknownName
 from dnd_local.core.protocols import ResponseMap, UnreadableImage
-from dnd_local.core.records import Box, LayerInfo, Pixels, Reply, Request
+from dnd_local.core.records import Box, LayerInfo, Pixels
 
 NAMES = ("red", "green", "blue")
 LAYER = "colours"

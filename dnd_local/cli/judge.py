@@ -26,7 +26,7 @@ from dnd_local.cli.options import with_settings
 from dnd_local.cli.progress import ProgressLines
 
 if TYPE_CHECKING:
-    from dnd_local.core.records import DescriptionTable
+    from dnd_local.core.descriptions import DescriptionTable
     from dnd_local.evaluate.exports import Cell
     from dnd_local.evaluate.metrics import Opened
     from dnd_local.evaluate.verdicts import Verdict

@@ -14,7 +14,7 @@ from dnd_local.cli.progress import ProgressLines
 from dnd_local.cli.runs import Run, Weights
 
 if TYPE_CHECKING:
-    from dnd_local.core.records import DescriptionTable
+    from dnd_local.core.descriptions import DescriptionTable
     from dnd_local.pipeline.reading import StoredRun
     from dnd_local.report.site import Site
 

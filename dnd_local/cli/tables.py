@@ -14,8 +14,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from dnd_local.cli.verdicts import add_columns, cells, figures, one_line, summary
+from dnd_local.core.descriptions import Description
 from dnd_local.core.digest import canonical
-from dnd_local.core.records import RULES, Description, LayerInfo, LayerTriage
+from dnd_local.core.records import RULES, LayerInfo, LayerTriage
 from dnd_local.store.files import write_atomic
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from dnd_local.core.records import Description
+    from dnd_local.core.descriptions import Description
     from dnd_local.evaluate.verdicts import Verdict, Verdicts
 
 COLOURS = {"supported": "green", "weak": "yellow", "abstained": "red"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Final, Literal, TypeAlias
 
-from dnd_local.core.records import Card
+from dnd_local.core.cards import Card
 
 Side: TypeAlias = Literal["ours", "released"]
 

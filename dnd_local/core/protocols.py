@@ -14,7 +14,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from dnd_local.core.records import BlobId, Box, LayerInfo, Message, Pixels, Reply, Request
+from dnd_local.core.conversations import Message, Reply, Request
+from dnd_local.core.records import BlobId, Box, LayerInfo, Pixels
 
 
 @dataclass(frozen=True, slots=True, eq=False)

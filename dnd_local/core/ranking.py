@@ -9,8 +9,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dnd_local.core.descriptions import Label
 from dnd_local.core.ledger import OURS, Ledger, Side
-from dnd_local.core.records import Label, Rule, ScoredCandidate
+from dnd_local.core.records import Rule, ScoredCandidate
 
 LOWER_IS_BETTER: frozenset[Rule] = frozenset({"mean", "topk-sq-mean"})
 

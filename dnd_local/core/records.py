@@ -9,12 +9,14 @@ Coordinates are pixels of the original picture, x to the right and y down, half-
 
 from __future__ import annotations
 
-import html
-from dataclasses import dataclass, fields
-from typing import Any, Literal, TypeAlias
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dnd_local.core.cards import Card
+from dnd_local.core.conversations import Exchange
 
 Pixels: TypeAlias = NDArray[np.uint8]
 """An RGB picture, shape (height, width, 3)."""
@@ -26,29 +28,6 @@ Rule: TypeAlias = Literal["mean", "topk-sq-mean", "topk-compare", "image-product
 RULES: tuple[Rule, ...] = ("mean", "topk-sq-mean", "topk-compare", "image-products")
 
 NeuronClass: TypeAlias = Literal["live", "dead", "constant", "duplicate"]
-Purpose: TypeAlias = Literal["simplify", "summarise", "merge"]
-Role: TypeAlias = Literal["system", "user", "assistant"]
-Status: TypeAlias = Literal["described", "dead", "constant", "duplicate", "abstained", "failed"]
-
-
-class Card:
-    """Mixin: a record shows itself in a notebook as a two-column table."""
-
-    __slots__ = ()
-
-    def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th scope='row'>{html.escape(field.name)}</th>"
-            f"<td style='overflow-wrap: anywhere'>{html.escape(_short(getattr(self, field.name)))}"
-            "</td></tr>"
-            for field in fields(self)  # type: ignore[arg-type]
-        )
-        return f"<table><caption>{type(self).__name__}</caption>{rows}</table>"
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 200 else text[:199] + "…"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -183,46 +162,6 @@ class Exemplars(Card):
 
 
 @dataclass(frozen=True, slots=True)
-class Message(Card):
-    """One turn of a conversation with a language model."""
-
-    role: Role
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Request(Card):
-    """One question to a language model; nothing outside it can change the answer."""
-
-    messages: tuple[Message, ...]
-    temperature: float
-    seed: int
-    max_tokens: int
-    max_characters: int = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Reply(Card):
-    """What a language model answered: the raw text and why it stopped (`stop`, `length`, …)."""
-
-    text: str
-    finish: str = "stop"
-
-
-@dataclass(frozen=True, slots=True)
-class Exchange(Card):
-    """A request, its raw reply, what became of it; `problem` is empty where it was usable."""
-
-    purpose: Purpose
-    draw: int
-    attempt: int
-    request: Request
-    reply: Reply
-    text: str
-    problem: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Captions(Card):
     """One caption an exemplar, in the exemplars' order."""
 
@@ -316,68 +255,3 @@ class Scores(Card):
 
     neuron: Neuron
     candidates: tuple[ScoredCandidate, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Label(Card):
-    """One short text and its score under the run's rule."""
-
-    text: str
-    score: float
-
-
-@dataclass(frozen=True, slots=True)
-class Description(Card):
-    """The labels of a neuron, best first, three at most, with where their evidence lies.
-
-    `keys` names, for each stage, the key of the parts that this description rests on.
-    """
-
-    neuron: Neuron
-    status: Status
-    labels: tuple[Label, ...]
-    rule: Rule
-    reason: str = ""
-    keys: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def title(self) -> str:
-        """The first label, or why there is none in a word."""
-        return self.labels[0].text if self.labels else self.status
-
-    def _repr_html_(self) -> str:
-        place = f"{self.neuron.target} · {self.neuron.layer} · neuron {self.neuron.index}"
-        labels = " · ".join(f"{own.text} ({own.score:.3g})" for own in self.labels)
-        lines = (
-            ("opacity: .7; font-size: .85em", place),
-            ("font-size: 1.4em; font-weight: 600", self.title),
-            ("opacity: .8", labels or self.reason),
-        )
-        return "".join(
-            f"<div style='{style}'><bdi>{html.escape(text)}</bdi></div>" for style, text in lines
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class DescriptionRow(Card):
-    """One neuron's labels as some describer wrote them; the currency of every comparison."""
-
-    describer: str
-    target: str
-    layer: str
-    neuron: int
-    labels: tuple[str, ...]
-    scores: tuple[float, ...]
-    status: Status
-
-
-@dataclass(frozen=True, slots=True)
-class DescriptionTable(Card):
-    """What compare, evaluate, report, baselines and imports share: rows of one describer."""
-
-    describer: str
-    rows: tuple[DescriptionRow, ...]
-
-    def of_layer(self, layer: str) -> DescriptionTable:
-        """Return the rows of one layer."""
-        return DescriptionTable(self.describer, tuple(r for r in self.rows if r.layer == layer))

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from dnd_local.core.conversations import Exchange, Reply, Request
 from dnd_local.core.errors import UserError
-from dnd_local.core.records import Exchange, Reply, Request
 from dnd_local.store.openai_batch import missing, request_id
 
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from dnd_local.core.config import LlmConfig
+from dnd_local.core.conversations import Reply, Request
 from dnd_local.core.errors import UserError
-from dnd_local.core.records import Reply, Request
 from dnd_local.engines.batching import PaddedBatches, up_to_multiple
 from dnd_local.engines.device import CPU, home, loading, make_deterministic
 from dnd_local.engines.folders import settings_of

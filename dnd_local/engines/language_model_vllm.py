@@ -21,8 +21,8 @@ from typing import Any, Final
 import httpx
 
 from dnd_local.core.config import Execution, LlmConfig
+from dnd_local.core.conversations import Reply, Request
 from dnd_local.core.errors import NoReply
-from dnd_local.core.records import Reply, Request
 from dnd_local.engines.llm_address import Address, read_address
 from dnd_local.engines.llm_survey import KEY_VARIABLE, ServerFacts, brief, survey
 from dnd_local.engines.vllm_command import ServerSettings

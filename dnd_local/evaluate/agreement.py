@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dnd_local.core.records import Card, DescriptionRow
+from dnd_local.core.cards import Card
+from dnd_local.core.descriptions import DescriptionRow
 from dnd_local.evaluate.exports import Cell
 from dnd_local.evaluate.intervals import Interval, PairedTest, bootstrap_mean, paired_test
 from dnd_local.evaluate.matching import Matching

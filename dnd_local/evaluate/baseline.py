@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnd_local.core.config import Config, Execution
+from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
 from dnd_local.core.errors import UserError
-from dnd_local.core.records import DescriptionRow, DescriptionTable, LayerTriage, Neuron
+from dnd_local.core.records import LayerTriage, Neuron
 from dnd_local.evaluate.evidence import GROUP
 from dnd_local.evaluate.tables import read_text
 from dnd_local.pipeline.lab import Lab

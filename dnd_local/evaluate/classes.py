@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
 from dnd_local.core.errors import UserError
-from dnd_local.core.records import DescriptionRow, DescriptionTable
 from dnd_local.engines import registry
 from dnd_local.evaluate.pocket_truth import read_truth
 from dnd_local.evaluate.tables import ReadTable

@@ -13,15 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnd_local.core.config import ProbeConfig
+from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
 from dnd_local.core.errors import EngineError, UserError
 from dnd_local.core.protocols import ProbeSet
-from dnd_local.core.records import (
-    DescriptionRow,
-    DescriptionTable,
-    Pictures,
-    Pixels,
-    SkippedImage,
-)
+from dnd_local.core.records import Pictures, Pixels, SkippedImage
 from dnd_local.evaluate.faithfulness import PictureEvidence, ProbeEvidence
 from dnd_local.pipeline import opening
 from dnd_local.pipeline.executors import InProcess

@@ -17,8 +17,8 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from dnd_local.core.descriptions import DescriptionTable
 from dnd_local.core.errors import UserError
-from dnd_local.core.records import DescriptionTable
 from dnd_local.store.outputs import safe_cell
 
 Cell: TypeAlias = str | int | float | bool | None

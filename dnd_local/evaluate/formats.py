@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from dnd_local.core.records import Card
+from dnd_local.core.cards import Card
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from dnd_local.core.cards import Card
 from dnd_local.core.errors import UserError
-from dnd_local.core.records import Card
 
 RESAMPLES = 2000
 """Bootstrap resamples and random sign flips: the third digit of an interval's end is steady."""

@@ -9,8 +9,9 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from dnd_local.core.cards import Card
+from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
 from dnd_local.core.errors import UnknownName, UserError
-from dnd_local.core.records import Card, DescriptionRow, DescriptionTable
 from dnd_local.evaluate.evidence import (
     HeldOut,
     fresh_pictures,

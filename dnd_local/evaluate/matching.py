@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dnd_local.core.cards import Card
+from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
 from dnd_local.core.errors import UserError
-from dnd_local.core.records import Card, DescriptionRow, DescriptionTable
 
 NeuronKey = tuple[str, int]
 """A layer's name, empty where the tables match by number alone, and the neuron's index."""

@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 import msgspec
 import numpy as np
 
-from dnd_local.core.records import Description
+from dnd_local.core.descriptions import Description
 from dnd_local.evaluate.intervals import Interval, bootstrap_mean
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.opening import POCKET_TARGETS

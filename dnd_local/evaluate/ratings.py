@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from dnd_local.core.cards import Card
 from dnd_local.core.errors import UserError
-from dnd_local.core.records import Card
 from dnd_local.evaluate.exports import Cell
 from dnd_local.evaluate.intervals import Interval, PairedTest, bootstrap_mean, paired_test
 from dnd_local.evaluate.tables import read_text

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from dnd_local.core.cards import Card
+from dnd_local.core.descriptions import DescriptionTable
 from dnd_local.core.errors import UserError
-from dnd_local.core.records import Card, DescriptionTable
 from dnd_local.evaluate.agreement import agreement, first_labels, references
 from dnd_local.evaluate.exports import Cell
 from dnd_local.evaluate.intervals import Interval, PairedTest

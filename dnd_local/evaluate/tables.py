@@ -14,8 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dnd_local.core.cards import Card
+from dnd_local.core.descriptions import DescriptionRow, DescriptionTable, Status
 from dnd_local.core.errors import UserError
-from dnd_local.core.records import Card, DescriptionRow, DescriptionTable, Status
 from dnd_local.evaluate.exports import unguard
 from dnd_local.evaluate.formats import FORMATS, Format
 

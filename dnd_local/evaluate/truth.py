@@ -11,8 +11,9 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from dnd_local.core.cards import Card
+from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
 from dnd_local.core.errors import UserError
-from dnd_local.core.records import Card, DescriptionRow, DescriptionTable
 from dnd_local.evaluate.tables import ReadTable, read_text
 from dnd_local.evaluate.text_similarity import EmbeddingCosine, Values
 

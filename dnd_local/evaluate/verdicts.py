@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
+from dnd_local.core.cards import Card
+from dnd_local.core.descriptions import Description, DescriptionRow
 from dnd_local.core.errors import DamagedFile
-from dnd_local.core.records import Card, Description, DescriptionRow
 from dnd_local.evaluate.exports import Cell, csv_text, unguard
 from dnd_local.store.outputs import safe_cell
 from dnd_local.store.runs import RunFolder

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from dnd_local.core.records import Card, LayerInfo
+from dnd_local.core.cards import Card
+from dnd_local.core.records import LayerInfo
 from dnd_local.engines import registry
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.opening import POCKET_TARGETS

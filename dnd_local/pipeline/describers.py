@@ -15,8 +15,8 @@ from pathlib import Path
 import msgspec
 
 from dnd_local.core.config import Config
+from dnd_local.core.conversations import Reply, Request
 from dnd_local.core.errors import UserError
-from dnd_local.core.records import Reply, Request
 from dnd_local.engines.language_model_replay import ReplayLanguageModel, RepliesMissing
 from dnd_local.pipeline.plan import CAPTIONS
 from dnd_local.pipeline.reading import StoredRun

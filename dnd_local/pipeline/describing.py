@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dnd_local.core.config import Config
+from dnd_local.core.descriptions import Description
 from dnd_local.core.ranking import best_labels
-from dnd_local.core.records import Description, Neuron, Scores, Triage
+from dnd_local.core.records import Neuron, Scores, Triage
 from dnd_local.pipeline.executors import Failure
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.plan import PLAN, SCORES, TRIAGE

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 
+from dnd_local.core.cards import Card
 from dnd_local.core.config import Config, Execution
-from dnd_local.core.records import Card
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.plan import (
     CAPTIONS,

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from dnd_local.core.config import Config, Execution, ProbeConfig
+from dnd_local.core.conversations import Reply
 from dnd_local.core.digest import file_sha256, key
 from dnd_local.core.errors import UserError
 from dnd_local.core.protocols import ProbeSet
-from dnd_local.core.records import Pixels, Reply
+from dnd_local.core.records import Pixels
 from dnd_local.engines import registry
 from dnd_local.engines.language_model_replay import ReplayLanguageModel
 from dnd_local.pipeline.replies import replies_of

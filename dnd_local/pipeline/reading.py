@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from dnd_local.core.cards import Card
 from dnd_local.core.config import Execution
+from dnd_local.core.descriptions import Description
 from dnd_local.core.errors import BadConfig, UserError
 from dnd_local.core.records import (
     Captions,
-    Card,
     Concepts,
-    Description,
     Exemplars,
     LayerTriage,
     Neuron,

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import msgspec
 
+from dnd_local.core.conversations import Exchange, Reply
 from dnd_local.core.errors import DamagedFile, Refused
-from dnd_local.core.records import Concepts, Exchange, Phrases, Reply
+from dnd_local.core.records import Concepts, Phrases
 from dnd_local.engines.language_model_replay import book_of
 from dnd_local.store.parts import PartFolder
 from dnd_local.store.runs import RunFolder

@@ -11,13 +11,9 @@ from pathlib import Path
 from typing import Protocol
 
 from dnd_local.core.config import Config, Execution
+from dnd_local.core.descriptions import Description
 from dnd_local.core.errors import UserError
-from dnd_local.core.records import (
-    Concepts,
-    Description,
-    LayerTriage,
-    Neuron,
-)
+from dnd_local.core.records import Concepts, LayerTriage, Neuron
 from dnd_local.pipeline.describing import describe_all, read_scores
 from dnd_local.pipeline.executors import Executor, Failure, InProcess, Processes
 from dnd_local.pipeline.lab import Lab

@@ -18,8 +18,9 @@ import msgspec
 import numpy as np
 
 from dnd_local.core.config import Config, Execution
+from dnd_local.core.conversations import Request
 from dnd_local.core.errors import DndError, EngineError, MissingWeights, UserError
-from dnd_local.core.records import Pixels, Request
+from dnd_local.core.records import Pixels
 from dnd_local.pipeline.doctor import Finding, State
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.opening import model_ids

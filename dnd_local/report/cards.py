@@ -6,8 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from dnd_local.core.cards import Card
+from dnd_local.core.descriptions import Description, Label, Status
 from dnd_local.core.digest import sha256
-from dnd_local.core.records import Card, Description, Label, Neuron, Status, Triage
+from dnd_local.core.records import Neuron, Triage
 from dnd_local.evaluate.verdicts import Verdict
 from dnd_local.report.shelf import Shelf, Shown
 

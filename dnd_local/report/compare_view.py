@@ -8,7 +8,8 @@ from itertools import combinations
 
 import numpy as np
 
-from dnd_local.core.records import Card, DescriptionRow, DescriptionTable
+from dnd_local.core.cards import Card
+from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
 from dnd_local.evaluate.matching import match
 from dnd_local.evaluate.text_similarity import TextMetric, TokenF1
 from dnd_local.report import plots

@@ -11,15 +11,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from dnd_local.core.records import (
-    BlobId,
-    Card,
-    Concepts,
-    Description,
-    LayerTriage,
-    Neuron,
-    Pictures,
-)
+from dnd_local.core.cards import Card
+from dnd_local.core.descriptions import Description
+from dnd_local.core.records import BlobId, Concepts, LayerTriage, Neuron, Pictures
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.plan import (
     CAPTIONS,

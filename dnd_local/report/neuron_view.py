@@ -5,19 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from dnd_local.core.cards import Card
+from dnd_local.core.conversations import Exchange, Message
 from dnd_local.core.ranking import LOWER_IS_BETTER, compared_cosine
-from dnd_local.core.records import (
-    RULES,
-    Box,
-    Candidate,
-    Card,
-    Exchange,
-    Exemplar,
-    Message,
-    Pictures,
-    Rule,
-    ScoredCandidate,
-)
+from dnd_local.core.records import RULES, Box, Candidate, Exemplar, Pictures, Rule, ScoredCandidate
 from dnd_local.pipeline.reading import Evidence
 from dnd_local.report import plots
 from dnd_local.report.cards import CardView

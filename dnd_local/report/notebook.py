@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dnd_local.core.records import Card, Exemplar
+from dnd_local.core.cards import Card
+from dnd_local.core.records import Exemplar
 from dnd_local.evaluate.verdicts import Verdict, read_verdicts
 from dnd_local.pipeline.reading import Evidence, StoredRun
 from dnd_local.report.pages import render

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from dnd_local.core.records import Card
+from dnd_local.core.cards import Card
 
 WIDTH: Final = 640.0
 HEIGHT: Final = 150.0

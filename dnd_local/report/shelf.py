@@ -21,11 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dnd_local.core.cards import Card
 from dnd_local.core.digest import key
 from dnd_local.core.errors import DamagedFile
 from dnd_local.core.ledger import Ledger
 from dnd_local.core.protocols import Blobs, ProbeSet, UnreadableImage
-from dnd_local.core.records import BlobId, Card, Pixels
+from dnd_local.core.records import BlobId, Pixels
 from dnd_local.stages.exemplars import SHAPED
 from dnd_local.store.blobs import BlobFolder
 

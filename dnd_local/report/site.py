@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from dnd_local.core.cards import Card
+from dnd_local.core.descriptions import Description, DescriptionTable
 from dnd_local.core.errors import Refused
-from dnd_local.core.records import Card, Description, DescriptionTable, Neuron
+from dnd_local.core.records import Neuron
 from dnd_local.evaluate.evidence import table_of_run
 from dnd_local.evaluate.exports import csv_text
 from dnd_local.evaluate.verdicts import Verdict, read_verdicts

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from dnd_local.core.config import LlmConfig
+from dnd_local.core.conversations import Exchange, Message, Purpose, Reply, Request
 from dnd_local.core.digest import seed
 from dnd_local.core.ledger import OURS, Ledger, Side
 from dnd_local.core.protocols import LanguageModel
-from dnd_local.core.records import Exchange, Message, Purpose, Reply, Request
 from dnd_local.stages.captions import one_line
 
 _THINKING = re.compile(r"^.*</think>", re.DOTALL)

@@ -18,9 +18,10 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
 from dnd_local.core.errors import UserError
 from dnd_local.core.ranking import highest
-from dnd_local.core.records import DescriptionRow, DescriptionTable, Neuron
+from dnd_local.core.records import Neuron
 
 Array: TypeAlias = NDArray[np.float64]
 Similarity: TypeAlias = Literal["soft-wpmi", "wpmi", "cosine", "cosine-cubed", "rank-reorder"]

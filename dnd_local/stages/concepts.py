@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from dnd_local.core.config import ConceptsConfig, LlmConfig
+from dnd_local.core.conversations import Exchange
 from dnd_local.core.digest import seed
 from dnd_local.core.ledger import OURS, Ledger, Side
 from dnd_local.core.protocols import LanguageModel, Prompts
-from dnd_local.core.records import Candidate, Concepts, Exchange, Neuron, Phrases, Reject
+from dnd_local.core.records import Candidate, Concepts, Neuron, Phrases, Reject
 from dnd_local.stages.asking import WORDINGS, Question, Wording, ask
 
 BACKGROUND_ENDINGS = ("design", "designs", "graphic", "graphics")

@@ -15,9 +15,9 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from dnd_local.core.conversations import Reply, Request
 from dnd_local.core.digest import canonical, key
 from dnd_local.core.errors import BadConfig
-from dnd_local.core.records import Reply, Request
 
 ENDPOINT: Final = "/v1/chat/completions"
 MAX_LINE_BYTES: Final = 1 << 20

@@ -10,8 +10,9 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
+from dnd_local.core.descriptions import Description
 from dnd_local.core.digest import canonical
-from dnd_local.core.records import RULES, Description, Scores
+from dnd_local.core.records import RULES, Scores
 from dnd_local.store.runs import RunFolder
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")

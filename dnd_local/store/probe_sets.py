@@ -22,10 +22,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from dnd_local.core.cards import Card
 from dnd_local.core.digest import key
 from dnd_local.core.errors import BadConfig, DamagedFile, UnknownName, UserError
 from dnd_local.core.protocols import ProbeSet, UnreadableImage
-from dnd_local.core.records import Card, Pixels, SkippedImage
+from dnd_local.core.records import Pixels, SkippedImage
 from dnd_local.store.probe_folder import RECORD, FolderProbe
 
 AHEAD: Final = 4

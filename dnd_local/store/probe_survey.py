@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from dnd_local.core.cards import Card
 from dnd_local.core.protocols import ProbeSet
-from dnd_local.core.records import Card, SkippedImage
+from dnd_local.core.records import SkippedImage
 from dnd_local.store.probe_sets import read_ahead
 
 

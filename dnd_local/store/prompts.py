@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, get_args
 
+from dnd_local.core.conversations import Message, Role
 from dnd_local.core.digest import sha256
 from dnd_local.core.errors import BadConfig
-from dnd_local.core.records import Message, Role
 from dnd_local.store.resources import shipped
 
 VARIABLES: Final = {

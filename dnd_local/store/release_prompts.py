@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, get_args
 
+from dnd_local.core.conversations import Role
 from dnd_local.core.digest import sha256
 from dnd_local.core.errors import BadConfig
-from dnd_local.core.records import Role
 from dnd_local.store.files import write_atomic
 from dnd_local.store.prompts import VARIABLES, PromptFolder
 

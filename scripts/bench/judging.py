@@ -22,7 +22,7 @@ from sklearn.metrics import roc_auc_score
 
 from dnd_local.cli.progress import ProgressLines
 from dnd_local.core.config import Execution
-from dnd_local.core.records import DescriptionTable
+from dnd_local.core.descriptions import DescriptionTable
 from dnd_local.evaluate.baseline import clip_dissect
 from dnd_local.evaluate.evidence import table_of_run
 from dnd_local.evaluate.intervals import bootstrap_mean

@@ -16,7 +16,7 @@ from shared import MODELS, REPOSITORY, Options, Run, cosine, halve, options, set
 from tokens import tidy
 from torch import nn
 
-from dnd_local.core.records import Message
+from dnd_local.core.conversations import Message
 from dnd_local.pocket.words import mentions
 from dnd_local.store.prompts import VARIABLES, PromptFile, read_prompt
 

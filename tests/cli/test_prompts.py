@@ -35,7 +35,7 @@ def run(*arguments: object) -> Result:
 
 def reply_to(exported: Path, path: Path) -> Path:
     """Answer an exported file as a script on a connected machine would: from its lines alone."""
-    from dnd_local.core.records import Message, Request
+    from dnd_local.core.conversations import Message, Request
 
     lines = []
     for line in map(json.loads, exported.read_text().splitlines()):

@@ -11,16 +11,8 @@ from hypothesis import strategies as st
 from dnd_local.cli import tables
 from dnd_local.cli.progress import WORDS, ProgressLines
 from dnd_local.core.config import Config
-from dnd_local.core.records import (
-    Concepts,
-    Description,
-    Label,
-    LayerInfo,
-    LayerTriage,
-    Neuron,
-    Reject,
-    Triage,
-)
+from dnd_local.core.descriptions import Description, Label
+from dnd_local.core.records import Concepts, LayerInfo, LayerTriage, Neuron, Reject, Triage
 from dnd_local.pipeline.executors import Failure
 from dnd_local.pipeline.forecast import Forecast, StageForecast
 from dnd_local.pipeline.plan import PLAN

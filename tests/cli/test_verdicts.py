@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from dnd_local.core.records import Description
+from dnd_local.core.descriptions import Description
 from dnd_local.evaluate.verdicts import Judged, Ruling, Verdict, write_verdicts
 from dnd_local.pipeline.runner import RunResult
 from dnd_local.store.runs import RunFolder

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
+from dnd_local.core.descriptions import Label
 from dnd_local.core.ledger import OURS, RELEASED, Ledger
 from dnd_local.core.ranking import (
     LOWER_IS_BETTER,
@@ -19,7 +20,7 @@ from dnd_local.core.ranking import (
     ranks_from_highest,
     score_candidates,
 )
-from dnd_local.core.records import RULES, Label, ScoredCandidate
+from dnd_local.core.records import RULES, ScoredCandidate
 from tests import oracles
 
 NAN, INF = math.nan, math.inf

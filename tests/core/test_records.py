@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import re
 
 import msgspec
 import numpy as np
 import pytest
 
-from dnd_local.core import records
+from dnd_local.core import conversations, descriptions, records
+from dnd_local.core.cards import Card
+from dnd_local.core.descriptions import Description
 from dnd_local.core.records import (
     RULES,
     Box,
-    Card,
-    Description,
     Exemplar,
-    Label,
     Neuron,
     Responses,
     ScoredCandidate,
@@ -25,11 +23,15 @@ from dnd_local.core.records import (
 )
 
 NEURON = Neuron("resnet50", "layer4.1", 7)
-CLASSES = [
-    value
-    for value in vars(records).values()
-    if inspect.isclass(value) and dataclasses.is_dataclass(value)
-]
+CLASSES = sorted(
+    {
+        value
+        for module in (records, conversations, descriptions)
+        for value in vars(module).values()
+        if inspect.isclass(value) and dataclasses.is_dataclass(value)
+    },
+    key=lambda record: record.__name__,
+)
 
 
 @pytest.mark.parametrize("record", CLASSES)
@@ -66,46 +68,6 @@ def test_neurons_sort_by_target_layer_and_number() -> None:
 def test_a_box_knows_its_size() -> None:
     box = Box(left=2, top=10, right=7, bottom=13)
     assert (box.width, box.height, box.area) == (5, 3, 15)
-
-
-def test_a_notebook_shows_a_table() -> None:
-    assert Label("horse", 1.5)._repr_html_() == (
-        "<table><caption>Label</caption>"
-        "<tr><th scope='row'>text</th><td style='overflow-wrap: anywhere'>horse</td></tr>"
-        "<tr><th scope='row'>score</th><td style='overflow-wrap: anywhere'>1.5</td></tr></table>"
-    )
-
-
-def test_a_notebook_never_runs_what_a_model_wrote() -> None:
-    shown = Label("<script>alert('&')</script>", 0.0)._repr_html_()
-    assert "<script>" not in shown
-    assert "&lt;script&gt;alert(&#x27;&amp;&#x27;)&lt;/script&gt;" in shown
-
-
-def test_a_notebook_shows_nested_records_escaped_too() -> None:
-    description = Description(NEURON, "described", (Label("<b>", 1.0),), "mean")
-    assert "<b>" not in description._repr_html_()
-    assert "&lt;b&gt;" in description._repr_html_()
-
-
-def test_a_description_shows_its_labels_and_their_scores() -> None:
-    labels = (Label("horse", 12.5), Label("brown horse", 3.0))
-    shown = re.findall(
-        "<bdi>(.*?)</bdi>", Description(NEURON, "described", labels, "mean")._repr_html_()
-    )
-    assert shown == ["resnet50 · layer4.1 · neuron 7", "horse", "horse (12.5) · brown horse (3)"]
-
-
-def test_a_description_without_labels_shows_why() -> None:
-    shown = Description(NEURON, "dead", (), "mean", "responds to no image")._repr_html_()
-    assert re.findall("<bdi>(.*?)</bdi>", shown)[1:] == ["dead", "responds to no image"]
-
-
-@pytest.mark.parametrize(("length", "shown"), [(200, 200), (201, 200), (5000, 200)])
-def test_a_long_value_is_cut(length: int, shown: int) -> None:
-    cell = Label("x" * length, 0.0)._repr_html_().split("anywhere'>")[1].split("</td>")[0]
-    assert len(cell) == shown
-    assert cell.endswith("…") == (length > 200)
 
 
 def test_what_people_look_at_is_a_card() -> None:

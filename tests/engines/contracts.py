@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dnd_local.core.conversations import Message, Request
 from dnd_local.core.protocols import Captioner, Embedder, LanguageModel, Painter, Target
-from dnd_local.core.records import Message, Pixels, Request
+from dnd_local.core.records import Pixels
 
 SHAPE = 3
 

@@ -2,9 +2,9 @@ import pickle
 
 import pytest
 
+from dnd_local.core.conversations import Exchange, Message, Reply, Request
 from dnd_local.core.errors import UserError
 from dnd_local.core.protocols import LanguageModel
-from dnd_local.core.records import Exchange, Message, Reply, Request
 from dnd_local.engines.language_model_replay import ReplayLanguageModel, RepliesMissing, book_of
 from dnd_local.store.openai_batch import request_id
 

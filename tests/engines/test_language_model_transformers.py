@@ -8,8 +8,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from dnd_local.core.config import LlmConfig
+from dnd_local.core.conversations import Message, Request
 from dnd_local.core.errors import BadConfig, UserError
-from dnd_local.core.records import Message, Request
 from dnd_local.engines import language_model_transformers
 from dnd_local.engines.language_model_transformers import TransformersLanguageModel
 from tests.engines import tiny

@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 
 from dnd_local.core.config import Execution, LlmConfig
+from dnd_local.core.conversations import Message, Reply, Request
 from dnd_local.core.errors import NoReply, Refused, UserError
 from dnd_local.core.protocols import LanguageModel
-from dnd_local.core.records import Message, Reply, Request
 from dnd_local.engines.language_model_vllm import (
     Patience,
     VllmLanguageModel,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dnd_local.core.config import Execution, LlmConfig
-from dnd_local.core.records import Message, Request
+from dnd_local.core.conversations import Message, Request
 from dnd_local.engines.language_model_vllm import open_vllm
 from tests.engines.contracts import LanguageModelContract
 from tests.engines.tiny_llama import make_tiny_llama

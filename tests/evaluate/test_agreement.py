@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dnd_local.core.records import DescriptionRow, DescriptionTable
+from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
 from dnd_local.evaluate.agreement import agreement, compare, first_labels, references
 from dnd_local.evaluate.matching import match
 from dnd_local.evaluate.text_similarity import TokenF1

@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
 from dnd_local.core.errors import UserError
-from dnd_local.core.records import DescriptionRow, DescriptionTable
 from dnd_local.evaluate.exports import (
     csv_text,
     jsonl_text,

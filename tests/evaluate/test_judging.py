@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from dnd_local.core.config import ProbeConfig
+from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
 from dnd_local.core.errors import EngineError, UserError
 from dnd_local.core.protocols import ProbeSet
-from dnd_local.core.records import DescriptionRow, DescriptionTable, Pixels
+from dnd_local.core.records import Pixels
 from dnd_local.evaluate import faithfulness
 from dnd_local.evaluate.evidence import (
     fresh_pictures,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
 from dnd_local.core.errors import UserError
-from dnd_local.core.records import DescriptionRow, DescriptionTable
 from dnd_local.evaluate.matching import match
 
 

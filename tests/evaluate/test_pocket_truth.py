@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dnd_local.core.records import Description, Label, Neuron, Status
+from dnd_local.core.descriptions import Description, Label, Status
+from dnd_local.core.records import Neuron
 from dnd_local.evaluate.pocket_truth import (
     Inhibited,
     Mixed,

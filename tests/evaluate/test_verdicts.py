@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from dnd_local.core.descriptions import Description, Label
 from dnd_local.core.errors import DamagedFile
-from dnd_local.core.records import Description, Label, Neuron
+from dnd_local.core.records import Neuron
 from dnd_local.evaluate.verdicts import (
     FILE,
     LEGEND,

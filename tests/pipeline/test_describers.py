@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from dnd_local.core.conversations import Request
 from dnd_local.core.errors import DamagedFile, Refused, UnknownName, UserError
-from dnd_local.core.records import Request
 from dnd_local.engines.language_model_replay import RepliesMissing
 from dnd_local.pipeline import opening
 from dnd_local.pipeline.describers import describe_with, import_replies, next_round

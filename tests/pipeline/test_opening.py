@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from dnd_local.core.config import Config, Execution, ProbeConfig, read_config
+from dnd_local.core.conversations import Message, Reply, Request
 from dnd_local.core.errors import UserError
 from dnd_local.core.protocols import LanguageModel
-from dnd_local.core.records import Message, Reply, Request
 from dnd_local.engines import registry
 from dnd_local.pipeline import opening
 from dnd_local.pipeline.stage import Role

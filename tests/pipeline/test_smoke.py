@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from dnd_local.core.records import Reply
+from dnd_local.core.conversations import Reply
 from dnd_local.pipeline import smoke
 from dnd_local.pipeline.doctor import Finding
 from dnd_local.pipeline.smoke import smoke_run, trial_config, trial_models, try_models

@@ -7,24 +7,21 @@ import random
 import numpy as np
 
 from dnd_local.core.config import Config
+from dnd_local.core.conversations import Exchange, Message, Reply, Request
 from dnd_local.core.ranking import score_candidates
 from dnd_local.core.records import (
     Box,
     Candidate,
     Captions,
     Concepts,
-    Exchange,
     Exemplar,
     Exemplars,
     LayerTriage,
-    Message,
     Neuron,
     Phrases,
     Picture,
     Pictures,
     Reject,
-    Reply,
-    Request,
     Responses,
     Scores,
     Triage,

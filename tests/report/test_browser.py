@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dnd_local.core.records import DescriptionRow, DescriptionTable, Label, Neuron
+from dnd_local.core.descriptions import DescriptionRow, DescriptionTable, Label
+from dnd_local.core.records import Neuron
 from dnd_local.pipeline.reading import StoredRun
 from dnd_local.report.cards import CardView
 from dnd_local.report.notebook import neuron_card

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnd_local.core.records import Label, Neuron
+from dnd_local.core.descriptions import Label
+from dnd_local.core.records import Neuron
 from dnd_local.report.cards import CardView, page_of
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
 from dnd_local.core.errors import UserError
-from dnd_local.core.records import DescriptionRow, DescriptionTable, Neuron
+from dnd_local.core.records import Neuron
 from dnd_local.report.cards import CardView
 from dnd_local.report.compare_view import compare_view, distinct
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from dnd_local.core.conversations import Exchange, Message, Reply, Request
 from dnd_local.core.ledger import OURS
-from dnd_local.core.records import RULES, Box, Exchange, Message, Reply, Request
+from dnd_local.core.records import RULES, Box
 from dnd_local.pipeline.reading import Evidence
 from dnd_local.report.cards import card_of
 from dnd_local.report.gather import exemplar_blobs, histograms, triages

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dnd_local.core.records import Label, Neuron
+from dnd_local.core.descriptions import Label
+from dnd_local.core.records import Neuron
 from dnd_local.evaluate.verdicts import Ruling, Verdict
 from dnd_local.pipeline import opening
 from dnd_local.pipeline.plan import PLAN

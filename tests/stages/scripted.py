@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from dnd_local.core.records import Reply, Request
+from dnd_local.core.conversations import Reply, Request
 
 
 class Scripted:

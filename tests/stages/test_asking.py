@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dnd_local.core.conversations import Message, Reply
 from dnd_local.core.ledger import RELEASED
-from dnd_local.core.records import Message, Reply
 from dnd_local.stages.asking import Question, ask, check, cut, is_list, join_by_commas
 from tests.stages.scripted import Scripted
 from tests.stages.world import LLM

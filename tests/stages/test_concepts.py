@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnd_local.core.config import ConceptsConfig
+from dnd_local.core.conversations import Reply, Request
 from dnd_local.core.ledger import OURS, RELEASED, Ledger
 from dnd_local.core.protocols import LanguageModel
-from dnd_local.core.records import Concepts, Phrases, Reply, Request
+from dnd_local.core.records import Concepts, Phrases
 from dnd_local.stages.concepts import clean, conceive
 from tests.fakes import Calls, FakeLanguageModel
 from tests.stages.scripted import Answering, Scripted

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from hypothesis import given
 
+from dnd_local.core.conversations import Reply
 from dnd_local.core.ledger import RELEASED
-from dnd_local.core.records import Captions, Reply
+from dnd_local.core.records import Captions
 from dnd_local.stages.phrases import simplify
 from tests.fakes import Calls, FakeLanguageModel
 from tests.stages.scripted import Answering, Scripted

@@ -3,8 +3,8 @@ import re
 
 import pytest
 
+from dnd_local.core.conversations import Message, Reply, Request
 from dnd_local.core.errors import BadConfig
-from dnd_local.core.records import Message, Reply, Request
 from dnd_local.store.openai_batch import (
     MAX_LINE_BYTES,
     batch_lines,

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dnd_local.core.descriptions import Description, Label
 from dnd_local.core.ranking import score_candidates
-from dnd_local.core.records import Description, Label, Neuron, Scores
+from dnd_local.core.records import Neuron, Scores
 from dnd_local.store import outputs
 from dnd_local.store.runs import RunFolder
 

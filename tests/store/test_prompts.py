@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dnd_local.core.conversations import Message
 from dnd_local.core.errors import BadConfig
-from dnd_local.core.records import Message
 from dnd_local.store.prompts import VARIABLES, PromptFolder, read_prompt
 from dnd_local.store.resources import shipped
 

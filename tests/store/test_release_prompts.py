@@ -2,8 +2,8 @@
 
 import pytest
 
+from dnd_local.core.conversations import Message
 from dnd_local.core.errors import BadConfig
-from dnd_local.core.records import Message
 from dnd_local.store.prompts import PromptFolder
 from dnd_local.store.release_prompts import import_release
 

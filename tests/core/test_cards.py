@@ -1,0 +1,28 @@
+"""Cards: a record is readable in a notebook, and never runs what a model wrote."""
+
+from __future__ import annotations
+
+import pytest
+
+from dnd_local.core.descriptions import Label
+
+
+def test_a_notebook_shows_a_table() -> None:
+    assert Label("horse", 1.5)._repr_html_() == (
+        "<table><caption>Label</caption>"
+        "<tr><th scope='row'>text</th><td style='overflow-wrap: anywhere'>horse</td></tr>"
+        "<tr><th scope='row'>score</th><td style='overflow-wrap: anywhere'>1.5</td></tr></table>"
+    )
+
+
+def test_a_notebook_never_runs_what_a_model_wrote() -> None:
+    shown = Label("<script>alert('&')</script>", 0.0)._repr_html_()
+    assert "<script>" not in shown
+    assert "&lt;script&gt;alert(&#x27;&amp;&#x27;)&lt;/script&gt;" in shown
+
+
+@pytest.mark.parametrize(("length", "shown"), [(200, 200), (201, 200), (5000, 200)])
+def test_a_long_value_is_cut(length: int, shown: int) -> None:
+    cell = Label("x" * length, 0.0)._repr_html_().split("anywhere'>")[1].split("</td>")[0]
+    assert len(cell) == shown
+    assert cell.endswith("…") == (length > 200)
