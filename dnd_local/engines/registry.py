@@ -51,21 +51,38 @@ def adapter(name: str) -> ModuleType:
 
 
 def open_target(
-    config: NetworkConfig, folder: Path, devices: Sequence[str]
+    config: NetworkConfig,
+    folder: Path,
+    devices: Sequence[str],
+    network: str = "",
+    origin: str = "",
 ) -> AbstractContextManager[Target]:
     """Hand over the network of a folder.
 
-    A small one if its `config.json` says so, else torchvision's network of the name in the
-    settings, whose state dict the folder holds.
+    Args:
+        config: how the network is read.
+        folder: its files.
+        devices: as in `Execution.devices`.
+        network: what the manifest says of its kind, ``torchvision:NAME@MEMBER``; empty for a
+            folder whose `config.json` says it.
+        origin: the name of the file that its weights were converted from.
 
     Raises:
         UserError: the network cannot be built from it.
     """
-    loading = adapter("target_loading")
-    if (folder / "config.json").is_file():
-        return _target(loading.load_folder(folder), config, devices)
-    path = adapter("folders").only_safetensors(folder)
-    return _target(loading.load_torchvision(config.name, path), config, devices)
+    kind, _, published = network.partition(":")
+    if kind == "torchvision":
+        path = adapter("folders").only_safetensors(folder)
+        loaded = adapter("target_torchvision").load_torchvision(published, path, origin)
+        return _target(loaded, config, devices)
+    if kind:
+        raise UnknownName("kind of network", kind, ("torchvision",), f"{folder} cannot be read.")
+    if not (folder / "config.json").is_file():
+        raise UserError(
+            f"nothing says which network {folder} is: give its entry in the weights manifest "
+            f'"network": "torchvision:{config.name}@MEMBER"'
+        )
+    return _target(adapter("target_loading").load_folder(folder), config, devices)
 
 
 def open_factory(config: NetworkConfig, devices: Sequence[str]) -> AbstractContextManager[Target]:

@@ -1,4 +1,4 @@
-"""Networks to study: torchvision's by name, small ones from a folder, a user's own from a file."""
+"""Networks to study: small ones from a folder, a user's own from a file; what tells two apart."""
 
 from __future__ import annotations
 
@@ -14,12 +14,10 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-import torchvision
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torchvision.models import get_model_builder, get_model_weights, list_models
 from torchvision.transforms._presets import ImageClassification
 
 from dnd_local.core.errors import DamagedFile, MissingWeights, UnknownName, UserError
@@ -37,58 +35,6 @@ _OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.\w+)
 
 _DIGEST_PICTURES: Final = ((96, 128), (160, 90))
 """Height and width of the pictures by which a transform is told from another."""
-
-
-def torchvision_names() -> tuple[str, ...]:
-    """Return the names of torchvision's classification networks."""
-    return tuple(list_models(module=torchvision.models))
-
-
-def load_torchvision(name: str, state_path: Path) -> Loaded:
-    """Return a torchvision classification network and the transform of its default weights.
-
-    Args:
-        name: as torchvision spells it, for example ``resnet50``.
-        state_path: the default weights' state dict as safetensors.
-
-    Raises:
-        UnknownName: torchvision has no such network.
-        MissingWeights, DamagedFile: the file is not there, or is not safetensors.
-        UserError: its tensors are not this network's.
-    """
-    known = torchvision_names()
-    if name not in known:
-        raise UnknownName("network", name, known, "Or give path/to/file.py:function.")
-    weights = get_model_weights(name).DEFAULT
-    module = get_model_builder(name)(weights=None, **published_options(name))
-    load_state(module, state_path, name)
-    return _channels_last(module), weights.transforms()
-
-
-def published_options(name: str) -> dict[str, Any]:
-    """Return what torchvision's builder changes when it is given the default weights.
-
-    A network built without them would differ: in its input's size or normalisation.
-    """
-    if name.startswith("vit_"):
-        return {"image_size": get_model_weights(name).DEFAULT.meta["min_size"][0]}
-    if name.startswith("maxvit"):
-        return {"input_size": get_model_weights(name).DEFAULT.meta["min_size"]}
-    if name in ("googlenet", "inception_v3"):
-        return {"transform_input": True, "init_weights": False}
-    return {}
-
-
-def torchvision_classes(name: str) -> tuple[str, tuple[str, ...]]:
-    """Return the last layer of a torchvision network and the classes of its default weights."""
-    classes = tuple(get_model_weights(name).DEFAULT.meta["categories"])
-    if name.startswith("regnet"):
-        # Its builder reckons widths with tensors, which must have values.
-        return "fc", classes
-    with torch.device("meta"):
-        module = get_model_builder(name)(weights=None, **published_options(name))
-    weighed = [path for path, own in module.named_modules() if [*own.parameters(recurse=False)]]
-    return weighed[-1], classes
 
 
 def load_folder(folder: Path) -> Loaded:
@@ -117,7 +63,7 @@ def load_folder(folder: Path) -> Loaded:
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedFile(f"{folder / 'config.json'} is not whole: {error!r}") from None
     load_state(module, folder / "model.safetensors", folder.name)
-    return _channels_last(module), transform
+    return channels_last(module), transform
 
 
 def factory_file(name: str) -> Path:
@@ -230,8 +176,8 @@ def _few(keys: Iterable[str]) -> str:
     return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
-def _channels_last(module: nn.Module) -> nn.Module:
-    """Return a torchvision network with its convolutions' weights in the faster layout.
+def channels_last(module: nn.Module) -> nn.Module:
+    """Return a network of torchvision's modules, its convolutions in the faster memory layout.
 
     Not for a user's own: one that calls `view` on a map would fail.
     """

@@ -47,5 +47,11 @@ def _names(run: StoredRun, name: str) -> tuple[str, Mapping[int, str]]:
             f"what the classes of {name} are called is not known: give their names, one a line, "
             "with --truth FILE.txt"
         )
-    layer, names = registry.adapter("target_loading").torchvision_classes(name)
+    kind, _, published = run.lab.weights.manifest.entry(name).network.partition(":")
+    if kind != "torchvision":
+        raise UserError(
+            f"the weights of {name} bring no class names: give them, one a line, with --truth "
+            "FILE.txt"
+        )
+    layer, names = registry.adapter("target_torchvision").torchvision_classes(published)
     return layer, dict(enumerate(names))

@@ -28,7 +28,7 @@ def known_targets(weights_root: Path | None = None) -> tuple[KnownTarget, ...]:
     weights = Weights.open(weights_root)
     in_manifest = {entry.id for entry in weights.manifest.entries}
     found = [_known(weights, name, "embedded", entry) for name, entry in POCKET_TARGETS.items()]
-    for name in registry.adapter("target_loading").torchvision_names():
+    for name in registry.adapter("target_torchvision").torchvision_names():
         if name in in_manifest:
             found.append(_known(weights, name, "torchvision", name))
         else:

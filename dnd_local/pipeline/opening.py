@@ -71,7 +71,10 @@ def open_engine(
         case "target" if is_factory(config.network.name):
             opened = registry.open_factory(config.network, devices)
         case "target":
-            opened = registry.open_target(config.network, folders[0], devices)
+            entry = weights.manifest.entry(*model_ids(config)[role])
+            opened = registry.open_target(
+                config.network, folders[0], devices, entry.network, entry.origin
+            )
         case "captioner":
             opened = registry.open_captioner(config.captions, folders[0], devices)
         case "language-model" if config.llm.engine.startswith("replay:"):

@@ -122,7 +122,12 @@ class Licence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One model or archive. `memory` is bytes of device memory it needs to run, roughly."""
+    """One model or archive.
+
+    `memory` is bytes of device memory it needs to run, roughly. `network` says how a target's
+    files become a network: ``torchvision:resnet50@IMAGENET1K_V1`` is one member of torchvision's
+    weight enums, which names weights, transform and classes together.
+    """
 
     id: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}\Z")]
     role: Annotated[str, Meta(min_length=1, max_length=200)]
@@ -134,6 +139,7 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     profiles: tuple[Profile, ...]
     memory: Size | None
     note: str = ""
+    network: Annotated[str, Meta(pattern=r"^([a-z0-9]+:\S{1,199})?\Z")] = ""
 
     def __post_init__(self) -> None:
         if not self.files and not isinstance(self.source, Shipped):
@@ -143,6 +149,12 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             if file.path.lower() in seen:
                 raise ValueError(f"entry '{self.id}' names '{file.path}' twice (case aside)")
             seen.add(file.path.lower())
+
+    @property
+    def origin(self) -> str:
+        """The name of the file that the first file is converted from, empty where none is."""
+        sources = [file.converted_from for file in self.files if file.converted_from is not None]
+        return sources[0].path if sources else ""
 
     @property
     def known_size(self) -> int:

@@ -116,7 +116,8 @@ class Weights:
         """Return the SHA-256 that stands for an id in keys; no file is read.
 
         It covers the path and hash of each file; a converted file counts by what it was made
-        from, so that the version of the converter cannot change it.
+        from, so that the version of the converter cannot change it. A target's `network`, which
+        stands for its transform, is in it too.
 
         Raises:
             UnknownName: the manifest has no such id.
@@ -134,7 +135,8 @@ class Weights:
             hashes.append((file.path, known))
         if not hashes:
             raise MissingWeights(self._missing_text(entry, []))
-        return key(sorted(hashes))
+        # The same tensors read through another transform are another network.
+        return key([sorted(hashes), entry.network] if entry.network else sorted(hashes))
 
     def missing(self, names: Iterable[str]) -> tuple[str, ...]:
         """Return those ids of which a file is absent or has no known hash; nothing is hashed.

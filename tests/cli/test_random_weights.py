@@ -53,7 +53,10 @@ def manifest(tmp_path: Path) -> Path:
             for path in sorted(folder.rglob("*"))
             if path.is_file()
         }
-        entries.append(entry(name, files))
+        line = entry(name, files)
+        if name == "resnet50":
+            line["network"] = "torchvision:resnet50@IMAGENET1K_V1"
+        entries.append(line)
     path = tmp_path / "manifest.json"
     path.write_text(json.dumps({"schema": 1, "entries": entries}), encoding="utf-8")
     return path

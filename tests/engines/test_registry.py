@@ -101,12 +101,20 @@ def test_a_torchvision_network_from_its_folder(tmp_path):
     network = get_model_builder("squeezenet1_1")(weights=None)
     save_file(network.state_dict(), tmp_path / "squeezenet1_1.safetensors")
     config = NetworkConfig(name="squeezenet1_1", batch=1)
-    with registry.open_target(config, tmp_path, CPU) as target:
+    member = "torchvision:squeezenet1_1@IMAGENET1K_V1"
+    origin = "squeezenet1_1-b8a52dc0.pth"
+    with registry.open_target(config, tmp_path, CPU, member, origin) as target:
         assert isinstance(target, Target)
         assert "features.12.expand3x3" in {info.path for info in target.layers()}
     assert not hasattr(target, "module")
     with pytest.raises(MissingWeights, match="holds 0"):
-        registry.open_target(config, tmp_path / "none", CPU)
+        registry.open_target(config, tmp_path / "none", CPU, member)
+    with pytest.raises(UserError, match=r"these weights come from another\.pth"):
+        registry.open_target(config, tmp_path, CPU, member, "another.pth")
+    with pytest.raises(UserError, match=r'"network": "torchvision:squeezenet1_1@MEMBER"'):
+        registry.open_target(config, tmp_path, CPU)
+    with pytest.raises(UnknownName, match="unknown kind of network 'caffe'"):
+        registry.open_target(config, tmp_path, CPU, "caffe:alexnet")
 
 
 def test_a_small_network_from_its_folder(tmp_path):

@@ -1,4 +1,4 @@
-"""Networks by name, from a folder, from a user's own file."""
+"""Networks from a folder and from a user's own file; the tensors and the digests of one."""
 
 import json
 import re
@@ -9,23 +9,20 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
-from torchvision.models import WeightsEnum, get_model_builder, get_model_weights
+from torchvision.models import get_model_builder
 from torchvision.transforms import CenterCrop, Compose, Normalize, Resize, ToTensor, v2
 
-from dnd_local.core.errors import DamagedFile, MissingWeights, UnknownName, UserError
+from dnd_local.core.errors import DamagedFile, MissingWeights, UserError
 from dnd_local.engines.small_resnet import SmallResNet
 from dnd_local.engines.target_loading import (
     factory_file,
     load_factory,
     load_folder,
     load_state,
-    load_torchvision,
-    published_options,
     state_digest,
-    torchvision_classes,
-    torchvision_names,
     transform_digest,
 )
+from dnd_local.engines.target_torchvision import load_torchvision
 
 
 @pytest.fixture(scope="module")
@@ -45,70 +42,13 @@ def changed(path, tmp_path, change):
     return tmp_path / "changed.safetensors"
 
 
-def test_a_network_by_name(mobile):
-    module, transform = load_torchvision("mobilenet_v3_small", mobile)
-    assert state_digest(module) == state_digest(load_torchvision("mobilenet_v3_small", mobile)[0])
-    for key, value in load_file(mobile).items():
-        assert torch.equal(module.state_dict()[key], value)
-    picture = Image.fromarray(np.full((300, 200, 3), 90, np.uint8))
-    published = get_model_weights("mobilenet_v3_small").DEFAULT.transforms()
-    assert torch.equal(transform(picture), published(picture))
-    first = module.features[0][0].weight
-    assert first.is_contiguous(memory_format=torch.channels_last)
-
-
-def test_an_unknown_network_lists_near_ones(mobile):
-    with pytest.raises(UnknownName, match="Did you mean resnet50") as caught:
-        load_torchvision("resnet-50", mobile)
-    assert "file.py:function" in str(caught.value)
-
-
-def test_all_classification_networks_are_known_and_no_others():
-    names = torchvision_names()
-    assert {"resnet50", "vit_b_16", "swin_t", "convnext_tiny", "alexnet"} <= set(names)
-    assert not [name for name in names if "rcnn" in name or "deeplab" in name or "r3d" in name]
-
-
-SAMPLE = [
-    "alexnet", "convnext_tiny", "densenet121", "efficientnet_b0", "googlenet", "inception_v3",
-    "maxvit_t", "mnasnet0_5", "mobilenet_v2", "regnet_y_400mf", "resnext50_32x4d",
-    "shufflenet_v2_x0_5", "squeezenet1_0", "swin_v2_t", "vgg11", "vit_b_16", "vit_h_14",
-]  # fmt: skip
-
-
-def check_build(name, monkeypatch):
-    """Check that a network is built as torchvision builds it for its published weights."""
-    monkeypatch.setattr(WeightsEnum, "get_state_dict", lambda *args, **kwargs: {})
-    monkeypatch.setattr(nn.Module, "load_state_dict", lambda *args, **kwargs: None)
-    builder, weights = get_model_builder(name), get_model_weights(name).DEFAULT
-    # RegNets work out their widths with tensors, which the meta device cannot hold.
-    with torch.device("cpu" if name.startswith("regnet") else "meta"):
-        ours, theirs = builder(weights=None, **published_options(name)), builder(weights=weights)
-    assert getattr(ours, "transform_input", None) == getattr(theirs, "transform_input", None)
-    assert getattr(ours, "image_size", None) == getattr(theirs, "image_size", None)
-    state = ours.state_dict()
-    for key, value in theirs.state_dict().items():
-        assert state[key].shape == value.shape, key
-    assert str(ours) == str(theirs) or name in ("googlenet", "inception_v3")
-
-
-@pytest.mark.parametrize("name", SAMPLE)
-def test_networks_are_built_as_for_their_published_weights(name, monkeypatch):
-    check_build(name, monkeypatch)
-
-
-@pytest.mark.slow
-def test_every_network_is_built_as_for_its_published_weights(monkeypatch):
-    for name in torchvision_names():
-        if not name.startswith("regnet"):  # gigabytes of them, and nothing depends on the weights
-            check_build(name, monkeypatch)
-
-
 def test_half_precision_files_load_into_full_precision(mobile, tmp_path):
     def halve(state):
         state.update({k: v.half() if v.is_floating_point() else v for k, v in state.items()})
 
-    module, _ = load_torchvision("mobilenet_v3_small", changed(mobile, tmp_path, halve))
+    module, _ = load_torchvision(
+        "mobilenet_v3_small@IMAGENET1K_V1", changed(mobile, tmp_path, halve)
+    )
     assert {p.dtype for p in module.parameters()} == {torch.float32}
 
 
@@ -117,7 +57,7 @@ def test_counters_of_old_files_may_be_missing(mobile, tmp_path):
         for key in [key for key in state if key.endswith("num_batches_tracked")]:
             del state[key]
 
-    load_torchvision("mobilenet_v3_small", changed(mobile, tmp_path, drop))
+    load_torchvision("mobilenet_v3_small@IMAGENET1K_V1", changed(mobile, tmp_path, drop))
 
 
 @pytest.mark.parametrize(
@@ -134,42 +74,23 @@ def test_counters_of_old_files_may_be_missing(mobile, tmp_path):
 def test_a_file_that_does_not_fit_is_refused_in_one_line(mobile, tmp_path, change, told):
     path = changed(mobile, tmp_path, change)
     with pytest.raises(UserError, match="does not fit mobilenet_v3_small") as caught:
-        load_torchvision("mobilenet_v3_small", path)
+        load_torchvision("mobilenet_v3_small@IMAGENET1K_V1", path)
     assert re.search(told, str(caught.value))
     assert "\n" not in str(caught.value)
 
 
 def test_another_networks_file_is_told_by_a_few_keys(mobile):
     with pytest.raises(UserError, match=r"missing \(\S+, \S+, \S+, …\); \d+ left over"):
-        load_torchvision("resnet18", mobile)
+        load_torchvision("resnet18@IMAGENET1K_V1", mobile)
 
 
 def test_files_that_are_absent_or_damaged(mobile, tmp_path):
     with pytest.raises(MissingWeights, match="weights of resnet18 are not at"):
-        load_torchvision("resnet18", tmp_path / "none.safetensors")
+        load_torchvision("resnet18@IMAGENET1K_V1", tmp_path / "none.safetensors")
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(mobile.read_bytes()[:1000])
     with pytest.raises(DamagedFile, match="not a whole safetensors file"):
-        load_torchvision("mobilenet_v3_small", broken)
-
-
-def test_densenets_old_names(tmp_path):
-    network = get_model_builder("densenet121")(weights=None)
-    old = {
-        re.sub(r"(denselayer\d+\.(?:norm|relu|conv))([12])\.", r"\1.\2.", key): value
-        for key, value in network.state_dict().items()
-    }
-    assert "features.denseblock1.denselayer1.norm.1.weight" in old
-    save_file(old, tmp_path / "model.safetensors")
-    loaded, _ = load_torchvision("densenet121", tmp_path / "model.safetensors")
-    assert state_digest(loaded) == state_digest(network)
-
-
-def test_mnasnet_whose_state_has_a_version(tmp_path):
-    network = get_model_builder("mnasnet0_5")(weights=None)
-    save_file(network.state_dict(), tmp_path / "model.safetensors")
-    loaded, _ = load_torchvision("mnasnet0_5", tmp_path / "model.safetensors")
-    assert state_digest(loaded) == state_digest(network)
+        load_torchvision("mobilenet_v3_small@IMAGENET1K_V1", broken)
 
 
 CONFIG = {
@@ -344,15 +265,3 @@ def test_a_transforms_digest_is_of_what_it_does():
 def test_load_state_names_what_it_was_loading(mobile):
     with pytest.raises(UserError, match="does not fit my network"):
         load_state(nn.Linear(2, 2), mobile, "my network")
-
-
-@pytest.mark.parametrize(
-    ("name", "layer"),
-    [("resnet18", "fc"), ("alexnet", "classifier.6"), ("vit_b_16", "heads.head"),
-     ("regnet_x_400mf", "fc"), ("squeezenet1_1", "classifier.1")],
-)  # fmt: skip
-def test_a_torchvision_network_brings_the_names_of_its_classes(name: str, layer: str) -> None:
-    found, classes = torchvision_classes(name)
-    assert found == layer
-    assert len(classes) == 1000
-    assert classes[:2] == ("tench", "goldfish")

@@ -17,13 +17,16 @@ from dnd_local.core.protocols import LanguageModel
 from dnd_local.engines import registry
 from dnd_local.pipeline import opening
 from dnd_local.pipeline.stage import Role
+from dnd_local.store.manifest import Manifest
 from dnd_local.store.openai_batch import request_id
 
 ROLES: tuple[Role, ...] = ("target", "captioner", "language-model", "painter", "embedder")
 
 
 class Shelf:
-    """Weights whose folders and digests tell their ids."""
+    """Weights whose folders and digests tell their ids, and the manifest that ships."""
+
+    manifest = Manifest.read()
 
     def folder(self, name: str) -> Path:
         return Path("/models") / name
@@ -105,13 +108,23 @@ def test_an_engine_gets_its_settings_folder_and_devices(
     assert (
         opened.given[role]
         == {
-            "target": (settings.network, models / "pocket-target", devices),
+            "target": (settings.network, models / "pocket-target", devices, "", ""),
             "captioner": (settings.captions, models / "blip-base", devices),
             "language-model": (settings.llm, [models / "qwen3-4b-instruct"], where, devices),
             "painter": (settings.pictures, [models / "sd15", models / "small"], devices),
             "embedder": (settings.clip, models / "clip-vit-b-16", devices),
         }[role]
     )
+
+
+def test_a_network_by_name_gets_what_the_manifest_says_of_it(
+    opened: Opened, tmp_path: Path
+) -> None:
+    settings = config(network={"name": "resnet50"})
+    with opening.open_engine("target", settings, execution(tmp_path), Shelf(), "0"):  # type: ignore[arg-type]
+        assert opened.given["target"][3:] == (
+            "torchvision:resnet50@IMAGENET1K_V1", "resnet50-0676ba61.pth",
+        )  # fmt: skip
 
 
 def test_a_users_own_network_needs_no_weights(opened: Opened, tmp_path: Path) -> None:

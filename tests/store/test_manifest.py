@@ -60,6 +60,11 @@ def test_hashes_in_the_names_of_torchvision_files_agree_with_those_listed():
         assert origin.sha256.startswith(origin.path.removesuffix(".pth").rpartition("-")[2])
 
 
+def test_the_file_that_an_entry_is_converted_from():
+    assert Manifest.read().entry("resnet50").origin == "resnet50-0676ba61.pth"
+    assert Manifest.read().entry("sd15").origin == ""
+
+
 def test_entries_are_selected_by_id_and_profile_each_once():
     there = manifest(entry("b", {"f": b""}), entry("c", {"f": b""}, profiles=[]))
     assert [one.id for one in there.select(["c", "paper", "b"])] == ["b", "c"]

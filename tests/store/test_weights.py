@@ -115,6 +115,12 @@ def test_the_digest_needs_no_file_and_changes_with_any_hash(tmp_path):
     assert one != weights(tmp_path, entry(files=other)).digest("model")
 
 
+def test_the_digest_tells_two_networks_of_the_same_file_apart(tmp_path):
+    names = ("", "torchvision:resnet50@IMAGENET1K_V1", "torchvision:resnet50@IMAGENET1K_V2")
+    lines = [entry(files=FILES) | {"network": name} for name in names]
+    assert len({weights(tmp_path, line).digest("model") for line in lines}) == 3
+
+
 def test_the_digest_of_a_converted_file_is_that_of_its_pickle(tmp_path):
     def line(sha: str | None, made: str) -> dict:
         origin = {"path": "w.pth", "size": 1, "sha256": sha}
