@@ -90,6 +90,27 @@ def scores(
     return found
 
 
+def released_compare(
+    responses: Sequence[Sequence[float]], cosines: Sequence[Sequence[float]], beta: int
+) -> list[float]:
+    """The released `topk-compare`: squares over all pictures, cosines only of the ten highest."""
+    places = [(i, j) for i, own in enumerate(responses) for j in range(len(own))]
+    everything = [responses[i][j] for i, j in places]
+    rank = dict(zip(places, ranks_from_highest(everything), strict=True))
+    ten = {places[place] for place in highest(everything, 10)}
+
+    squared = []
+    for i, own in enumerate(responses):
+        lowest = sorted(rank[i, j] for j in range(len(own)))[:beta]
+        squared.append(average([value * value for value in lowest]))
+    found = []
+    for i, own in enumerate(responses):
+        counted = [cosines[i][j] for j in range(len(own)) if (i, j) in ten]
+        weight = average(counted) if counted else -1.0
+        found.append((1 + sum(other > squared[i] for other in squared)) * weight)
+    return found
+
+
 def pixels_of(box: Box) -> set[tuple[int, int]]:
     """Every pixel inside a box."""
     return {(x, y) for x in range(box.left, box.right) for y in range(box.top, box.bottom)}

@@ -24,7 +24,6 @@ class Ledger(Card):
         crop_shape: row 4, the shape in which exemplars and crops are seen.
         picture_size: row 5, the size in which generated pictures are judged.
         cosine_over: row 6, the pictures whose CLIP cosine weighs a candidate.
-        ranked: row 7, the pictures whose squared ranks count.
         wording: row 9, how replies are read and phrases joined.
         top_up: row 10, whether repeats are made up for.
         triage: row 11, which neurons are set aside.
@@ -35,7 +34,6 @@ class Ledger(Card):
     crop_shape: Side = "ours"
     picture_size: Side = "ours"
     cosine_over: Side = "ours"
-    ranked: Side = "ours"
     wording: Side = "ours"
     top_up: Side = "ours"
     triage: Side = "ours"
@@ -79,8 +77,6 @@ ROWS: Final[tuple[Row, ...]] = (
         "Full size, through the network's own transform", "picture_size"),
     Row(6, "The cosine counts only pictures among the ten highest of all, otherwise it is -1",
         "The cosine of a candidate's own highest pictures", "cosine_over"),
-    Row(7, "A candidate without a ranked picture gets a stand-in better than real ranks",
-        "Every picture is ranked, so there is no such case", "ranked"),
     Row(8, "One unseeded random generator, so a label depends on the neurons before it",
         "A seed for each picture and each draw: company and order change nothing",
         never="unrepeatable"),

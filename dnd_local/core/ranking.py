@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,9 +15,10 @@ from dnd_local.core.records import Rule, ScoredCandidate
 
 LOWER_IS_BETTER: frozenset[Rule] = frozenset({"mean", "topk-sq-mean"})
 
-RELEASED_RANKED: Final = 10
-"""How many of a neuron's pictures, the highest of all, the released code ranks."""
+RELEASED_COMPARED: Final = 10
+"""How many of a neuron's pictures, the highest of all, count for the released code's cosine."""
 
+_Value = TypeVar("_Value", np.float64, np.bool_)
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -60,8 +61,8 @@ def score_candidates(
         responses: the target's response to each candidate's pictures, at least one a candidate.
         cosines: the mean CLIP cosine of each picture to the neuron's exemplars.
         beta: how many of a candidate's best pictures count.
-        ledger: `ranked` and `cosine_over` say which pictures `topk-sq-mean` and `topk-compare`
-            look at; `mean` and `image-products` have one form.
+        ledger: `cosine_over` says which pictures' cosines weigh `topk-compare`; the other three
+            rules have one form.
 
     The rules, with r the ranks of a candidate's pictures among all pictures of the neuron:
     `mean` is the mean of r; `topk-sq-mean` the mean of the squares of the beta lowest r;
@@ -77,11 +78,11 @@ def score_candidates(
     weights = _split(_unit_range(flat), responses)
     neuron = _Neuron(
         ranks=ranks,
-        ranks_of_ten=_split(_ranks_of_highest(flat, RELEASED_RANKED), responses),
+        among_highest=_split(_among_highest(flat, RELEASED_COMPARED), responses),
         cosines=[np.asarray(own, dtype=np.float64) for own in cosines],
         beta=beta,
     )
-    squares = [_SQUARES[ledger.ranked](neuron, i) for i in range(len(texts))]
+    squares = [float(np.mean(np.sort(own)[:beta] ** 2)) for own in ranks]
     scored = []
     for i, text in enumerate(texts):
         own_cosines = neuron.cosines[i]
@@ -116,60 +117,42 @@ def best_labels(candidates: Sequence[ScoredCandidate], rule: Rule, count: int) -
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Neuron:
-    """What the rules look at, an array a candidate, each over its pictures.
+    """What the cosine of `topk-compare` depends on, an array a candidate, each over its pictures.
 
-    `ranks` are among all pictures of the neuron, `ranks_of_ten` among the `RELEASED_RANKED`
-    highest, NaN for the others.
+    `ranks` are among all pictures of the neuron; `among_highest` is true for the
+    `RELEASED_COMPARED` pictures of highest response.
     """
 
     ranks: list[NDArray[np.float64]]
-    ranks_of_ten: list[NDArray[np.float64]]
+    among_highest: list[NDArray[np.bool_]]
     cosines: list[NDArray[np.float64]]
     beta: int
 
 
-def _squares_of_own(neuron: _Neuron, i: int) -> float:
-    return float(np.mean(np.sort(neuron.ranks[i])[: neuron.beta] ** 2))
-
-
-def _squares_of_ten(neuron: _Neuron, i: int) -> float:
-    """Return the squares of the ranks among the ten; without any, a stand-in that beats most."""
-    own = neuron.ranks_of_ten[i]
-    own = np.sort(own[~np.isnan(own)])[: neuron.beta]
-    return float(np.mean(own**2)) if own.size else len(neuron.ranks) + 1.0
-
-
-_SQUARES: Final[Mapping[Side, Callable[[_Neuron, int], float]]] = {
-    "ours": _squares_of_own,
-    "released": _squares_of_ten,
-}
-"""Row 7 of the ledger."""
-
-
-def _cosine_of_own(neuron: _Neuron, i: int) -> float:
+def _cosine_of_best(neuron: _Neuron, i: int) -> float:
+    """Return the mean cosine of the candidate's beta pictures of highest response."""
     best = np.argsort(neuron.ranks[i], kind="stable")[: neuron.beta]
     return float(np.mean(neuron.cosines[i][best]))
 
 
 def _cosine_of_ten(neuron: _Neuron, i: int) -> float:
-    """Return the mean cosine of the pictures among the ten, -1 without any."""
-    ranked = ~np.isnan(neuron.ranks_of_ten[i])
-    return float(np.mean(neuron.cosines[i][ranked])) if ranked.any() else -1.0
+    """Return the mean cosine of the candidate's pictures among the ten, -1 without any."""
+    counted = neuron.among_highest[i]
+    return float(np.mean(neuron.cosines[i][counted])) if counted.any() else -1.0
 
 
 _COSINE: Final[Mapping[Side, Callable[[_Neuron, int], float]]] = {
-    "ours": _cosine_of_own,
+    "ours": _cosine_of_best,
     "released": _cosine_of_ten,
 }
 """Row 6 of the ledger."""
 
 
-def _ranks_of_highest(values: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """Return ranks among the `count` highest values, NaN for the others."""
-    chosen = highest(values, count)
-    ranks = np.full(values.shape, np.nan)
-    ranks[chosen] = ranks_from_highest(values[chosen])
-    return ranks
+def _among_highest(values: NDArray[np.float64], count: int) -> NDArray[np.bool_]:
+    """Return which values are among the `count` highest; the first of equals come first."""
+    chosen = np.zeros(values.shape, dtype=np.bool_)
+    chosen[highest(values, count)] = True
+    return chosen
 
 
 def _unit_range(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -185,5 +168,6 @@ def _unit_range(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.nan_to_num(scaled, nan=0.0), dtype=np.float64)
 
 
-def _split(flat: NDArray[np.float64], like: Sequence[Sequence[float]]) -> list[NDArray[np.float64]]:
+def _split(flat: NDArray[_Value], like: Sequence[Sequence[float]]) -> list[NDArray[_Value]]:
+    """Return `flat`, an array a candidate."""
     return np.split(flat, np.cumsum([len(own) for own in like])[:-1])

@@ -119,11 +119,8 @@ def _scores(lab: Lab, items: Sequence[Item]) -> list[Scores]:
 
 SCORES = Stage(
     name="scores", version=1, record=Scores, needs=(EXEMPLARS, CONCEPTS, PICTURES),
-    settings=lambda c: (
-        c.scores.beta, c.clip, c.ledger.picture_size, c.ledger.cosine_over, c.ledger.ranked,
-    ),
-    roles=("target", "embedder"),
-    batches=groups_of(4), run=_scores,
+    settings=lambda c: (c.scores.beta, c.clip, c.ledger.picture_size, c.ledger.cosine_over),
+    roles=("target", "embedder"), batches=groups_of(4), run=_scores,
 )  # fmt: skip
 
 PLAN: tuple[Stage, ...] = (

@@ -131,7 +131,6 @@ LEDGER: dict[str, set[str]] = {
     "crop_shape": FROM_EXEMPLARS,
     "picture_size": {"scores"},
     "cosine_over": {"scores"},
-    "ranked": {"scores"},
     "wording": FROM_PHRASES,
     "top_up": FROM_CONCEPTS,
     "triage": {"triage"},
