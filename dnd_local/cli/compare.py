@@ -16,7 +16,7 @@ from dnd_local.cli.figures import checked_folder, say, say_figure, write_all
 
 if TYPE_CHECKING:
     from dnd_local.evaluate.exports import Cell
-    from dnd_local.evaluate.metrics import Opened
+    from dnd_local.evaluate.metric_opening import Opened
     from dnd_local.evaluate.reproduce import Figure
     from dnd_local.evaluate.tables import ReadTable
     from dnd_local.evaluate.text_similarity import TextMetric
@@ -79,6 +79,7 @@ def compare(
       dnd-local compare MILANNOTATIONS.csv my-run milan.csv --metric mpnet=models/mpnet
     """
     from dnd_local.evaluate.agreement import compare as compare_tables
+    from dnd_local.evaluate.describers import open_describer
     from dnd_local.evaluate.matching import match
 
     reads = [open_describer(name, layer, workspace, weights) for name in describers]
@@ -168,37 +169,12 @@ def reproduce(
     write_all(out, {table.value: records})
 
 
-def open_describer(
-    name: str, layer: str = "", workspace: Path | None = None, weights: Path | None = None
-) -> ReadTable:
-    """Return a describer's table: a file where there is one (class names: .txt), else a run.
-
-    Raises:
-        UserError: neither a file nor a run, or a file in no known format.
-    """
-    from dnd_local.evaluate.evidence import table_of_run
-    from dnd_local.evaluate.tables import ReadTable, read_table
-    from dnd_local.evaluate.truth import read_classes
-    from dnd_local.pipeline.reading import open_run
-
-    path = Path(name)
-    if path.suffix.lower() == ".txt":
-        return read_classes(path, layer)
-    if path.is_file() or path.suffix.lower() in (".csv", ".tsv"):
-        return read_table(path, layer)
-    # What another describer made of a run is a run of its own, named after both.
-    table = table_of_run(open_run(name.replace("/", "-"), workspace, weights))
-    if layer:
-        table = table.of_layer(layer)
-    return ReadTable(table, name, "a run of this workspace")
-
-
 @contextmanager
 def open_all_metrics(
     specs: Sequence[str] | None, weights: Path | None, devices: str, baseline: Path | None
 ) -> Iterator[Opened]:
     """Hand over the metrics that a command's options ask for."""
-    from dnd_local.evaluate.metrics import open_metrics
+    from dnd_local.evaluate.metric_opening import open_metrics
     from dnd_local.pipeline.request import read_devices
     from dnd_local.store.weights import Weights as WeightsFolder
 
@@ -214,7 +190,7 @@ def _last_layer(
 ) -> tuple[list[ReadTable], tuple[Figure, ...]]:
     from dnd_local.core.errors import UserError
     from dnd_local.evaluate import reproduce as again
-    from dnd_local.evaluate.truth import read_classes
+    from dnd_local.evaluate.text_truth import read_classes
 
     if len(files) < 2:
         raise UserError(f"nothing to hold against {files[0]}: name a describer's file after it")

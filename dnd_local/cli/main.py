@@ -12,7 +12,7 @@ from dnd_local.cli import (
     compare,
     dissect,
     doctor,
-    judge,
+    evaluate,
     pocket,
     probe,
     prompts,
@@ -66,8 +66,8 @@ app.command("targets")(targets.targets)
 app.command("layers")(targets.layers)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
-app.command("evaluate")(judge.evaluate)
-app.command("baseline")(judge.baseline)
+app.command("evaluate")(evaluate.evaluate)
+app.command("baseline")(evaluate.baseline)
 app.command("reproduce")(compare.reproduce)
 app.command("doctor")(doctor.doctor)
 app.add_typer(weights.app, name="weights", cls=Stoppable)

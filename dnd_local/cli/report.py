@@ -73,7 +73,7 @@ def write_report(
 
 
 def _table(name: str, layer: str, workspace: Path | None, weights: Path | None) -> DescriptionTable:
-    from dnd_local.cli.compare import open_describer
+    from dnd_local.evaluate.describers import open_describer
 
     return open_describer(name, layer, workspace, weights).table
 

@@ -13,7 +13,7 @@ from dnd_local.core.config import Config, Execution
 from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
 from dnd_local.core.errors import UserError
 from dnd_local.core.records import LayerTriage, Neuron
-from dnd_local.evaluate.evidence import GROUP
+from dnd_local.evaluate.held_out import GROUP
 from dnd_local.evaluate.tables import read_text
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.runner import Progress, triage_layers

@@ -25,14 +25,12 @@ from dnd_local.core.records import (
 )
 from dnd_local.engines import registry
 from dnd_local.evaluate.intervals import bootstrap_mean
-from dnd_local.evaluate.pocket_truth import (
+from dnd_local.evaluate.planted_truth import TargetTruth, read_truth
+from dnd_local.evaluate.pocket_figures import (
     Figures,
-    TargetTruth,
     canonical,
-    names,
     oddity_figures,
     read_oddities,
-    read_truth,
     truth_figures,
 )
 from dnd_local.pipeline.lab import Lab
@@ -169,7 +167,11 @@ def label_figures(lab: Lab, seed: int) -> Figures:
     phrases = simplify(batch, lab.language_model, lab.prompts, config.llm, seed)
     made = conceive(phrases, lab.language_model, lab.prompts, config.llm, one, seed)
     texts = [own.candidates[0].text if own.candidates else "" for own in made]
-    right = [float(names(text, concept)) for text, concept in zip(texts, asked, strict=True)]
+    known = words.all_words()
+    right = [
+        float(known.answer(text, concept.name) == "right")
+        for text, concept in zip(texts, asked, strict=True)
+    ]
     short = [float(0 < len(text.split()) <= config.concepts.max_words) for text in texts]
     return {
         "labels.right": bootstrap_mean(right, seed),

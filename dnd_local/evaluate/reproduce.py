@@ -18,10 +18,10 @@ from dnd_local.evaluate.agreement import agreement, first_labels, references
 from dnd_local.evaluate.exports import Cell
 from dnd_local.evaluate.intervals import Interval, PairedTest
 from dnd_local.evaluate.matching import match
-from dnd_local.evaluate.metrics import Opened
+from dnd_local.evaluate.metric_opening import Opened
 from dnd_local.evaluate.tables import ReadTable
 from dnd_local.evaluate.text_similarity import EmbeddingCosine, References, TextMetric
-from dnd_local.evaluate.truth import RELIABLE_ABOVE, Retrieval, reliable, retrieval
+from dnd_local.evaluate.text_truth import RELIABLE_ABOVE, Retrieval, reliable, retrieval
 
 LAST_LAYER_WORDS: Final = ("animal",)
 ANNOTATION_WORDS: Final = ("depiction", "objects")

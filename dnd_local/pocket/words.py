@@ -6,11 +6,12 @@ Everything here is read from ``words.json``, so that the world grows by changing
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final, Literal
+
+from dnd_local.core.concept_words import ConceptWords, concept_words
 
 Kind = Literal["object", "category", "colour", "pattern"]
 
@@ -152,24 +153,14 @@ def vocabulary() -> Vocabulary:
 
 
 @cache
-def _matcher() -> tuple[re.Pattern[str], dict[str, Concept]]:
-    """Build one pattern over all words, longest first, and the concept behind each word."""
-    words = vocabulary()
-    meaning: dict[str, Concept] = {}
-    for concept in words.concepts():
-        meaning[concept.name] = concept
-    for kind, things in (("object", words.objects), ("category", words.categories)):
-        for thing in things:
-            for word in (thing.plural, *thing.synonyms):
-                meaning[word] = Concept("object" if kind == "object" else "category", thing.name)
-    for colour in words.colours:
-        meaning.update({word: Concept("colour", colour.name) for word in colour.synonyms})
-    for pattern in words.patterns:
-        meaning.update({word: Concept("pattern", pattern.name) for word in pattern.synonyms})
-    # "rocket ship" must win over "ship", hence the order by length.
-    ordered = sorted(meaning, key=lambda word: (-len(word), word))
-    joined = "|".join(re.escape(word) for word in ordered)
-    return re.compile(rf"(?<![a-z])(?:{joined})(?![a-z])"), meaning
+def all_words() -> ConceptWords:
+    """Return every concept of the world with all words for it: plurals and synonyms too."""
+    known = vocabulary()
+    things = (*known.objects, *known.categories)
+    further = {thing.name: (thing.plural, *thing.synonyms) for thing in things}
+    further |= {colour.name: colour.synonyms for colour in known.colours}
+    further |= {pattern.name: pattern.synonyms for pattern in known.patterns}
+    return concept_words({concept.name: concept.kind for concept in known.concepts()}, further)
 
 
 def mentions(text: str) -> tuple[Concept, ...]:
@@ -181,9 +172,8 @@ def mentions(text: str) -> tuple[Concept, ...]:
     Returns:
         The concepts in the order of their first mention, without repeats.
     """
-    pattern, meaning = _matcher()
-    found = (meaning[match.group()] for match in pattern.finditer(text.lower()))
-    return tuple(dict.fromkeys(found))
+    by_name = {concept.name: concept for concept in vocabulary().concepts()}
+    return tuple(by_name[name] for name in all_words().named(text))
 
 
 def category_of(name: str) -> str:

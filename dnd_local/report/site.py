@@ -15,7 +15,7 @@ from dnd_local.core.cards import Card
 from dnd_local.core.descriptions import Description, DescriptionTable
 from dnd_local.core.errors import Refused
 from dnd_local.core.records import Neuron
-from dnd_local.evaluate.evidence import table_of_run
+from dnd_local.evaluate.describers import table_of_run
 from dnd_local.evaluate.exports import csv_text
 from dnd_local.evaluate.verdicts import Verdict, read_verdicts
 from dnd_local.pipeline.describing import read_scores

@@ -24,11 +24,11 @@ from dnd_local.cli.progress import ProgressLines
 from dnd_local.core.config import Execution
 from dnd_local.core.descriptions import DescriptionTable
 from dnd_local.evaluate.baseline import clip_dissect
-from dnd_local.evaluate.evidence import table_of_run
+from dnd_local.evaluate.describers import table_of_run
+from dnd_local.evaluate.held_out import judge_run
 from dnd_local.evaluate.intervals import bootstrap_mean
-from dnd_local.evaluate.judging import judge_run, planted
-from dnd_local.evaluate.planted import Planted, of_pocket
-from dnd_local.evaluate.pocket_truth import canonical, read_truth
+from dnd_local.evaluate.planted_truth import Planted, of_pocket, planted_answers, read_truth
+from dnd_local.evaluate.pocket_figures import canonical
 from dnd_local.evaluate.verdicts import Verdict
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.reading import open_run
@@ -60,7 +60,7 @@ def shuffled(table: DescriptionTable, rng: random.Random) -> DescriptionTable:
 
 def right(table: DescriptionTable, truth: Planted) -> list[float]:
     """Return 1 for each neuron whose first label names what it stands for, else 0."""
-    return [float(own.answer == "right") for own in planted(table, truth.neurons, truth.words)]
+    return [float(answer.answer == "right") for answer in planted_answers(table, truth)]
 
 
 def separation(
@@ -109,7 +109,7 @@ def measure(layer: str, execution: Execution, progress: ProgressLines) -> dict[s
         null = np.mean([right(own, truth) for own in mixed], axis=0)
         figures[f"{who}.right"] = bootstrap_mean(right(table, truth))
         figures[f"{who}.null"] = bootstrap_mean(null)
-    answers = planted(ours, truth.neurons, truth.words)
+    answers = planted_answers(ours, truth)
     true = {own.neuron for own in answers if own.answer == "right"}
     verdicts = judge_run(run, ours, progress=progress)
     good = [own.support for own in verdicts if own.neuron in true]
@@ -117,7 +117,7 @@ def measure(layer: str, execution: Execution, progress: ProgressLines) -> dict[s
     lost: list[float] = []
     for _ in range(SHUFFLES):
         table = shuffled(ours, rng)
-        said = {own.neuron: own.answer for own in planted(table, truth.neurons, truth.words)}
+        said = {own.neuron: own.answer for own in planted_answers(table, truth)}
         judged = judge_run(run, table, progress=progress)
         bad += [own.support for own in judged if said[own.neuron] != "right"]
         lost += abstained(judged)

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from dnd_local.core.errors import UserError
 from dnd_local.evaluate import reproduce
-from dnd_local.evaluate.metrics import Opened
+from dnd_local.evaluate.metric_opening import Opened
 from dnd_local.evaluate.ratings import scoring_rules
 from dnd_local.evaluate.reproduce import captioner_swap, join, last_layer, milannotations
 from dnd_local.evaluate.tables import ReadTable, read_table
 from dnd_local.evaluate.text_similarity import EmbeddingCosine, TokenF1
-from dnd_local.evaluate.truth import read_classes
+from dnd_local.evaluate.text_truth import read_classes
 
 
 class WordEncoder:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dnd_local.pocket.words import Concept, category_of, mentions, vocabulary
+from dnd_local.pocket.words import Concept, all_words, category_of, mentions, vocabulary
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,26 @@ def test_no_word_stands_for_two_concepts() -> None:
         forms += {entry.name, *entry.synonyms}
     assert len(forms) == len(set(forms))
     assert all(form == form.lower() for form in forms)
+
+
+@pytest.mark.parametrize(
+    ("label", "concept", "answer"),
+    [
+        ("dog", "dog", "right"),
+        ("puppies on a red background", "dog", "right"),
+        ("dog and rocket", "dog", "wrong"),
+        ("cat", "dog", "wrong"),
+        ("animals", "dog", "silent"),
+        ("striped red background", "red", "right"),
+        ("", "red", "silent"),
+    ],
+)
+def test_naming_another_concept_of_the_kind_is_wrong(label: str, concept: str, answer: str) -> None:
+    assert all_words().answer(label, concept) == answer
+
+
+def test_every_concept_has_words() -> None:
+    assert all_words().kinds == {c.name: c.kind for c in vocabulary().concepts()}
 
 
 def test_every_object_has_a_known_category() -> None:

@@ -11,8 +11,8 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from dnd_local.cli import compare, judge
-from dnd_local.evaluate import faithfulness
+from dnd_local.cli import compare, evaluate
+from dnd_local.evaluate import null_tests
 from dnd_local.evaluate.verdicts import Verdict, write_verdicts
 from dnd_local.store.runs import RunFolder
 from dnd_local.store.weights import Weights
@@ -23,14 +23,14 @@ from tests.report.synthetic import write_run
 
 pytest.importorskip("sklearn")
 app = typer.Typer()
-app.command("evaluate")(judge.evaluate)
-app.command("baseline")(judge.baseline)
+app.command("evaluate")(evaluate.evaluate)
+app.command("baseline")(evaluate.baseline)
 app.command("compare")(compare.compare)
 
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setattr(faithfulness, "RESAMPLES", 100)
+    monkeypatch.setattr(null_tests, "RESAMPLES", 100)
     monkeypatch.setenv("DND_LOCAL_WORKSPACE", str(tmp_path / "work"))
     monkeypatch.setenv("DND_LOCAL_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.chdir(tmp_path)

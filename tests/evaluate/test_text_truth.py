@@ -1,9 +1,11 @@
-"""Known truth: class names, annotators who agree, planted concepts."""
+"""Truth in words: class names, and annotators who agree."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,12 +13,8 @@ from numpy.typing import NDArray
 
 from dnd_local.core.errors import UserError
 from dnd_local.evaluate.text_similarity import EmbeddingCosine
-from dnd_local.evaluate.truth import (
-    read_classes,
-    reliable,
-    retrieval,
-    vocabulary,
-)
+from dnd_local.evaluate.text_truth import classes_of_run, read_classes, reliable, retrieval
+from dnd_local.store.manifest import Manifest
 
 
 class TableEncoder:
@@ -85,34 +83,24 @@ def test_annotators_agree_if_any_two_do() -> None:
     assert reliable(metric, notes, 0.81) == [True, False, False]
 
 
-WORDS = vocabulary(
-    {"dog": "object", "cat": "object", "ship": "object", "rocket": "object", "red": "colour"},
-    {"dog": ["puppy", "dogs"], "cat": [], "ship": [], "rocket": ["rocket ship"], "red": []},
-)
+def run_about(name: str, *layers: str) -> Any:
+    config = SimpleNamespace(network=SimpleNamespace(name=name))
+    record = SimpleNamespace(name="mine", config=config, neurons=dict.fromkeys(layers, (0,)))
+    lab = SimpleNamespace(weights=SimpleNamespace(manifest=Manifest.read()))
+    return SimpleNamespace(record=record, lab=lab)
 
 
-@pytest.mark.parametrize(
-    ("label", "concept", "answer"),
-    [
-        ("dog", "dog", "right"),
-        ("Puppy  on red", "dog", "right"),
-        ("dogs and puppies", "dog", "right"),
-        ("dog and cat", "dog", "wrong"),
-        ("cat", "dog", "wrong"),
-        ("a rocket ship", "rocket", "right"),
-        ("a rocket ship", "ship", "wrong"),
-        ("red things", "dog", "silent"),
-        ("hotdogs", "dog", "silent"),
-        ("", "dog", "silent"),
-        ("a dog", "red", "silent"),
-    ],
-)
-def test_a_label_names_the_planted_concept_or_not(label: str, concept: str, answer: str) -> None:
-    assert WORDS.answer(label, concept) == answer
+def test_the_classes_are_those_of_the_weights() -> None:
+    rows = classes_of_run(run_about("resnet50", "fc")).table.rows
+    assert [row.labels for row in rows[:2]] == [("tench",), ("goldfish",)]
+    assert len(rows) == 1000
 
 
-def test_a_concept_that_was_never_planted_and_a_word_of_two_are_refused() -> None:
-    with pytest.raises(UserError, match="'bird' is not among the 5"):
-        WORDS.answer("dog", "bird")
-    with pytest.raises(UserError, match="'pet' names both 'dog' and 'cat'"):
-        vocabulary({"dog": "object", "cat": "object"}, {"dog": ["pet"], "cat": ["Pet"]})
+def test_a_run_without_the_last_layer_is_told_its_name() -> None:
+    with pytest.raises(UserError, match="the last layer of resnet50, fc; run 'mine' has layer4"):
+        classes_of_run(run_about("resnet50", "layer4"))
+
+
+def test_weights_without_class_names_ask_for_them() -> None:
+    with pytest.raises(UserError, match="the weights of tile2vec bring no class names"):
+        classes_of_run(run_about("tile2vec", "fc"))

@@ -14,15 +14,15 @@ from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
 from dnd_local.core.errors import EngineError, UserError
 from dnd_local.core.protocols import ProbeSet
 from dnd_local.core.records import Pixels
-from dnd_local.evaluate import faithfulness
-from dnd_local.evaluate.evidence import (
+from dnd_local.evaluate import null_tests
+from dnd_local.evaluate.describers import table_of_run
+from dnd_local.evaluate.held_out import (
+    JUDGE_PICTURES,
     fresh_pictures,
     held_out,
+    judge_run,
     other_probe,
-    table_of_run,
 )
-from dnd_local.evaluate.judging import judge_run, planted, planted_accuracy
-from dnd_local.evaluate.truth import vocabulary
 from dnd_local.evaluate.verdicts import counts
 from dnd_local.pipeline import opening
 from dnd_local.pipeline.reading import StoredRun, open_run
@@ -35,7 +35,7 @@ pytest.importorskip("sklearn")
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setattr(faithfulness, "RESAMPLES", 200)
+    monkeypatch.setattr(null_tests, "RESAMPLES", 200)
     own = Bench(tmp_path / "work", monkeypatch)
     own.probe = ManyColours(60)
     return own
@@ -52,13 +52,6 @@ def labelled(labels: dict[int, str], layer: str = LAYER) -> DescriptionTable:
         for i, text in labels.items()
     ]
     return DescriptionTable("x", tuple(rows))
-
-
-def test_a_runs_table_has_its_labels_and_its_silences(bench: Bench) -> None:
-    table = table_of_run(stored(bench))
-    assert [row.status for row in table.rows] == ["described"] * 3 + ["dead"]
-    assert [row.labels[0].split()[0] for row in table.rows[:3]] == ["red", "green", "blue"]
-    assert len(table.rows[0].labels) == len(table.rows[0].scores)
 
 
 def test_held_out_images_are_those_that_never_yield_exemplars(bench: Bench) -> None:
@@ -102,9 +95,9 @@ def test_right_labels_have_more_support_than_shuffled_ones(bench: Bench) -> None
 def test_one_source_needs_only_its_engines(bench: Bench) -> None:
     run = stored(bench)
     bench.calls.opened.clear()
-    judge_run(run, labelled({0: "red", 1: "green"}), sources=["images"])
+    judge_run(run, labelled({0: "red", 1: "green"}), kinds=["images"])
     assert set(bench.calls.opened) == {"embedder"}
-    found = judge_run(run, labelled({0: "red", 1: "green"}), sources=["pictures"])
+    found = judge_run(run, labelled({0: "red", 1: "green"}), kinds=["pictures"])
     assert [own.measure for own in found[0].measures] == ["auc", "mad"]
 
 
@@ -125,7 +118,6 @@ def test_fresh_pictures_are_painted_once_and_from_other_seeds(bench: Bench) -> N
 
 
 def _judge_parts(run: StoredRun) -> list[Any]:
-    from dnd_local.evaluate.evidence import JUDGE_PICTURES
     from dnd_local.pipeline.stage import Item
 
     return run.lab.read(JUDGE_PICTURES, [Item.of_concept("red"), Item.of_concept("green")])
@@ -170,7 +162,7 @@ def test_another_probe_set_judges_a_run_that_holds_nothing_out(
 
     monkeypatch.setattr(opening, "open_probe_set", open_set)
     assert len(other_probe(run, "other + set").embeddings) == 89
-    found = judge_run(run, table_of_run(run), probe="other+set", sources=["images"])
+    found = judge_run(run, table_of_run(run), probe="other+set", kinds=["images"])
     assert [own.ruling for own in found] == ["supported"] * 3
     with pytest.raises(UserError, match="is the set that the exemplars come from"):
         other_probe(run, "pocket")
@@ -185,16 +177,3 @@ def test_labels_without_a_layer_fit_a_run_of_one(bench: Bench) -> None:
     assert [(own.layer, own.neuron) for own in found] == [(LAYER, 0), (LAYER, 1)]
     with pytest.raises(UserError, match="x has no label for a neuron of run"):
         judge_run(run, labelled({9: "red"}))
-
-
-def test_planted_answers_count_silence_as_not_right() -> None:
-    words = vocabulary({"red": "colour", "blue": "colour"}, {"red": ["crimson"], "blue": []})
-    truth = {(LAYER, 0): "red", (LAYER, 1): "blue", (LAYER, 2): "blue"}
-    answers = planted(labelled({0: "Crimson sky", 1: "red", 2: "", 7: "red"}), truth, words)
-    assert [own.answer for own in answers] == ["right", "wrong", "silent"]
-    assert planted_accuracy(answers).value == pytest.approx(1 / 3)
-    assert answers[0].record() == {
-        "layer": LAYER, "neuron": 0, "label": "Crimson sky", "concept": "red", "answer": "right"
-    }  # fmt: skip
-    with pytest.raises(UserError, match="none of the 1 neurons has a planted concept"):
-        planted(labelled({9: "red"}), truth, words)

@@ -1,32 +1,40 @@
-"""What a stored run offers to judge its labels by: held-out images and fresh pictures.
+"""Held-out judging: verdicts on labels from images and pictures that chose none of them.
 
-The seam between a run on disk and `faithfulness`, which sees arrays only.
+Images that yielded no exemplar, and pictures painted from fresh seeds, are put to a stored run's
+network and embedder; `null_tests` turns the responses into verdicts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dnd_local.core.config import ProbeConfig
 from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
-from dnd_local.core.errors import EngineError, UserError
+from dnd_local.core.errors import EngineError, UnknownName, UserError
 from dnd_local.core.protocols import ProbeSet
 from dnd_local.core.records import Pictures, Pixels, SkippedImage
-from dnd_local.evaluate.faithfulness import PictureEvidence, ProbeEvidence
+from dnd_local.evaluate.null_tests import CONSTANT_WORD, PictureEvidence, ProbeEvidence, judge
+from dnd_local.evaluate.verdicts import Verdict
 from dnd_local.pipeline import opening
 from dnd_local.pipeline.executors import InProcess
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.plan import PICTURES
-from dnd_local.pipeline.reading import StoredRun
+from dnd_local.pipeline.reading import OUTDATED, StoredRun
 from dnd_local.pipeline.runner import Progress, Quiet
 from dnd_local.pipeline.stage import Item
 from dnd_local.stages.pictures import paint
 from dnd_local.store.probe_sets import read_ahead
+
+EvidenceKind: TypeAlias = Literal["images", "pictures"]
+EVIDENCE_KINDS: Final[tuple[EvidenceKind, ...]] = ("images", "pictures")
+
+Reactions: TypeAlias = Mapping[str, Mapping[str, NDArray[np.float32]]]
+"""Responses to pictures by layer and text, (n_pictures, n_neurons) each."""
 
 GROUP: Final = 64
 """Pictures handed to an engine at once; it forms its own padded batches of them."""
@@ -66,21 +74,68 @@ class HeldOut:
         return {text: cosines[:, i] for i, text in enumerate(distinct)}
 
 
-def table_of_run(run: StoredRun) -> DescriptionTable:
-    """Return a run's labels as a table, its name the describer."""
-    rows = tuple(
-        DescriptionRow(
-            describer=run.record.name,
-            target=own.neuron.target,
-            layer=own.neuron.layer,
-            neuron=own.neuron.index,
-            labels=tuple(label.text for label in own.labels),
-            scores=tuple(label.score for label in own.labels),
-            status=own.status,
-        )
-        for own in run.descriptions()
-    )
-    return DescriptionTable(run.record.name, rows)
+def judge_run(
+    run: StoredRun,
+    labels: DescriptionTable,
+    *,
+    probe: str = "",
+    kinds: Sequence[EvidenceKind] = EVIDENCE_KINDS,
+    word: str = CONSTANT_WORD,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> tuple[Verdict, ...]:
+    """Return a verdict for every labelled neuron of the run, layer by layer.
+
+    Args:
+        run: whose network and images judge.
+        labels: whose labels are judged; rows of neurons that the run has not are left out.
+        probe: another probe set (A+B) instead of the run's own held-out images.
+        kinds: ``images``: CLIP-simulated against real responses on held-out images;
+            ``pictures``: responses to fresh pictures of the label against held-out images.
+        word: the constant word of the second null.
+
+    Raises:
+        UserError: the run holds no image out and no probe is named, no label is for a neuron of
+            the run, or a layer has fewer than two different labels.
+    """
+    rows = _rows_of_run(run, labels)
+    images = other_probe(run, probe) if probe else held_out(run)
+    texts = [*(row.labels[0] for row in rows), word]
+    reactions = fresh_pictures(run, texts, progress) if "pictures" in kinds else {}
+    verdicts: list[Verdict] = []
+    for layer in dict.fromkeys(row.layer for row in rows):
+        in_layer = [row for row in rows if row.layer == layer]
+        columns = [row.neuron for row in in_layer]
+        texts = [row.labels[0] for row in in_layer]
+        by_images = by_pictures = None
+        if "images" in kinds:
+            by_images = _image_evidence(layer, columns, images, [*texts, word], run.lab)
+        if "pictures" in kinds:
+            by_pictures = _picture_evidence(layer, columns, images, reactions)
+        keys = [(layer, index) for index in columns]
+        verdicts += judge(keys, texts, by_images, by_pictures, word=word, seed=seed)
+    return tuple(verdicts)
+
+
+def placed(run: StoredRun, labels: DescriptionTable) -> DescriptionTable:
+    """Return labels with their layer: where they name none and the run has one, it is that."""
+    known = run.record.neurons
+    only = next(iter(known)) if len(known) == 1 else ""
+    rows = tuple(replace(row, layer=row.layer or only) for row in labels.rows)
+    return DescriptionTable(labels.describer, rows)
+
+
+def of_layer(run: StoredRun, labels: DescriptionTable, layer: str) -> DescriptionTable:
+    """Return the labels of one layer of the run, or all where none is named.
+
+    Raises:
+        UnknownName: the run has no such layer.
+    """
+    if not layer:
+        return labels
+    if layer not in run.record.neurons:
+        raise UnknownName("layer", layer, run.record.neurons, f"Run '{run.record.name}' has these.")
+    return labels.of_layer(layer)
 
 
 def held_out(run: StoredRun) -> HeldOut:
@@ -137,8 +192,8 @@ def other_probe(run: StoredRun, sets: str) -> HeldOut:
 
 def fresh_pictures(
     run: StoredRun, texts: Sequence[str], progress: Progress | None = None
-) -> dict[str, dict[str, NDArray[np.float32]]]:
-    """Return responses to fresh pictures by layer and text, (n_pictures, n_neurons) each.
+) -> Reactions:
+    """Return responses to fresh pictures of texts.
 
     Pictures are painted once and kept; the same texts cost nothing the next time.
 
@@ -159,35 +214,52 @@ def fresh_pictures(
         if failed:
             raise EngineError(f"{len(failed)} texts were not painted: {failed[0].reason}")
     watch.finish(JUDGE_PICTURES.name, 0.0)
-    found: dict[str, dict[str, NDArray[np.float32]]] = {layer: {} for layer in layers}
+    reactions: dict[str, dict[str, NDArray[np.float32]]] = {layer: {} for layer in layers}
     painted: list[Pictures] = lab.read(JUDGE_PICTURES, items)
-    for own in painted:
-        pixels = [lab.blobs.get(picture.blob) for picture in own.pictures]
+    for pictures in painted:
+        pixels = [lab.blobs.get(picture.blob) for picture in pictures.pictures]
         for layer, values in lab.target.responses(pixels, layers).items():
-            found[layer][own.concept] = values
-    return found
+            reactions[layer][pictures.concept] = values
+    return reactions
 
 
-def probe_evidence(
+def _image_evidence(
     layer: str, columns: Sequence[int], images: HeldOut, texts: Sequence[str], lab: Lab
 ) -> ProbeEvidence:
-    """Return `faithfulness`'s view of held-out images for some neurons of one layer."""
     real = images.responses[layer][:, list(columns)].astype(np.float64)
     return ProbeEvidence(real, images.simulate(texts, lab))
 
 
-def picture_evidence(
-    layer: str,
-    columns: Sequence[int],
-    images: HeldOut,
-    pictured: Mapping[str, Mapping[str, NDArray[np.float32]]],
+def _picture_evidence(
+    layer: str, columns: Sequence[int], images: HeldOut, reactions: Reactions
 ) -> PictureEvidence:
-    """Return `faithfulness`'s view of fresh pictures; the held-out images are the control."""
-    own = list(columns)
+    """Return the evidence of fresh pictures; the held-out images are the control."""
+    neurons = list(columns)
     return PictureEvidence(
-        {text: values[:, own] for text, values in pictured[layer].items()},
-        images.responses[layer][:, own].astype(np.float64),
+        {text: values[:, neurons] for text, values in reactions[layer].items()},
+        images.responses[layer][:, neurons].astype(np.float64),
     )
+
+
+def _rows_of_run(run: StoredRun, labels: DescriptionTable) -> list[DescriptionRow]:
+    """Return the rows with a label whose neuron the run has."""
+    known = run.record.neurons
+    rows = [
+        row
+        for row in placed(run, labels).rows
+        if row.labels and row.neuron in known.get(row.layer, ())
+    ]
+    if not rows and run.outdated():
+        raise UserError(
+            f"run '{run.record.name}' has no labels to judge: {OUTDATED}; the same dissect command "
+            "describes its neurons again"
+        )
+    if not rows:
+        raise UserError(
+            f"{labels.describer} has no label for a neuron of run '{run.record.name}' "
+            f"(layers {', '.join(known)})"
+        )
+    return rows
 
 
 def _grouped(images: Iterator[tuple[int, Pixels | SkippedImage]]) -> Iterator[list[Pixels]]:

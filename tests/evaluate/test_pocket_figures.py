@@ -6,19 +6,17 @@ import pytest
 
 from dnd_local.core.descriptions import Description, Label, Status
 from dnd_local.core.records import Neuron
-from dnd_local.evaluate.pocket_truth import (
+from dnd_local.evaluate.planted_truth import NeuronTruth, TargetTruth
+from dnd_local.evaluate.pocket_figures import (
     Inhibited,
     Mixed,
-    NeuronTruth,
     Oddities,
     Pair,
-    TargetTruth,
     canonical,
-    names,
     oddity_figures,
     truth_figures,
 )
-from dnd_local.pocket.words import Concept, vocabulary
+from dnd_local.pocket.words import all_words, vocabulary
 
 TRUTH = TargetTruth(
     fc=(
@@ -35,27 +33,9 @@ def described(layer: str, index: int, *labels: str) -> Description:
     return Description(Neuron("pocket", layer, index), "described", texts, "topk-compare")
 
 
-@pytest.mark.parametrize(
-    ("label", "concept", "right"),
-    [
-        ("dog", Concept("object", "dog"), True),
-        ("puppies on a red background", Concept("object", "dog"), True),
-        ("dog and rocket", Concept("object", "dog"), False),
-        ("cat", Concept("object", "dog"), False),
-        ("animals", Concept("object", "dog"), False),
-        ("striped red background", Concept("colour", "red"), True),
-        ("", Concept("colour", "red"), False),
-    ],
-)
-def test_naming_another_concept_of_the_kind_is_wrong(
-    label: str, concept: Concept, right: bool
-) -> None:
-    assert names(label, concept) is right
-
-
 def test_every_concept_is_named_by_its_plainest_label() -> None:
     for concept in vocabulary().concepts():
-        assert names(canonical(concept), concept), concept
+        assert all_words().answer(canonical(concept), concept.name) == "right", concept
 
 
 def test_truth_counts_first_and_any_of_three() -> None:
@@ -86,10 +66,6 @@ def test_shuffled_labels_are_right_only_by_chance() -> None:
     figures = truth_figures(found, TRUTH, seed=0)
     assert figures["truth.fc.top1"].value == 1
     assert 0 < figures["null.top1"].value < 0.7
-
-
-def test_only_neurons_with_a_meaning_are_known() -> None:
-    assert TRUTH.known("layer4") == {1: Concept("category", "animal")}
 
 
 ODD = Oddities((1, 2), 3, (Pair(5, 4),), Mixed(6, ("dog", "rocket")), Inhibited(7, "dog"))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dnd_local.core.errors import UserError
-from dnd_local.evaluate.measures import (
+from dnd_local.evaluate.response_measures import (
     PICTURED,
     SIMULATED,
     Pictured,

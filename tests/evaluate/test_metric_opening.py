@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dnd_local.core.errors import BadConfig, MissingWeights, UnknownName, UserError
 from dnd_local.engines import registry
-from dnd_local.evaluate.metrics import WEIGHTS, open_metrics, read_baseline
+from dnd_local.evaluate.metric_opening import WEIGHTS, open_metrics, read_baseline
 
 
 class Encoder:

@@ -1,4 +1,4 @@
-"""What the pocket targets' neurons stand for, and how often descriptions of them say so.
+"""How often descriptions of the pocket targets' neurons say what was planted in them.
 
 A planted network is the only full test of a method that describes neurons: its answers are known
 by construction.
@@ -8,43 +8,21 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
 
 from dnd_local.core.descriptions import Description
 from dnd_local.evaluate.intervals import Interval, bootstrap_mean
+from dnd_local.evaluate.planted_truth import TargetTruth
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.opening import POCKET_TARGETS
 from dnd_local.pocket import words
 
 Figures: TypeAlias = dict[str, Interval]
-Kind: TypeAlias = Literal["object", "colour", "pattern", "category"]
 
-KINDS = ("object", "colour", "pattern", "category")
 SHUFFLES = 20
-
-
-class NeuronTruth(msgspec.Struct, frozen=True):
-    """What a neuron stands for: its concept and the concept's kind, None where it has none."""
-
-    neuron: int
-    kind: Kind
-    concept: str | None = None
-
-
-class TargetTruth(msgspec.Struct, frozen=True):
-    """The content of a pocket target's ``truth.json``."""
-
-    fc: tuple[NeuronTruth, ...]
-    layer4: tuple[NeuronTruth, ...]
-
-    def known(self, layer: str) -> dict[int, words.Concept]:
-        """Return the concept of every neuron of a layer that has one."""
-        own: tuple[NeuronTruth, ...] = getattr(self, layer)
-        return {t.neuron: words.Concept(t.kind, t.concept) for t in own if t.concept is not None}
 
 
 class Pair(msgspec.Struct, frozen=True):
@@ -90,34 +68,15 @@ class Oddities(msgspec.Struct, frozen=True):
         return tuple(sorted({*self.silent(), self.polysemantic.neuron, self.inhibited.neuron}))
 
 
-def read_truth(lab: Lab, target: str) -> TargetTruth:
-    """Return what the neurons of a pocket target stand for.
-
-    Raises:
-        MissingWeights: the target is not there.
-    """
-    return msgspec.json.decode(_file(lab, target, "truth.json").read_bytes(), type=TargetTruth)
-
-
 def read_oddities(lab: Lab, target: str) -> Oddities:
     """Return the planted oddities of a pocket target, from its ``config.json``.
 
     Raises:
         MissingWeights: the target is not there.
     """
-    layers = msgspec.json.decode(
-        _file(lab, target, "config.json").read_bytes(), type=dict[str, msgspec.Raw]
-    )
-    return msgspec.json.decode(layers["oddities"], type=dict[str, Oddities])["layer4"]
-
-
-def _file(lab: Lab, target: str, name: str) -> Path:
-    return lab.weights.folder(POCKET_TARGETS[target]) / name
-
-
-def names(label: str, concept: words.Concept) -> bool:
-    """Return whether a label names a concept and no other of the same kind."""
-    return {c for c in words.mentions(label) if c.kind == concept.kind} == {concept}
+    path = lab.weights.folder(POCKET_TARGETS[target]) / "config.json"
+    sections = msgspec.json.decode(path.read_bytes(), type=dict[str, msgspec.Raw])
+    return msgspec.json.decode(sections["oddities"], type=dict[str, Oddities])["layer4"]
 
 
 def truth_figures(
@@ -130,23 +89,27 @@ def truth_figures(
     figures: Figures = {}
     null: list[float] = []
     rng = random.Random(seed)
-    for layer, own in descriptions.items():
+    for layer, described in descriptions.items():
         known = truth.known(layer)
-        labels = [[label.text for label in d.labels] for d in own]
-        wanted = [known[d.neuron.index] for d in own]
-        first = [float(names(_first(x), c)) for x, c in zip(labels, wanted, strict=True)]
+        labels = [[label.text for label in d.labels] for d in described]
+        wanted = [known[d.neuron.index] for d in described]
+        first = [float(_names(_first(x), c)) for x, c in zip(labels, wanted, strict=True)]
         three = [
-            float(any(names(text, c) for text in x)) for x, c in zip(labels, wanted, strict=True)
+            float(any(_names(text, c) for text in x)) for x, c in zip(labels, wanted, strict=True)
         ]
         figures[f"truth.{layer}.top1"] = bootstrap_mean(first, seed)
         figures[f"truth.{layer}.top3"] = bootstrap_mean(three, seed)
-        for kind in KINDS:
+        for kind in words.KINDS:
             part = [value for value, c in zip(first, wanted, strict=True) if c.kind == kind]
             if part:
                 figures[f"truth.{layer}.{kind}.top1"] = bootstrap_mean(part, seed)
         null += _shuffled([_first(x) for x in labels], wanted, rng)
     figures["null.top1"] = bootstrap_mean(null, seed)
     return figures
+
+
+def _names(label: str, concept: words.Concept) -> bool:
+    return words.all_words().answer(label, concept.name) == "right"
 
 
 def _first(labels: Sequence[str]) -> str:
@@ -160,7 +123,7 @@ def _shuffled(
     right = np.zeros(len(labels))
     for _ in range(SHUFFLES):
         mixed = rng.sample(labels, len(labels))
-        right += [float(names(text, c)) for text, c in zip(mixed, wanted, strict=True)]
+        right += [float(_names(text, c)) for text, c in zip(mixed, wanted, strict=True)]
     return [float(value) for value in right / SHUFFLES]
 
 
@@ -181,12 +144,14 @@ def oddity_figures(
         both of its concepts (``odd.both``), and whether none of the inhibited neuron's names what
         inhibits it (``odd.inhibited``).
     """
-    found = {own.neuron.index: own for own in descriptions}
+    by_index = {description.neuron.index: description for description in descriptions}
     named = []
     for index, (status, word) in odd.silent().items():
-        named.append(float(found[index].status == status and found[index].reason.endswith(word)))
+        named.append(
+            float(by_index[index].status == status and by_index[index].reason.endswith(word))
+        )
     both, dog = (
-        {c.name for label in found[i].labels for c in words.mentions(label.text)}
+        {c.name for label in by_index[i].labels for c in words.mentions(label.text)}
         for i in (odd.polysemantic.neuron, odd.inhibited.neuron)
     )
     return {

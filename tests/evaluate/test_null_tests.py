@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from dnd_local.core.errors import UserError
-from dnd_local.evaluate import faithfulness
-from dnd_local.evaluate.faithfulness import PictureEvidence, ProbeEvidence, judge
+from dnd_local.evaluate import null_tests
+from dnd_local.evaluate.null_tests import PictureEvidence, ProbeEvidence, judge
 from dnd_local.evaluate.verdicts import Judged, Verdict
 
 metrics = pytest.importorskip("sklearn.metrics")
@@ -42,7 +42,7 @@ def shuffled() -> list[str]:
 def fewer_resamples() -> Iterator[None]:
     """Fewer than in earnest: these tests ask who clears the null, not by how many digits."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(faithfulness, "RESAMPLES", 200)
+        patch.setattr(null_tests, "RESAMPLES", 200)
         yield
 
 
@@ -113,7 +113,7 @@ def test_equal_labels_are_not_each_others_null() -> None:
 
 
 def test_many_labels_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dnd_local.evaluate.faithfulness.NULL_LABELS", 5)
+    monkeypatch.setattr("dnd_local.evaluate.null_tests.NULL_LABELS", 5)
     probe, pictures = world()
     found = judge(KEYS, WORDS, probe, pictures)
     assert sum(own.ruling == "supported" for own in found) >= 0.9 * NEURONS

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dnd_local.core.errors import UserError
-from dnd_local.evaluate.measures import (
+from dnd_local.evaluate.response_measures import (
     PICTURED,
     SIMULATED,
     Array,

@@ -9,10 +9,19 @@ from typing import Any
 
 import pytest
 
+from dnd_local.core.concept_words import concept_words
+from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
 from dnd_local.core.errors import UserError
-from dnd_local.evaluate.planted import planted_of_run, pocket_vocabulary, read_planted
-from dnd_local.evaluate.pocket_truth import canonical, names
-from dnd_local.pocket.words import vocabulary
+from dnd_local.evaluate.planted_truth import (
+    NeuronTruth,
+    Planted,
+    TargetTruth,
+    planted_accuracy,
+    planted_answers,
+    planted_of_run,
+    read_planted,
+)
+from dnd_local.pocket.words import Concept
 
 OF_POCKET = {
     "pictures": 2000,
@@ -68,14 +77,31 @@ def test_a_concept_that_the_pocket_world_has_not(tmp_path: Path) -> None:
         read_planted(path)
 
 
-def test_the_pocket_worlds_words_mean_what_the_bench_takes_them_for() -> None:
-    words, concepts = pocket_vocabulary(), vocabulary().concepts()
-    assert len(words.kinds) == len(concepts)
-    texts = {*words.words, *(canonical(c) for c in concepts), "dog and rocket ship", "hotdog", ""}
-    for concept in concepts:
-        for text in texts:
-            right = words.answer(text, concept.name) == "right"
-            assert right is names(text, concept), (text, concept)
+def test_only_neurons_with_a_meaning_are_known() -> None:
+    truth = TargetTruth((), (NeuronTruth(0, "object"), NeuronTruth(1, "category", "animal")))
+    assert truth.known("layer4") == {1: Concept("category", "animal")}
+
+
+def test_a_missing_label_is_silent_and_silence_is_not_right() -> None:
+    words = concept_words({"red": "colour", "blue": "colour"}, {"red": ["crimson"]})
+    truth = Planted({("fc", 0): "red", ("fc", 1): "blue", ("fc", 2): "blue"}, words)
+    table = labelled({0: "Crimson sky", 1: "red", 2: "", 7: "red"})
+    answers = planted_answers(table, truth)
+    assert [row.answer for row in answers] == ["right", "wrong", "silent"]
+    assert planted_accuracy(answers).value == pytest.approx(1 / 3)
+    assert answers[0].record() == {
+        "layer": "fc", "neuron": 0, "label": "Crimson sky", "concept": "red", "answer": "right"
+    }  # fmt: skip
+    with pytest.raises(UserError, match="none of the 1 neurons has a planted concept"):
+        planted_answers(labelled({9: "red"}), truth)
+
+
+def labelled(labels: dict[int, str]) -> DescriptionTable:
+    rows = [
+        DescriptionRow("x", "", "fc", i, (text,) if text else (), (), "described")
+        for i, text in labels.items()
+    ]
+    return DescriptionTable("x", tuple(rows))
 
 
 def run_about(name: str, folder: Path) -> Any:

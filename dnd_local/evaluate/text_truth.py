@@ -1,23 +1,25 @@
-"""Known truth: class names of a last layer, human annotations, words for planted concepts."""
+"""Truth in words: the class names of a last layer, and annotations on which people agree."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Final
 
 import numpy as np
 
 from dnd_local.core.cards import Card
 from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
 from dnd_local.core.errors import UserError
+from dnd_local.engines import registry
+from dnd_local.evaluate.planted_truth import read_truth
 from dnd_local.evaluate.tables import ReadTable, read_text
 from dnd_local.evaluate.text_similarity import EmbeddingCosine, Values
+from dnd_local.pipeline.opening import POCKET_TARGETS, is_factory
+from dnd_local.pipeline.reading import StoredRun
 
-Answer: TypeAlias = Literal["right", "wrong", "silent"]
+POCKET_LAST_LAYER: Final = "fc"
 
 RELIABLE_ABOVE = 0.81
 """Two annotators agree when the CLIP cosine of their texts exceeds this (the release's choice)."""
@@ -43,6 +45,47 @@ def read_classes(path: Path, layer: str = "") -> ReadTable:
         for i, name in enumerate(names)
     )
     return ReadTable(DescriptionTable("classes", rows), path.name, "class names", encoding)
+
+
+def classes_of_run(run: StoredRun) -> ReadTable:
+    """Return the class names of a run's network: torchvision's, or the pocket world's.
+
+    Raises:
+        UserError: the network is the user's own, or the run has not its last layer.
+        MissingWeights: an embedded target is not there.
+    """
+    name = run.record.config.network.name
+    layer, names = _names(run, name)
+    if layer not in run.record.neurons:
+        raise UserError(
+            f"classes are those of the last layer of {name}, {layer}; run "
+            f"'{run.record.name}' has {', '.join(run.record.neurons)}"
+        )
+    rows = tuple(
+        DescriptionRow("classes", name, layer, index, (text,), (), "described")
+        for index, text in sorted(names.items())
+    )
+    return ReadTable(DescriptionTable("classes", rows), f"classes of {name}", "class names")
+
+
+def _names(run: StoredRun, name: str) -> tuple[str, Mapping[int, str]]:
+    """Return the last layer's path and the name of each of its neurons."""
+    if name in POCKET_TARGETS:
+        known = read_truth(run.lab, name).known(POCKET_LAST_LAYER)
+        return POCKET_LAST_LAYER, {index: concept.name for index, concept in known.items()}
+    if is_factory(name):
+        raise UserError(
+            f"the class names of {name} are not known: give a file of them, one a line: "
+            f"dnd-local truth {run.record.name} FILE.txt"
+        )
+    kind, _, published = run.lab.weights.manifest.entry(name).network.partition(":")
+    if kind != "torchvision":
+        raise UserError(
+            f"the weights of {name} bring no class names: give a file of them, one a line: "
+            f"dnd-local truth {run.record.name} FILE.txt"
+        )
+    layer, names = registry.adapter("target_torchvision").torchvision_classes(published)
+    return layer, dict(enumerate(names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,59 +124,3 @@ def reliable(
         and bool((cosine.matrix(texts, texts)[np.triu_indices(len(texts), k=1)] > above).any())
         for texts in annotations
     ]
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """Planted concepts: for each its kind (object, colour, …) and the words that name it.
-
-    Words match whole and in any case; of two that overlap, the longer counts ("rocket ship" is
-    no ship).
-    """
-
-    kinds: Mapping[str, str]
-    words: Mapping[str, str]
-
-    @cached_property
-    def _pattern(self) -> re.Pattern[str]:
-        longest_first = sorted(self.words, key=lambda word: (-len(word), word))
-        return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)")
-
-    def named(self, label: str) -> tuple[str, ...]:
-        """Return the concepts that a label names, in the order of their first mention."""
-        text = " ".join(label.lower().split())
-        found = (self.words[match.group()] for match in self._pattern.finditer(text))
-        return tuple(dict.fromkeys(found))
-
-    def answer(self, label: str, concept: str) -> Answer:
-        """Return whether a label names the planted `concept`.
-
-        Right: it names it and no other concept of the same kind. Wrong: it names another of the
-        same kind, with or without the right one (listing every animal is no description).
-        Silent: it names none of that kind. Concepts of other kinds do no harm: a neuron for dogs
-        may well be shown on grass.
-
-        Raises:
-            UserError: the concept is not in the vocabulary.
-        """
-        if concept not in self.kinds:
-            raise UserError(f"'{concept}' is not among the {len(self.kinds)} planted concepts")
-        same_kind = {c for c in self.named(label) if self.kinds[c] == self.kinds[concept]}
-        if same_kind == {concept}:
-            return "right"
-        return "wrong" if same_kind else "silent"
-
-
-def vocabulary(kinds: Mapping[str, str], words: Mapping[str, Sequence[str]]) -> Vocabulary:
-    """Return the vocabulary of concepts with their kinds and further words.
-
-    Raises:
-        UserError: a word names two concepts.
-    """
-    meaning: dict[str, str] = {}
-    for concept in kinds:
-        for word in (concept, *words[concept]):
-            plain = " ".join(word.lower().split())
-            if meaning.setdefault(plain, concept) != concept:
-                raise UserError(f"'{plain}' names both '{meaning[plain]}' and '{concept}'")
-    return Vocabulary(dict(kinds), meaning)

@@ -15,7 +15,6 @@ from dnd_local.cli.compare import (
     Seed,
     Weights,
     open_all_metrics,
-    open_describer,
     read_record,
     say_figures,
     say_read,
@@ -28,7 +27,7 @@ from dnd_local.cli.progress import ProgressLines
 if TYPE_CHECKING:
     from dnd_local.core.descriptions import DescriptionTable
     from dnd_local.evaluate.exports import Cell
-    from dnd_local.evaluate.metrics import Opened
+    from dnd_local.evaluate.metric_opening import Opened
     from dnd_local.evaluate.verdicts import Verdict
     from dnd_local.pipeline.reading import StoredRun
 
@@ -105,7 +104,8 @@ def evaluate(
 
       dnd-local evaluate my-run --labels clip-dissect.csv --truth my-network.json
     """
-    from dnd_local.evaluate.judging import of_layer, placed
+    from dnd_local.evaluate.describers import open_describer
+    from dnd_local.evaluate.held_out import of_layer, placed
     from dnd_local.evaluate.verdicts import NO_LABEL, counts, lines, read_verdicts, write_verdicts
     from dnd_local.pipeline.reading import open_run
 
@@ -206,13 +206,13 @@ def _verdicts(
     word: str,
     seed: int,
 ) -> tuple[Verdict, ...]:
-    from dnd_local.evaluate.judging import SOURCES, judge_run
+    from dnd_local.evaluate.held_out import EVIDENCE_KINDS, judge_run
 
-    sources = [source for source in SOURCES if evidence.value in (source, "both")]
+    kinds = [kind for kind in EVIDENCE_KINDS if evidence.value in (kind, "both")]
     try:
         with ProgressLines() as progress:
             return judge_run(
-                stored, table, probe=probe, sources=sources, word=word, seed=seed,
+                stored, table, probe=probe, kinds=kinds, word=word, seed=seed,
                 progress=progress,
             )  # fmt: skip
     finally:
@@ -228,11 +228,15 @@ def _against_planted(
     as_json: bool,
 ) -> None:
     """Print how often a label names what was planted in its neuron."""
-    from dnd_local.evaluate.judging import planted, planted_accuracy
-    from dnd_local.evaluate.planted import planted_of_run, read_planted
+    from dnd_local.evaluate.planted_truth import (
+        planted_accuracy,
+        planted_answers,
+        planted_of_run,
+        read_planted,
+    )
 
     known = planted_of_run(stored) if truth == PLANTED else read_planted(Path(truth))
-    answers = planted(table, known.neurons, known.words)
+    answers = planted_answers(table, known)
     accuracy = planted_accuracy(answers, seed)
     records = [answer.record() for answer in answers]
     if as_json:
@@ -256,8 +260,9 @@ def _against_texts(
 ) -> None:
     """Print how alike labels and class names, or human annotations, are."""
     from dnd_local.evaluate import reproduce as again
-    from dnd_local.evaluate.classes import classes_of_run
+    from dnd_local.evaluate.describers import open_describer
     from dnd_local.evaluate.tables import ReadTable
+    from dnd_local.evaluate.text_truth import classes_of_run
 
     own = ReadTable(table, table.describer, "a run of this workspace")
     known = classes_of_run(stored) if truth == CLASSES else open_describer(truth)

@@ -1,0 +1,47 @@
+"""A describer by the name that a user gives: a file, class names, or a run of the workspace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
+from dnd_local.evaluate.tables import ReadTable, read_table
+from dnd_local.evaluate.text_truth import read_classes
+from dnd_local.pipeline.reading import StoredRun, open_run
+
+
+def open_describer(
+    name: str, layer: str = "", workspace: Path | None = None, weights: Path | None = None
+) -> ReadTable:
+    """Return a describer's table: a file where there is one (class names: .txt), else a run.
+
+    Raises:
+        UserError: neither a file nor a run, or a file in no known format.
+    """
+    path = Path(name)
+    if path.suffix.lower() == ".txt":
+        return read_classes(path, layer)
+    if path.is_file() or path.suffix.lower() in (".csv", ".tsv"):
+        return read_table(path, layer)
+    # What another describer made of a run is a run of its own, named after both.
+    table = table_of_run(open_run(name.replace("/", "-"), workspace, weights))
+    if layer:
+        table = table.of_layer(layer)
+    return ReadTable(table, name, "a run of this workspace")
+
+
+def table_of_run(run: StoredRun) -> DescriptionTable:
+    """Return a run's labels as a table, its name the describer."""
+    rows = tuple(
+        DescriptionRow(
+            describer=run.record.name,
+            target=described.neuron.target,
+            layer=described.neuron.layer,
+            neuron=described.neuron.index,
+            labels=tuple(label.text for label in described.labels),
+            scores=tuple(label.score for label in described.labels),
+            status=described.status,
+        )
+        for described in run.descriptions()
+    )
+    return DescriptionTable(run.record.name, rows)
