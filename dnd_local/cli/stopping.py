@@ -1,6 +1,9 @@
-"""Being stopped: by Ctrl-C, or by the system's polite signal, which is treated alike.
+"""Being stopped: by Ctrl-C, by the system's polite signal (`kill`), by a terminal that closes.
 
-Every command then ends with one line: what was kept, and how to go on.
+All three are treated alike: the command cleans up and ends with one line, which says what was kept
+and how to go on. A signal that the program was started to ignore stays ignored, as a careful Unix
+program leaves it: a shell's background job ignores the Ctrl-C that is meant for another, and under
+`nohup` a terminal may close. Such a run is stopped with `kill`, which is always heard.
 """
 
 from __future__ import annotations
@@ -77,7 +80,7 @@ def command_words(ctx: typer.Context) -> str:
 
 @contextmanager
 def stoppable(after: Callable[[], str] = lambda: KEPT) -> Iterator[None]:
-    """Turn Ctrl-C and SIGTERM into `Interrupted`, after everything inside has cleaned up.
+    """Turn the signals to stop into `Interrupted`, after everything inside has cleaned up.
 
     Args:
         after: asked, once it is over, what was kept and how to go on.
@@ -85,13 +88,22 @@ def stoppable(after: Callable[[], str] = lambda: KEPT) -> Iterator[None]:
     Raises:
         Interrupted: one of them came.
     """
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    before = {number: signal.getsignal(number) for number in _heard()}
+    for number in before:
+        signal.signal(number, _interrupt)
     try:
         yield
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; {after()}") from None
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _heard() -> list[signal.Signals]:
+    """Return the signals to turn into an interrupt; Python does so itself with Ctrl-C."""
+    hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+    return [signal.SIGTERM, *([signal.SIGHUP] if hangs_up else [])]
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -18,7 +18,14 @@ from dnd_local.core.config import CaptionsConfig
 from dnd_local.core.errors import UserError
 from dnd_local.core.records import Pixels
 from dnd_local.engines.batching import PaddedBatches
-from dnd_local.engines.device import CPU, dtype_of, home, loading, make_deterministic
+from dnd_local.engines.device import (
+    CPU,
+    dtype_of,
+    home,
+    keep_precision,
+    loading,
+    make_deterministic,
+)
 from dnd_local.engines.folders import settings_of
 
 _CLASSES: Final = {
@@ -61,6 +68,7 @@ class BlipCaptioner:
         )
         how = loading(folder, devices, config.dtype, config.quantisation)
         self.model: Any = _CLASSES[names[0]].from_pretrained(folder, **how).eval()
+        keep_precision(self.model, config.dtype)
         self._prompt = _prompt_length(self.model)
         self._batches = PaddedBatches(config.batch)
 

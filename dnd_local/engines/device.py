@@ -219,6 +219,21 @@ def quantised(kind: str, dtype: str) -> Any:
     raise BadConfig(f"quantisation '{kind}' is not for this engine; use none, int8 or int4")
 
 
+def keep_precision(model: nn.Module, dtype: str) -> None:
+    """Let the 4-bit layers of `model` compute in `dtype` on every CPU, whatever their widths.
+
+    On a CPU with avx512_bf16, bitsandbytes repacks 4-bit weights at the first product and then
+    computes in bfloat16, whatever was asked for; a layer whose inputs are no multiple of its block
+    of 64, or whose outputs are none of 32, cannot be repacked, and the product fails. So only
+    layers that may compute in bfloat16 and can be repacked are left to it.
+    """
+    layers: Iterator[Any] = model.modules()
+    for layer in layers:
+        if getattr(layer, "support_avx512bf16_for_cpu", False):
+            fits = layer.in_features % 64 == 0 and layer.out_features % 32 == 0
+            layer.support_avx512bf16_for_cpu = fits and dtype == "bfloat16"
+
+
 @contextmanager
 def out_of_memory_as_ours() -> Iterator[None]:
     """Turn torch's ways of saying that memory ran out into `OutOfMemory`.

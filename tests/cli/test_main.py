@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from dnd_local.cli.stopping import AFTER
 from dnd_local.core.errors import EngineError
 from dnd_local.pipeline.request import Request
 from tests.cli.conftest import Command
+from tests.signals import STOPPING, hearing
 
 HEAVY = ("torch", "torchvision", "transformers", "diffusers", "accelerate", "open_clip", "timm",
          "sentence_transformers", "vllm", "pandas", "matplotlib")  # fmt: skip
@@ -183,27 +185,44 @@ run()
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_both_ways_to_be_stopped_end_alike(tmp_path: Path, number: signal.Signals) -> None:
+def stopped(home: Path, *numbers: signal.Signals, ignored: tuple[signal.Signals, ...] = ()) -> str:
+    """Send `numbers` to a waiting `dissect`, which ends with exit code 130; return what it says."""
     with subprocess.Popen(
-        [sys.executable, "-c", WAITING], env=environment(tmp_path), text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [sys.executable, "-c", WAITING], env=environment(home), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=hearing(*ignored),
     ) as process:  # fmt: skip
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        process.send_signal(number)
+        for number in numbers:
+            assert process.poll() is None
+            process.send_signal(number)
+            time.sleep(0.3)
         _, err = process.communicate()
     assert process.returncode == 130
+    return err
+
+
+@pytest.mark.parametrize("number", STOPPING)
+def test_every_way_to_be_stopped_ends_alike(tmp_path: Path, number: signal.Signals) -> None:
+    assert "interrupted; what was done is kept" in stopped(tmp_path, number)
+
+
+@pytest.mark.parametrize("ignored", [signal.SIGINT, signal.SIGHUP])
+def test_an_ignored_signal_stays_ignored_and_kill_is_heard(
+    tmp_path: Path, ignored: signal.Signals
+) -> None:
+    # A background job of a script ignores SIGINT, a program under nohup SIGHUP.
+    err = stopped(tmp_path, ignored, signal.SIGTERM, ignored=(ignored,))
     assert "interrupted; what was done is kept" in err
 
 
 def test_a_signal_does_again_what_it_did_before(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = signal.getsignal(signal.SIGTERM)
+    before = [signal.getsignal(number) for number in STOPPING]
     monkeypatch.setattr(Request, "run_now", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     assert command("dissect", "pocket", "layer4").code == 130
-    assert signal.getsignal(signal.SIGTERM) == before
+    assert [signal.getsignal(number) for number in STOPPING] == before
 
 
 def test_only_commands_that_may_leave_the_machine_are_left_open(

@@ -125,3 +125,34 @@ def test_fewer_bits():
     assert four.bnb_4bit_compute_dtype is torch.bfloat16
     with pytest.raises(BadConfig, match="'fp8' is not for this engine"):
         device.quantised("fp8", "float32")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "dtype", "repacked"),
+    [
+        (128, 96, "bfloat16", True),
+        (128, 96, "float32", False),
+        (96, 96, "bfloat16", False),
+        (128, 48, "bfloat16", False),
+    ],
+)
+def test_4_bit_layers_are_repacked_where_it_loses_nothing(inputs, outputs, dtype, repacked):
+    layer = nn.Linear(inputs, outputs)
+    layer.support_avx512bf16_for_cpu = True  # as bitsandbytes says on such a CPU
+    plain = nn.Linear(inputs, outputs)
+    device.keep_precision(nn.Sequential(layer, plain), dtype)
+    assert layer.support_avx512bf16_for_cpu is repacked
+    assert not hasattr(plain, "support_avx512bf16_for_cpu")
+
+
+def test_4_bit_layers_compute_in_the_precision_asked_for():
+    torch.manual_seed(0)
+    bitsandbytes = pytest.importorskip("bitsandbytes")
+    weights = torch.randn(64, 64) / 8
+    layer = bitsandbytes.nn.Linear4bit(64, 64, bias=False, quant_type="nf4")
+    layer.weight = bitsandbytes.nn.Params4bit(weights, requires_grad=False, quant_type="nf4")
+    layer = layer.to("cpu").eval()
+    x = torch.randn(3, 64)
+    asked = x @ bitsandbytes.functional.dequantize_4bit(layer.weight, layer.weight.quant_state).T
+    device.keep_precision(layer, "float32")
+    assert torch.allclose(layer(x), asked, atol=1e-5)

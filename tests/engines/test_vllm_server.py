@@ -20,6 +20,7 @@ from dnd_local.engines import _server_guard, vllm_server
 from dnd_local.engines.vllm_command import ServerSettings
 from dnd_local.engines.vllm_python import VllmPython, find_vllm
 from dnd_local.engines.vllm_server import private_folder, serve
+from tests.signals import hearing
 
 STUB = Path(__file__).with_name("stub_api_server.py")
 
@@ -258,6 +259,7 @@ class TestOwnersDeath:
             env=environ(note),
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            preexec_fn=hearing(),
         )
         try:
             wait_for(ready)
