@@ -29,14 +29,18 @@ class BlobFolder:
         return self.root / blob[:2] / f"{blob}.png"
 
     def put(self, pixels: NDArray[np.uint8]) -> BlobId:
-        """Store a picture, RGB (height, width, 3) or grey (height, width), and return its name."""
+        """Store a picture, RGB (height, width, 3) or grey (height, width), and return its name.
+
+        A damaged file in its place is written again.
+        """
         ordered = pixels[..., ::-1] if pixels.ndim == 3 else pixels
         options = [cv2.IMWRITE_PNG_COMPRESSION, COMPRESSION]
         _, encoded = cv2.imencode(".png", np.ascontiguousarray(ordered), options)
         data = encoded.tobytes()
         blob = sha256(data)
-        if not self.path(blob).exists():
-            write_atomic(self.path(blob), data)
+        path = self.path(blob)
+        if not path.is_file() or path.read_bytes() != data:
+            write_atomic(path, data)
         return blob
 
     def get(self, blob: BlobId) -> Pixels:

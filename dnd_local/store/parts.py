@@ -1,15 +1,16 @@
 """Parts: one stage's record for one item, the only channel between stages.
 
 ``artefacts/<stage>-<key16>/<item>.json`` (or ``.safetensors`` for responses) beside a ``key.json``
-that says what the key stands for. A part is written whole or not at all and carries its checksum.
-What is missing is what is left to do: that is all there is to resuming.
+that says what the key stands for. A part is written whole or not at all. It says which stage, key
+and item it belongs to, and its checksum covers that too: a whole part of one neuron is no part of
+another. What is missing is what is left to do: that is all there is to resuming.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -26,18 +27,30 @@ from dnd_local.store.files import write_atomic
 R = TypeVar("R")
 
 
-class _Envelope(msgspec.Struct):
+class _Of(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a part belongs to."""
+
+    stage: str
+    key: str
+    item: str
+
+
+class _Envelope(msgspec.Struct, forbid_unknown_fields=True):
+    """A part's record; `sha256` covers it and `of`, which a part of an older version lacks."""
+
     sha256: str
     record: msgspec.Raw
+    of: _Of | None = None
 
 
-class _About(msgspec.Struct):
-    """What a chunk of responses says of its values; `sha256` covers both."""
+class _About(msgspec.Struct, forbid_unknown_fields=True):
+    """What a chunk of responses says of its values; `sha256` covers both, and `of`."""
 
     layer: str
     first: int
     skipped: tuple[SkippedImage, ...]
     sha256: str
+    of: _Of | None = None
 
 
 def file_stem(name: str) -> str:
@@ -53,21 +66,22 @@ class PartFolder(Generic[R]):
     Args:
         root: the workspace's ``artefacts`` folder.
         stage: the stage's name.
-        key: the stage's full key, 64 hex digits.
+        key: the stage's full key, 64 hex digits; to read parts, its first 16 will do.
         record: the record type, `Responses` or a JSON-able dataclass.
     """
 
     def __init__(self, root: Path, stage: str, key: str, record: type[R]) -> None:
         self.folder = root / f"{stage}-{key[:16]}"
-        self.key = key
+        self.stage, self.key = stage, key
         self._record = record
         self._suffix = ".safetensors" if record is Responses else ".json"
 
     def describe(self, meaning: Any) -> None:
         """Write ``key.json``: what the key stands for, for people and for tools."""
         path = self.folder / "key.json"
-        if not path.exists():
-            write_atomic(path, msgspec.json.format(canonical({"key": self.key, "of": meaning})))
+        data = msgspec.json.format(canonical({"key": self.key, "of": meaning}))
+        if not path.is_file() or path.read_bytes() != data:
+            write_atomic(path, data)
 
     def path(self, item: str) -> Path:
         """Return where an item's part lies, whether or not it is there."""
@@ -89,49 +103,75 @@ class PartFolder(Generic[R]):
 
     def write(self, item: str, record: R) -> None:
         """Store a part."""
-        write_atomic(self.path(item), _encode(record))
+        write_atomic(self.path(item), _encode(self._of(item), record))
 
     def read(self, item: str) -> R:
         """Return a stored part.
 
         Raises:
-            DamagedFile: it is gone, or its bytes are not what its checksum promises.
+            DamagedFile: it is gone, its bytes are not what its checksum promises, it belongs to
+                another stage, key or item, or an older version wrote it without saying to which.
         """
         path = self.path(item)
         try:
-            if self._record is Responses:
-                return _read_responses(path)  # type: ignore[return-value]
-            return _decode(path.read_bytes(), self._record)
+            of, record = self._read(path)
         except FileNotFoundError:
-            raise DamagedFile(f"part {path} is gone; run the same command again") from None
+            raise DamagedFile(f"part {path} is gone; {_AGAIN}") from None
+        except _OldError:
+            raise DamagedFile(
+                f"part {path} is from an older version, which did not write down what a part "
+                f"belongs to; delete {self.folder.parent} and {_AGAIN} (runs and pictures stay)"
+            ) from None
         except (SafetensorError, ValueError, KeyError, TypeError, _ChecksumError):
             # ValueError covers bad JSON and bad UTF-8.
+            raise DamagedFile(f"part {path} is damaged; delete it and {_AGAIN}") from None
+        if (of.stage, of.item) != (self.stage, item) or not of.key.startswith(self.key):
             raise DamagedFile(
-                f"part {path} is damaged; delete it and run the same command again"
-            ) from None
+                f"part {path} belongs elsewhere, to {of.stage} {of.item} under key "
+                f"{of.key[:16]}; delete it and {_AGAIN}"
+            )
+        return record
+
+    def _of(self, item: str) -> _Of:
+        return _Of(self.stage, self.key, item)
+
+    def _read(self, path: Path) -> tuple[_Of, R]:
+        if self._record is Responses:
+            return _read_responses(path)  # type: ignore[return-value]
+        return _decode(path.read_bytes(), self._record)
+
+
+_AGAIN: Final = "run the same command again"
 
 
 class _ChecksumError(Exception):
     pass
 
 
-def _encode(record: Any) -> bytes:
+class _OldError(Exception):
+    pass
+
+
+def _encode(of: _Of, record: Any) -> bytes:
     if isinstance(record, Responses):
-        return _encode_responses(record)
-    body = canonical(record)
-    return b'{"sha256":"%s","record":%s}' % (sha256(body).encode(), body)
+        return _encode_responses(of, record)
+    body, belongs = canonical(record), canonical(of)
+    checksum = sha256(belongs + body).encode()
+    return b'{"of":%s,"sha256":"%s","record":%s}' % (belongs, checksum, body)
 
 
-def _decode(data: bytes, record: type[R]) -> R:
+def _decode(data: bytes, record: type[R]) -> tuple[_Of, R]:
     envelope = msgspec.json.decode(data, type=_Envelope)
+    if envelope.of is None:
+        raise _OldError
     body = bytes(envelope.record)
-    if sha256(body) != envelope.sha256:
+    if sha256(canonical(envelope.of) + body) != envelope.sha256:
         raise _ChecksumError
-    return msgspec.json.decode(body, type=record)
+    return envelope.of, msgspec.json.decode(body, type=record)
 
 
-def _encode_responses(record: Responses) -> bytes:
-    about = _About(record.layer, record.first, record.skipped, "")
+def _encode_responses(of: _Of, record: Responses) -> bytes:
+    about = _About(record.layer, record.first, record.skipped, "", of)
     about.sha256 = _checksum(about, record.values)
     # One entry: the library writes several in an order that changes from process to process.
     data: bytes = safetensors.numpy.save(
@@ -141,14 +181,16 @@ def _encode_responses(record: Responses) -> bytes:
     return data
 
 
-def _read_responses(path: Path) -> Responses:
+def _read_responses(path: Path) -> tuple[_Of, Responses]:
     with safe_open(path, framework="numpy") as file:
         about = msgspec.json.decode(file.metadata()["about"], type=_About)
         values = file.get_tensor("values")
+    if about.of is None:
+        raise _OldError
     promised, about.sha256 = about.sha256, ""
     if promised != _checksum(about, values):
         raise _ChecksumError
-    return Responses(about.layer, about.first, values, about.skipped)
+    return about.of, Responses(about.layer, about.first, values, about.skipped)
 
 
 def _checksum(about: _About, values: NDArray[np.float16]) -> str:

@@ -60,3 +60,13 @@ def test_a_picture_that_is_gone_or_damaged(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(DamagedFile, match=rf"{name}.*is gone; delete .*grep -rl {name}"):
         blobs.get(name)
+
+
+def test_a_damaged_picture_is_mended_when_it_is_made_again(tmp_path: Path) -> None:
+    blobs = BlobFolder(tmp_path)
+    picture = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    path = blobs.path(blobs.put(picture))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    blobs.put(picture)
+    assert path.read_bytes() == whole

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,9 +13,11 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+import safetensors.numpy
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dnd_local.core.digest import canonical, sha256
 from dnd_local.core.errors import DamagedFile
 from dnd_local.core.records import Captions, Neuron, Responses, SkippedImage
 from dnd_local.store.parts import PartFolder, file_stem
@@ -97,15 +100,23 @@ def test_another_key_or_kind_of_part_does_not_count(tmp_path: Path) -> None:
 
 def test_the_key_is_explained_once(tmp_path: Path) -> None:
     folder = captions(tmp_path)
-    folder.describe({"stage": "captions", "version": 1})
+    meaning = {"stage": "captions", "version": 1}
+    folder.describe(meaning)
     path = folder.folder / "key.json"
     before = path.stat().st_mtime_ns
-    assert msgspec.json.decode(path.read_bytes()) == {
-        "key": KEY,
-        "of": {"stage": "captions", "version": 1},
-    }
-    folder.describe({"other": 1})
+    assert msgspec.json.decode(path.read_bytes()) == {"key": KEY, "of": meaning}
+    folder.describe(meaning)
     assert path.stat().st_mtime_ns == before
+
+
+def test_a_damaged_explanation_of_a_key_is_written_again(tmp_path: Path) -> None:
+    folder = captions(tmp_path)
+    folder.describe({"version": 1})
+    path = folder.folder / "key.json"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-3])
+    folder.describe({"version": 1})
+    assert path.read_bytes() == whole
 
 
 def test_an_item_called_key_has_a_file_of_its_own(tmp_path: Path) -> None:
@@ -171,6 +182,60 @@ def test_a_part_that_was_cut_off_is_found(tmp_path: Path, kept: float) -> None:
         whole = path.read_bytes()
         path.write_bytes(whole[: int(len(whole) * kept)])
         with pytest.raises(DamagedFile, match="is damaged"):
+            folder.read("a")
+
+
+def folders(root: Path) -> list[tuple[PartFolder[Captions] | PartFolder[Responses], object]]:
+    return [(captions(root), CAPTIONS), (responses(root), RESPONSES)]
+
+
+def test_a_whole_part_of_another_item_is_no_part_of_this_one(tmp_path: Path) -> None:
+    for folder, record in folders(tmp_path):
+        folder.write("layer4-00002", record)  # type: ignore[arg-type]
+        shutil.copy(folder.path("layer4-00002"), folder.path("layer4-00001"))
+        wanted = f"layer4-00001.* belongs elsewhere, to {folder.stage} layer4-00002 under key abab"
+        with pytest.raises(DamagedFile, match=wanted):
+            folder.read("layer4-00001")
+
+
+def test_a_whole_part_of_another_key_is_no_part_under_this_one(tmp_path: Path) -> None:
+    other = KEY[:16] + "cd" * 24  # even where the folder's name is the same
+    for folder, record in folders(tmp_path):
+        PartFolder(tmp_path, folder.stage, other, type(record)).write("a", record)
+        with pytest.raises(DamagedFile, match="belongs elsewhere"):
+            folder.read("a")
+
+
+def test_a_whole_part_of_another_stage_is_no_part_of_this_one(tmp_path: Path) -> None:
+    for folder, record in folders(tmp_path):
+        other = PartFolder(tmp_path, "phrases", KEY, type(record))
+        other.write("a", record)
+        folder.folder.mkdir()
+        shutil.copy(other.path("a"), folder.path("a"))
+        with pytest.raises(DamagedFile, match="belongs elsewhere, to phrases a under key"):
+            folder.read("a")
+
+
+def test_the_digits_of_a_folder_are_enough_to_read_its_parts(tmp_path: Path) -> None:
+    captions(tmp_path).write("a", CAPTIONS)
+    assert PartFolder(tmp_path, "captions", KEY[:16], Captions).read("a") == CAPTIONS
+
+
+def test_a_part_of_an_older_version_says_what_to_do(tmp_path: Path) -> None:
+    """Until parts wrote down what they belong to, a checksum covered the record alone."""
+    body = canonical(CAPTIONS)
+    captions(tmp_path).folder.mkdir()
+    old = b'{"sha256":"%s","record":%s}' % (sha256(body).encode(), body)
+    captions(tmp_path).path("a").write_bytes(old)
+    about = {"layer": "a", "first": 0, "skipped": [], "sha256": "0" * 64}
+    responses(tmp_path).folder.mkdir()
+    responses(tmp_path).path("a").write_bytes(
+        safetensors.numpy.save(
+            {"values": RESPONSES.values}, metadata={"about": canonical(about).decode()}
+        )
+    )
+    for folder, _ in folders(tmp_path):
+        with pytest.raises(DamagedFile, match=f"older version.*; delete {tmp_path} and run"):
             folder.read("a")
 
 
