@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from threading import Lock
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
@@ -43,6 +44,13 @@ class LandingBar:
         """Move the bar on, from any thread."""
         with self._lock:
             self._bars.advance(self._task, size)
+
+    def ask(self, question: str) -> bool:
+        """Return the answer to a question, with the bar out of the way."""
+        self._bars.stop()
+        answer = typer.confirm(question, err=True)
+        self._bars.start()
+        return answer
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ from dnd_local import __version__
 from dnd_local.cli import weights_tables
 from dnd_local.cli.landing import LandingBar
 from dnd_local.core.errors import BadConfig
+from dnd_local.store.fetch import Wanted
 from dnd_local.store.guard import go_offline
 from dnd_local.store.manifest import Entry, Shipped
 from dnd_local.store.weights import Weights
@@ -44,13 +46,20 @@ def pull(
         list[str] | None,
         typer.Option(help="NAME=SHA256 of a pickle that you have judged yourself."),
     ] = None,
+    yes: Annotated[
+        bool,
+        typer.Option("--yes", help="Read pickles known by the first digits of their hash."),
+    ] = False,
     parallel: Annotated[int, typer.Option(min=1, help="Files on their way at once.")] = 4,
     as_json: AsJson = False,
 ) -> None:
     """Fetch weights and check every byte. The only command that uses the network.
 
     Stop it at any time: the same command goes on from what has landed. A gated model needs an
-    access token in HF_TOKEN; HF_ENDPOINT names a mirror of the hub.
+    access token in HF_TOKEN; HF_ENDPOINT names a mirror of the hub. Of most of torchvision's
+    networks only the first eight digits of the hash are published: such a pickle is read after you
+    agree, by a process without a network that builds tensors and nothing else, and the whole
+    hashes of it and of the file made from it are pinned.
 
     Examples:
 
@@ -66,7 +75,13 @@ def pull(
     timeout = httpx.Timeout(30, connect=10)
     with LandingBar("pulling") as bar, httpx.Client(timeout=timeout) as client:
         done = pulling.pull(
-            there, names, client, bar, trusted=_trusted(trust or ()), parallel=parallel
+            there,
+            names,
+            client,
+            bar,
+            trusted=_trusted(trust or ()),
+            consent=partial(_agrees, bar, yes),
+            parallel=parallel,
         )
     facts = {"landed": done.landed, "kept": done.kept, "pinned": done.pinned}
     weights_tables.tell({**facts, "by_hand": weights_tables.pages(done.by_hand)}, as_json)
@@ -161,6 +176,9 @@ def list_(
 ) -> None:
     """Say what is here, what is missing or damaged, how large it is and on which terms.
 
+    Networks of torchvision that are not here and in no profile are left out unless named:
+    `dnd-local targets` has them all.
+
     Examples:
 
       dnd-local weights list
@@ -169,7 +187,7 @@ def list_(
     """
     go_offline()
     there = Weights.open(weights)
-    entries = there.manifest.select(names) if names else there.manifest.entries
+    entries = there.manifest.select(names) if names else _worth_a_line(there)
     with LandingBar("checking") as bar:
         bar.total(sum(_size_on_disk(there, entry) for entry in entries))
         reports = [there.report(entry.id, progress=bar.landed) for entry in entries]
@@ -197,6 +215,22 @@ def remove(
     weights_tables.tell({"freed": {name: removing.remove(there, name) for name in ids}}, as_json)
 
 
+def _agrees(bar: LandingBar, yes: bool, wanted: Sequence[Wanted]) -> bool:
+    """Return whether the user lets pickles be read of whose hash only a prefix is known."""
+    if yes or not _asked_at():
+        return yes
+    names = ", ".join(f"{one.label} (hash {one.sha256_prefix}...)" for one in wanted)
+    question = (
+        f"{names}: only the first digits of the hash are published. Fetch, convert in a process "
+        "without a network, and pin the whole hashes?"
+    )
+    return bar.ask(question)
+
+
+def _asked_at() -> bool:
+    return sys.stdin.isatty()
+
+
 def _trusted(given: Iterable[str]) -> dict[str, str]:
     """Return hashes by name from `NAME=SHA256`.
 
@@ -222,6 +256,17 @@ def _gatherer(vllm_python: str, environment: dict[str, str]) -> Any:
         vllm_python=vllm_python,
         runner=partial(output_of, environment=environment),
     )
+
+
+def _worth_a_line(there: Weights) -> list[Entry]:
+    """Return all entries but torchvision's networks that are not here and in no profile."""
+    return [
+        one
+        for one in there.manifest.entries
+        if one.profiles
+        or not one.network.startswith("torchvision:")
+        or (there.root / one.id).is_dir()
+    ]
 
 
 def _present(there: Weights) -> list[Entry]:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from dnd_local.core.cards import Card
 from dnd_local.core.records import LayerInfo
-from dnd_local.engines import registry
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.opening import POCKET_TARGETS
 from dnd_local.pipeline.request import Request
@@ -24,15 +23,11 @@ class KnownTarget(Card):
 
 
 def known_targets(weights_root: Path | None = None) -> tuple[KnownTarget, ...]:
-    """Return every network known by name: the embedded ones, then torchvision's."""
+    """Return every network known by name: the embedded ones, then those of the manifest."""
     weights = Weights.open(weights_root)
-    in_manifest = {entry.id for entry in weights.manifest.entries}
     found = [_known(weights, name, "embedded", entry) for name, entry in POCKET_TARGETS.items()]
-    for name in registry.adapter("target_torchvision").torchvision_names():
-        if name in in_manifest:
-            found.append(_known(weights, name, "torchvision", name))
-        else:
-            found.append(KnownTarget(name, "torchvision", "not in the manifest"))
+    networks = [entry for entry in weights.manifest.entries if entry.network]
+    found += [_known(weights, one.id, one.network.partition(":")[0], one.id) for one in networks]
     return tuple(found)
 
 

@@ -38,8 +38,8 @@ class Progress(Protocol):
 class Wanted:
     """One file to bring: `label` names it in messages, `partial` is where it grows.
 
-    `token` goes to the address's own host only. A file of unknown hash is never resumed, as its
-    beginning could be another version's.
+    `token` goes to the address's own host only. A file of which no digit of its hash is known is
+    never resumed, as its beginning could be another version's.
     """
 
     label: str
@@ -50,6 +50,8 @@ class Wanted:
     licence_page: str = ""
     token: str = ""
     md5: str | None = None
+    sha256_prefix: str = ""
+    pickle: bool = False
 
     @property
     def headers(self) -> dict[str, str]:
@@ -125,7 +127,7 @@ def fetch(
         Interrupted: `stop` was set.
     """
     wanted.partial.parent.mkdir(parents=True, exist_ok=True)
-    if wanted.sha256 is None:
+    if wanted.sha256 is None and not wanted.sha256_prefix:
         wanted.partial.unlink(missing_ok=True)
     landing = _Landing(wanted.partial)
     progress.landed(landing.size)
@@ -186,6 +188,8 @@ class _Landing:
             wrong = f"arrived with {self.size} bytes, not {wanted.size}"
         elif wanted.sha256 not in (None, sha256):
             wrong = f"arrived altered: its sha256 is {sha256}, not {wanted.sha256}"
+        elif not sha256.startswith(wanted.sha256_prefix):
+            wrong = f"arrived altered: its sha256 is {sha256}, not {wanted.sha256_prefix}..."
         elif wanted.md5 not in (None, md5):
             wrong = f"arrived altered: its md5 is {md5}, not {wanted.md5}"
         if wrong:

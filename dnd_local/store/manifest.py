@@ -42,12 +42,17 @@ _FORBIDDEN = frozenset('\\:*?"<>|')
 
 
 class Origin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The file that a local file was converted from, as its source holds it."""
+    """The file that a local file was converted from, as its source holds it.
+
+    `sha256_prefix` is the beginning of a hash that is not known whole, `size_about` a size that
+    its source gives rounded.
+    """
 
     path: str
     size: Size | None
     sha256: Sha256 | None
-    sha256_prefix: Annotated[str, Meta(pattern=r"^[0-9a-f]{0,64}\Z")] = ""
+    sha256_prefix: Annotated[str, Meta(pattern=r"^([0-9a-f]{8,64})?\Z")] = ""
+    size_about: Size | None = None
     url: Link | None = None
 
     def __post_init__(self) -> None:
@@ -129,7 +134,7 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     weight enums, which names weights, transform and classes together.
     """
 
-    id: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}\Z")]
+    id: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}(@[A-Z0-9_]{1,32})?\Z")]
     role: Annotated[str, Meta(min_length=1, max_length=200)]
     source: Source
     licence: Licence
@@ -159,8 +164,9 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def known_size(self) -> int:
         """Bytes to fetch, as far as they are known."""
-        sources = (file.converted_from or file for file in self.files)
-        return sum(source.size or 0 for source in sources)
+        origins = (file.converted_from for file in self.files)
+        about = sum(one.size or one.size_about or 0 for one in origins if one is not None)
+        return about + sum(file.size or 0 for file in self.files if file.converted_from is None)
 
 
 class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -190,13 +196,15 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise BadConfig(f"cannot read weights manifest {path}: {error.strerror}") from None
 
     def entry(self, name: str) -> Entry:
-        """Return the entry of an id.
+        """Return the entry of an id, or of the whole name of the network that an id shortens.
+
+        ``resnet50@IMAGENET1K_V1`` is the entry ``resnet50``.
 
         Raises:
             UnknownName: there is none; near ids are offered.
         """
         for entry in self.entries:
-            if entry.id == name:
+            if name in (entry.id, entry.network.partition(":")[2]):
                 return entry
         known = [entry.id for entry in self.entries]
         raise UnknownName("weights", name, known, "`dnd-local weights list` shows them all.")

@@ -23,7 +23,8 @@ from urllib.parse import quote
 import httpx
 
 from dnd_local.core.digest import file_sha256, sha256
-from dnd_local.core.errors import Interrupted, Refused, UserError
+from dnd_local.core.errors import Interrupted, UserError
+from dnd_local.store.consent import Consent, agree, never, with_hashes
 from dnd_local.store.convert import convert
 from dnd_local.store.fetch import Landed, Offer, Progress, Wanted, ask, fetch
 from dnd_local.store.lock import Pin, source_text
@@ -101,6 +102,7 @@ def pull(
     *,
     hosts: Hosts | None = None,
     trusted: Mapping[str, str] | None = None,
+    consent: Consent = never,
     parallel: int = 4,
     free: Callable[[Path], int] | None = None,
 ) -> Pulled:
@@ -113,6 +115,8 @@ def pull(
         progress: who watches.
         hosts: the hub and its token.
         trusted: SHA-256 by file name (or `id/name`) for pickles whose hash the manifest lacks.
+        consent: whether to read pickles of which only the beginning of the hash is published;
+            no by default.
         parallel: files on their way at once.
         free: free bytes of a folder's disk; asks the system by default.
 
@@ -126,7 +130,9 @@ def pull(
     remote = [entry for entry in entries if not isinstance(entry.source, User | Shipped)]
     with _only_one(weights.root):
         jobs = [job for entry in remote for job in _jobs(weights, entry, hosts or Hosts.of())]
-        jobs = _with_hashes(jobs, trusted or {})
+        wanted = with_hashes([job.wanted for job in jobs], trusted or {})
+        agree(wanted, consent)
+        jobs = [replace(job, wanted=one) for job, one in zip(jobs, wanted, strict=True)]
         busy = {job.entry.id for job in jobs}
         kept = tuple(entry.id for entry in remote if entry.id not in busy)
         offers = _all(parallel, [_asker(client, job) for job in jobs], Event())
@@ -157,6 +163,8 @@ def _jobs(weights: Weights, entry: Entry, hosts: Hosts) -> Iterator[_Job]:
             licence_page=(entry.licence.link or "") if entry.gated is not False else "",
             token=token,
             md5=file.md5,
+            pickle=origin is not None,
+            sha256_prefix=origin.sha256_prefix if origin else "",
         )
         yield _Job(entry, file, wanted, weights.place(entry) / file.path)
 
@@ -172,26 +180,6 @@ def _address(entry: Entry, path: str, url: str | None, hosts: Hosts) -> tuple[st
             return base + quote(path), ""
         case _:  # pragma: no cover - what ships or is the user's own is never fetched
             raise AssertionError(entry.id)
-
-
-def _with_hashes(jobs: Sequence[_Job], trusted: Mapping[str, str]) -> list[_Job]:
-    """Return the jobs with the user's hashes filled in; refuse pickles that have none still."""
-    filled = []
-    for job in jobs:
-        label = job.wanted.label
-        given = trusted.get(label) or trusted.get(label.rpartition("/")[2])
-        if given and job.wanted.sha256 is None:
-            job = replace(job, wanted=replace(job.wanted, sha256=given.lower()))
-        filled.append(job)
-    unknown = [job.wanted for job in filled if job.file.converted_from and not job.wanted.sha256]
-    if unknown:
-        name = unknown[0].label.rpartition("/")[2]
-        raise Refused(
-            f"{', '.join(wanted.label for wanted in unknown)}: a pickle whose hash nobody "
-            f"published is not read; fetch {unknown[0].url} yourself, judge it, and give its hash: "
-            f"--trust {name}=SHA256"
-        )
-    return filled
 
 
 def _asker(client: httpx.Client, job: _Job) -> Callable[[], Offer]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -14,7 +15,8 @@ from typer.testing import CliRunner
 
 from dnd_local.cli import weights as cli
 from dnd_local.cli.weights import app
-from dnd_local.core.errors import BadConfig, DamagedFile, MissingWeights, UnknownName
+from dnd_local.core.errors import BadConfig, DamagedFile, MissingWeights, Refused, UnknownName
+from dnd_local.store import pull as pulling
 from dnd_local.store import weights as store
 from tests.store.hub import FakeHub, entry, manifest, serving
 
@@ -117,6 +119,39 @@ def test_nothing_is_removed_if_one_name_is_wrong(hub, tmp_path):
     with pytest.raises(UnknownName):
         run("remove", "model", "nodel")
     assert (tmp_path / "weights/model").is_dir()
+
+
+def test_a_half_known_pickle_asks_the_user(hub, tmp_path, monkeypatch):
+    data = b"pickle bytes"
+    digest = hashlib.sha256(data).hexdigest()
+    hub.files["w.pth"] = data
+    origin = {"path": "w.pth", "size": None, "sha256": None, "sha256_prefix": digest[:8]}
+    file = {"path": "model.safetensors", "size": None, "sha256": None, "converted_from": origin}
+    source = {"kind": "url", "base": f"{hub.address}/plain/"}
+    line = entry("net", {}, source=source) | {"files": [file], "network": "torchvision:net@V1"}
+    monkeypatch.setattr(store.Manifest, "read", lambda _=None: manifest(line))
+    monkeypatch.setattr(pulling, "convert", lambda _, target: target.write_bytes(b"tensors"))
+    with pytest.raises(Refused, match="add --yes"):
+        run("pull", "net")
+    monkeypatch.setattr(cli, "_asked_at", lambda: True)
+    with pytest.raises(Refused, match="add --yes"):
+        runner.invoke(app, ["pull", "net"], input="n\n", catch_exceptions=False)
+    said = runner.invoke(app, ["pull", "net"], input="y\n", catch_exceptions=False).output
+    assert f"net/w.pth (hash {digest[:8]}...): only the first digits" in said
+    assert "pinned" in said
+    run("remove", "net")
+    assert "landed" in run("pull", "net", "--yes")
+
+
+def test_networks_that_nobody_has_are_not_in_the_table(hub, tmp_path, monkeypatch):
+    lines = [
+        entry(name, FILES, profiles=[]) | {"network": f"torchvision:{name}@V1"}
+        for name in ("here", "away")
+    ]
+    monkeypatch.setattr(store.Manifest, "read", lambda _=None: manifest(*lines))
+    (tmp_path / "weights/here").mkdir(parents=True)
+    assert [one["id"] for one in facts("list")["weights"]] == ["here"]
+    assert [one["id"] for one in facts("list", "away")["weights"]] == ["away"]
 
 
 def test_the_table_has_the_terms_and_sizes(hub):

@@ -53,11 +53,32 @@ def test_the_manifests_file_is_that_of_the_member_it_names(name):
     assert member_of(f"{network}@{member}", entry.origin) is weights
 
 
+def test_every_classification_network_and_each_of_its_weights_is_in_the_manifest():
+    named = {entry.network.removeprefix("torchvision:") for entry in SHIPPED.values()}
+    assert named == {
+        f"{name}@{weights.name}"
+        for name in torchvision_names()
+        for weights in get_model_weights(name)
+        if weights.meta["categories"]  # VGG-16's features classify nothing
+    }
+    assert set(torchvision_names()) < set(SHIPPED)
+
+
+def test_sizes_and_hash_prefixes_are_those_of_the_enums():
+    for entry in SHIPPED.values():
+        network, _, member = entry.network.removeprefix("torchvision:").partition("@")
+        size = get_model_weights(network)[member].meta["_file_size"] * 2**20
+        assert entry.known_size == 0 or abs(entry.known_size - size) < 1024
+        origin = entry.files[0].converted_from
+        assert (origin.sha256 or origin.sha256_prefix)[:8] in entry.origin
+
+
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_bare_name_is_the_first_weights_of_a_network(name):
     network, _, member = SHIPPED[name].network.removeprefix("torchvision:").partition("@")
-    if name == network:
-        assert member == "IMAGENET1K_V1"
+    members = get_model_weights(network)
+    first = "IMAGENET1K_V1" if "IMAGENET1K_V1" in members.__members__ else members.DEFAULT.name
+    assert (name == network) == (member == first)
 
 
 def test_v1_weights_are_read_through_v1s_transform(tmp_path):

@@ -327,6 +327,61 @@ def test_a_pickle_is_checked_then_converted_and_removed(hub, tmp_path, monkeypat
     assert len(there.digest("model")) == 64
 
 
+def test_a_pickle_known_by_a_prefix_is_read_after_a_yes_and_pinned_whole(hub, tmp_path):
+    import torch
+    from safetensors.torch import load_file
+
+    torch.save({"a": torch.ones(3)}, tmp_path / "w.pth")
+    data = (tmp_path / "w.pth").read_bytes()
+    hub.files["weights.pth"] = data
+    root = tmp_path / "root"
+    line = pickled(hub, sha256_prefix=sha256(data)[:8], size_about=len(data))
+    with pytest.raises(Refused, match=r"model/weights.pth: .* after you agree: add --yes, or"):
+        run(hub, root, line)
+    assert hub.asked == []
+    asked: list[str] = []
+    done = run(hub, root, line, consent=lambda files: not asked.extend(f.label for f in files))
+    assert asked == ["model/weights.pth"]
+    (pin,) = done.pinned
+    made = root / "model/model.safetensors"
+    assert (pin.origin, pin.sha256) == (sha256(data), sha256(made.read_bytes()))
+    assert load_file(made)["a"].tolist() == [1, 1, 1]
+    there = weights(root, line)
+    assert there.folder("model") == root / "model"
+    assert len(there.digest("model")) == 64
+
+
+def test_a_whole_hash_from_the_user_needs_no_yes(hub, tmp_path, monkeypatch):
+    hub.files["weights.pth"] = b"pickle bytes"
+    monkeypatch.setattr(pulling, "convert", lambda _, target: target.write_bytes(b"tensors"))
+    line = pickled(hub, sha256_prefix=sha256(b"pickle bytes")[:8])
+    run(hub, tmp_path, line, trusted={"weights.pth": sha256(b"pickle bytes")})
+
+
+def test_a_pickle_of_another_prefix_never_reaches_the_converter(hub, tmp_path, monkeypatch):
+    hub.files["weights.pth"] = b"pickle bytes"
+    monkeypatch.setattr(pulling, "convert", lambda *_: pytest.fail("converted"))
+    line = pickled(hub, sha256_prefix="0" * 8)
+    with pytest.raises(
+        DamagedFile, match=r"arrived altered: its sha256 is \w{64}, not 00000000\.\.\."
+    ):
+        run(hub, tmp_path, line, consent=lambda _: True)
+
+
+def test_a_broken_off_pickle_known_by_a_prefix_is_resumed(hub, tmp_path, monkeypatch):
+    monkeypatch.setattr(pulling, "convert", lambda _, target: target.write_bytes(b"tensors"))
+    data = bytes(1000)
+    hub.files["weights.pth"] = data
+    hub.truncate["weights.pth"] = 600
+    line = pickled(hub, sha256_prefix=sha256(data)[:8])
+    with pytest.raises(UserError):
+        run(hub, tmp_path, line, consent=lambda _: True)
+    hub.truncate.clear()
+    hub.asked.clear()
+    run(hub, tmp_path, line, consent=lambda _: True)
+    assert hub.gets("weights")[0].range is not None
+
+
 def test_an_altered_pickle_never_reaches_the_converter(hub, tmp_path, monkeypatch):
     hub.files["weights.pth"] = b"pickle bytes"
     monkeypatch.setattr(pulling, "convert", lambda *_: pytest.fail("it was opened"))
