@@ -164,6 +164,58 @@ def otsu_thresholds(grid: Grid) -> list[int]:
     return found
 
 
+def bicubic_weight(distance: float) -> float:
+    """Keys' cubic with a = -1/2, which Pillow calls bicubic."""
+    x = abs(distance)
+    if x < 1:
+        return 1.5 * x**3 - 2.5 * x**2 + 1
+    return -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2 if x < 2 else 0.0
+
+
+def resized_row(row: Sequence[int], length: int) -> list[int]:
+    """A row of 8-bit values in another length; made smaller, the cubic is made wider with it."""
+    scale = len(row) / length
+    wide = max(scale, 1.0)
+    found = []
+    for place in range(length):
+        centre = (place + 0.5) * scale
+        first = max(int(centre - 2 * wide + 0.5), 0)
+        last = min(int(centre + 2 * wide + 0.5), len(row))
+        weights = [bicubic_weight((i + 0.5 - centre) / wide) for i in range(first, last)]
+        # As 8-bit resizing is done everywhere: weights in units of 2**-22, halves away from zero.
+        whole = [round_half_away(weight / sum(weights) * 2**22) for weight in weights]
+        total = sum(weight * row[first + i] for i, weight in enumerate(whole))
+        found.append(min(max((total + 2**21) >> 22, 0), 255))
+    return found
+
+
+def round_half_away(value: float) -> int:
+    """The nearest whole number."""
+    return int(value + 0.5) if value >= 0 else -int(-value + 0.5)
+
+
+def pillow_bicubic(grid: Grid, width: int, height: int) -> list[list[int]]:
+    """Rows first, then columns, rounded to 8 bit in between."""
+    rows = [resized_row(row, width) for row in grid]
+    columns = [resized_row(column, height) for column in zip(*rows, strict=True)]
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def released_boxes(values: Sequence[Sequence[float]], side: int) -> list[list[Box]]:
+    """The released boxes of a map over a square, a list for each threshold that is equally good.
+
+    The map times 255, cut off, modulo 256; Pillow's resize; Otsu; outer areas; at most four.
+    """
+    eight_bit = [[math.trunc(value * 255) % 256 for value in row] for row in values]
+    square = pillow_bicubic(eight_bit, side, side)
+    whole = Box(0, 0, side, side)
+    found = []
+    for threshold in otsu_thresholds(square):
+        bright = [[value > threshold for value in row] for row in square]
+        found.append(keep_apart(outer_boxes(bright), whole, 4, 0.5, 0.8))
+    return found or [[]]
+
+
 SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1))
 AROUND = (*SIDES, (1, 1), (1, -1), (-1, 1), (-1, -1))
 Pixel = tuple[int, int]

@@ -27,6 +27,7 @@ class Ledger(Card):
         wording: row 9, how replies are read and phrases joined.
         top_up: row 10, whether repeats are made up for.
         triage: row 11, which neurons are set aside.
+        map_resize: row 17, how a map is brought to the size of what it covers.
     """
 
     map_values: Side = "ours"
@@ -37,6 +38,7 @@ class Ledger(Card):
     wording: Side = "ours"
     top_up: Side = "ours"
     triage: Side = "ours"
+    map_resize: Side = "ours"
 
 
 OURS: Final = Ledger()
@@ -97,6 +99,9 @@ ROWS: Final[tuple[Row, ...]] = (
         "Each model is loaded once a stage, every part is kept as it is made", never="wasteful"),
     Row(16, "Names are run as code, checkpoints are pickles",
         "Names are looked up, weights are safetensors", never="unsafe"),
+    Row(17, "Maps and the squares of 375 and 32 pixels are resized by Pillow, bicubic",
+        "Maps bilinear, by OpenCV; pictures are not resized but by the network's transform",
+        "map_resize"),
 )  # fmt: skip
 
 

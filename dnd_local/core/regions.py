@@ -6,13 +6,36 @@ half-open, x to the right and y down.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from dnd_local.core.records import Box, Pixels
+
+Resize: TypeAlias = Callable[[NDArray[np.uint8], int, int], NDArray[np.uint8]]
+"""From 8-bit pixels, a width and a height: the pixels in that size."""
+
+
+def bilinear(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """Return pixels, shape (h, w) or (h, w, 3), resized by OpenCV, bilinear."""
+    resized = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(resized, dtype=np.uint8)
+
+
+def pillow_bicubic(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """Return pixels, shape (h, w) or (h, w, 3), resized as the released code resizes them.
+
+    Pillow, bicubic, which also averages over what it makes smaller (row 17 of the ledger).
+    """
+    # In two steps, because Pillow 13 may begin with the height where earlier ones, the release's
+    # among them, begin with the width; the rounding in between differs.
+    wide = Image.fromarray(pixels).resize((width, len(pixels)), Image.Resampling.BICUBIC)
+    resized = wide.resize((width, height), Image.Resampling.BICUBIC)
+    return np.asarray(resized, dtype=np.uint8)
 
 
 def to_eight_bit(values: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -47,6 +70,7 @@ def attention_boxes(
     count: int,
     crop_iou: float,
     whole_iou: float,
+    resize: Resize = bilinear,
 ) -> tuple[Box, ...]:
     """Return the boxes around what lights up, largest first.
 
@@ -59,10 +83,11 @@ def attention_boxes(
         count: boxes at most.
         crop_iou: a box is dropped if its IoU with a kept one exceeds this.
         whole_iou: a box is dropped if its IoU with the whole picture is this or more.
+        resize: how the map is brought to the size of `seen`.
     """
     if count == 0:
         return ()
-    resized = cv2.resize(eight_bit, (seen.width, seen.height), interpolation=cv2.INTER_LINEAR)
+    resized = resize(eight_bit, seen.width, seen.height)
     # A flat map has nothing to threshold (Otsu would call all of it bright), and a map larger
     # than the picture can become flat by being made smaller.
     if resized.max() == resized.min():
@@ -131,7 +156,5 @@ def pad_to_framing(picture: Pixels, seen_share: float) -> Pixels:
 
 
 def squash(picture: Pixels, side: int) -> Pixels:
-    """Return a picture forced into a square of `side` pixels (rows 4 and 5 of the ledger)."""
-    return np.asarray(
-        cv2.resize(picture, (side, side), interpolation=cv2.INTER_LINEAR), dtype=np.uint8
-    )
+    """Return a picture forced into a square of `side` pixels (rows 4, 5 and 17 of the ledger)."""
+    return pillow_bicubic(picture, side, side)

@@ -49,6 +49,12 @@ _PLACED: Final[Mapping[Side, Callable[[ResponseMap, Box], Box | None]]] = {
 }
 """Row 2 of the ledger: the region of the picture that a map is taken to cover."""
 
+_RESIZED: Final[Mapping[Side, regions.Resize]] = {
+    "ours": regions.bilinear,
+    "released": regions.pillow_bicubic,
+}
+"""Row 17 of the ledger: how a map is brought to the size of what it covers."""
+
 SHAPED: Final[Mapping[Side, Callable[[Pixels], Pixels]]] = {
     "ours": lambda picture: picture,
     "released": lambda picture: regions.squash(picture, RELEASED_SIDE),
@@ -174,6 +180,7 @@ def _views(
             count=config.crops,
             crop_iou=config.crop_iou,
             whole_iou=config.whole_iou,
+            resize=_RESIZED[ledger.map_resize],
         ):
             cut = SHAPED[ledger.crop_shape](regions.crop(pixels, box))
             views.append(_View(index, box, cut, stored, seen))

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 
 # There is no row 7: the released code and this project rank alike.
-NUMBERS = [*range(1, 7), *range(8, 17)]
+NUMBERS = [*range(1, 7), *range(8, 18)]
 
 
 def test_rows_are_numbered_and_leave_a_choice_or_say_why_not() -> None:
@@ -31,7 +31,7 @@ def test_official_takes_the_released_side_of_what_leaves_a_choice() -> None:
     found = sides(RELEASED)
     assert list(found) == [f"{n:02d}" for n in NUMBERS]
     released = {int(n) for n, side in found.items() if side == "released"}
-    assert released == {1, 2, 4, 5, 6, 9, 10, 11}
+    assert released == {1, 2, 4, 5, 6, 9, 10, 11, 17}
 
 
 def documented() -> list[list[str]]:

@@ -134,6 +134,7 @@ LEDGER: dict[str, set[str]] = {
     "wording": FROM_PHRASES,
     "top_up": FROM_CONCEPTS,
     "triage": {"triage"},
+    "map_resize": FROM_EXEMPLARS,
 }
 """Each row of the ledger that leaves a choice, and the stages whose parts it can change."""
 

@@ -298,6 +298,14 @@ def test_the_map_of_a_part_is_stretched_over_the_whole() -> None:
     assert boxes_of(target, Ledger(map_place="released")) == (Box(2, 2, 6, 4),)
 
 
+def test_the_released_resize_makes_other_boxes() -> None:
+    # The corner alone: the angle around it fills the picture, so its box is dropped.
+    values = np.array([[1, 1, 1], [1, 0, 0], [1, 0, 1]])
+    target = Mapped(values, Box(0, 0, 8, 8))
+    assert boxes_of(target, Ledger()) == (Box(6, 6, 8, 8),)
+    assert boxes_of(target, Ledger(map_resize="released")) == (Box(5, 5, 8, 8),)
+
+
 def test_images_and_crops_are_squashed_and_not_padded() -> None:
     class Central(Mapped):
         """Sees the middle half of a picture, so that a padded crop would be twice as large."""

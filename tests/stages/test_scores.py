@@ -105,11 +105,10 @@ class Sized(FakeEmbedder):
         return super().embed_pictures(pictures)
 
 
-@pytest.mark.parametrize(("side", "seen", "contrast"), [("ours", 64, 127.5), ("released", 32, 0)])
-def test_stripes_are_gone_from_a_picture_of_32_pixels(
-    side: Side, seen: int, contrast: float
-) -> None:
-    # Columns of 0 and 255 in turn: at half the width every pixel is the mean of one of each.
+@pytest.mark.parametrize(("side", "seen", "most"), [("ours", 64, 127.5), ("released", 32, 5.0)])
+def test_stripes_are_gone_from_a_picture_of_32_pixels(side: Side, seen: int, most: float) -> None:
+    # Columns of 0 and 255 in turn: at half the width every pixel is about the mean of both, the
+    # outer columns less so.
     striped = np.zeros((64, 64, 3), dtype=np.uint8)
     striped[:, ::2] = 255
     blobs, neuron = MemoryBlobs(), neurons(0)[0]
@@ -119,7 +118,7 @@ def test_stripes_are_gone_from_a_picture_of_32_pixels(
     painted = {"x": Pictures("x", "x", "select", (Picture(blob, 0),))}
     target, embedder = Contrast(), Sized()
     (found,) = score(batch, painted, target, embedder, blobs, BETA, Ledger(picture_size=side))
-    assert found.candidates[0].responses == (contrast,)
+    assert most - 5 <= found.candidates[0].responses[0] <= most
     assert target.sizes == [(seen, seen)]
     # An exemplar is never shrunk, though it be the very picture that was painted.
     assert embedder.sizes == [(seen, seen), (64, 64)]
