@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dnd_local.cli import tables
-from dnd_local.cli.dissect import AsJson, Devices, Workspace
+from dnd_local.cli.arguments import AsJson, Devices, Weights, Workspace
 from dnd_local.cli.figures import checked_folder, say, say_figure, write_all
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ Out = Annotated[
 ]
 Layer = Annotated[str, typer.Option(help="Only this layer; names the layer of files without.")]
 Seed = Annotated[int, typer.Option(help="Seed of intervals and tests.", min=0)]
-Weights = Annotated[Path | None, typer.Option(help="The weights folder.")]
 Baseline = Annotated[
     Path | None, typer.Option(help="BERTScore's rescaling file for its model (.tsv).")
 ]

@@ -8,31 +8,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dnd_local.cli import tables
+from dnd_local.cli.arguments import (
+    AsJson,
+    Devices,
+    Layers,
+    Model,
+    Preset,
+    Probe,
+    Settings,
+    Weights,
+    Workspace,
+)
 from dnd_local.cli.options import with_settings
 from dnd_local.cli.progress import ProgressLines
+from dnd_local.cli.report import write_report
 from dnd_local.store.guard import go_offline
 
 if TYPE_CHECKING:
     from dnd_local.pipeline.request import Request
     from dnd_local.pipeline.runner import RunResult
-
-Model = Annotated[
-    str, typer.Argument(help="pocket, a torchvision name, or path/to/file.py:factory.")
-]
-Layers = Annotated[str, typer.Argument(help="Layers by dotted path: layer4, layer4.1.conv2,fc.")]
-Workspace = Annotated[
-    Path | None,
-    typer.Option(help="Where all work is kept. Default: $DND_LOCAL_WORKSPACE or ./dnd-workspace."),
-]
-Probe = Annotated[
-    str | None, typer.Option(help="Probe set: pocket, imagenet-val, broden, a folder, or A+B.")
-]
-Preset = Annotated[str, typer.Option(help="paper, fast or pocket. Default: by the target.")]
-Settings = Annotated[
-    Path | None, typer.Option("--config", help="TOML file of settings, over the preset.")
-]
-Devices = Annotated[str, typer.Option(help="cpu, or CUDA indices: 0 or 0,1,2,3.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 @with_settings
@@ -45,7 +39,7 @@ def dissect(
     config: Settings = None,
     run: Annotated[str, typer.Option(help="The run's name. Default: made from the rest.")] = "",
     workspace: Workspace = None,
-    weights: Annotated[Path | None, typer.Option(help="The weights folder.")] = None,
+    weights: Weights = None,
     devices: Devices = "cpu",
     workers: Annotated[int, typer.Option(help="Processes. Default: one a device.", min=0)] = 0,
     seed: Annotated[int | None, typer.Option(help="Seed of the run.", min=0)] = None,
@@ -111,8 +105,6 @@ def _carry_out(request: Request) -> RunResult:
 
 
 def _write_report(request: Request, run: str) -> None:
-    # Here, since that module takes its options from this one.
-    from dnd_local.cli.report import write_report
     from dnd_local.pipeline.reading import open_run
 
     stored = open_run(
@@ -129,7 +121,7 @@ def triage(
     preset: Preset = "",
     config: Settings = None,
     workspace: Workspace = None,
-    weights: Annotated[Path | None, typer.Option(help="The weights folder.")] = None,
+    weights: Weights = None,
     devices: Devices = "cpu",
     as_json: AsJson = False,
     *,

@@ -9,17 +9,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dnd_local.cli import tables
+from dnd_local.cli.arguments import (
+    AsJson,
+    Devices,
+    Layers,
+    Model,
+    Preset,
+    Probe,
+    Settings,
+    Weights,
+    Workspace,
+)
 from dnd_local.cli.compare import (
     Metrics,
     Out,
     Seed,
-    Weights,
     open_all_metrics,
     read_record,
     say_figures,
     say_read,
 )
-from dnd_local.cli.dissect import AsJson, Devices, Layers, Model, Preset, Probe, Settings, Workspace
 from dnd_local.cli.figures import checked_file, say, show_records, write_all
 from dnd_local.cli.options import with_settings
 from dnd_local.cli.progress import ProgressLines

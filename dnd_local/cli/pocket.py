@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dnd_local.cli import tables
-from dnd_local.cli.dissect import AsJson, Devices, Workspace
+from dnd_local.cli.arguments import AsJson, Devices, Workspace
 from dnd_local.cli.progress import ProgressLines
 
 app = typer.Typer(help="The embedded miniature world, whose neurons' meaning is known.")

@@ -15,7 +15,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from dnd_local.cli import tables
-from dnd_local.cli.dissect import AsJson, Workspace
+from dnd_local.cli.arguments import AsJson, Workspace
 
 if TYPE_CHECKING:
     from dnd_local.core.protocols import ProbeSet

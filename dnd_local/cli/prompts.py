@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dnd_local.cli import tables
-from dnd_local.cli.dissect import AsJson, Devices, Workspace
+from dnd_local.cli.arguments import AsJson, Devices, Run, Weights, Workspace
 from dnd_local.cli.progress import ProgressLines
 
 if TYPE_CHECKING:
@@ -20,12 +20,10 @@ app = typer.Typer(
     help="Ask a language model that is not here, and read the original release's prompts.",
 )
 
-Run = Annotated[str, typer.Argument(help="The run's name; `dnd-local runs` lists them.")]
 Describer = Annotated[str, typer.Option(help="What to call the model that answers.")]
 Prompts = Annotated[
     Path | None, typer.Option(help="The folder of prompts that the run was made with.")
 ]
-Weights = Annotated[Path | None, typer.Option(help="The weights folder.")]
 
 
 class Format(StrEnum):

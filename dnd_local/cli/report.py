@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dnd_local.cli import tables
-from dnd_local.cli.dissect import AsJson, Workspace
+from dnd_local.cli.arguments import AsJson, Run, Weights, Workspace
 from dnd_local.cli.progress import ProgressLines
-from dnd_local.cli.runs import Run, Weights
 
 if TYPE_CHECKING:
     from dnd_local.core.descriptions import DescriptionTable

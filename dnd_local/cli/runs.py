@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from dnd_local.cli import tables
-from dnd_local.cli.dissect import AsJson, Workspace
+from dnd_local.cli.arguments import AsJson, Run, Weights, Workspace
 from dnd_local.cli.verdicts import summary, tally
-
-Run = Annotated[str, typer.Argument(help="The run's name; `dnd-local runs` lists them.")]
-Weights = Annotated[Path | None, typer.Option(help="The weights folder.")]
 
 
 def runs(workspace: Workspace = None, as_json: AsJson = False) -> None:

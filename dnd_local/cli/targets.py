@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
 from dnd_local.cli import tables
-from dnd_local.cli.dissect import AsJson, Model
+from dnd_local.cli.arguments import AsJson, Model, Weights
 
 
 def targets(as_json: AsJson = False) -> None:
@@ -25,7 +20,7 @@ def targets(as_json: AsJson = False) -> None:
 
 def layers(
     model: Model,
-    weights: Annotated[Path | None, typer.Option(help="The weights folder.")] = None,
+    weights: Weights = None,
     as_json: AsJson = False,
 ) -> None:
     """List a network's layers: path, kind, output shape, neurons, and whether they have a map.

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dnd_local.core.conversations import Message, Reply, Request
 from dnd_local.core.records import BlobId, Box, LayerInfo, Pixels
+
+EngineRole: TypeAlias = Literal["target", "captioner", "language-model", "painter", "embedder"]
+"""What an engine is used as; `Target` to `Embedder` below say what each must be able to do."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,6 +16,7 @@ from dnd_local.core.records import LayerTriage, Neuron
 from dnd_local.evaluate.held_out import GROUP
 from dnd_local.evaluate.tables import read_text
 from dnd_local.pipeline.lab import Lab
+from dnd_local.pipeline.plan import responses_of
 from dnd_local.pipeline.runner import Progress, triage_layers
 from dnd_local.pipeline.selection import Selection
 from dnd_local.stages.clip_dissect import Similarity, describe
@@ -65,7 +66,7 @@ def clip_dissect(
         kept, pictures = _embedded(lab)
         rows: list[DescriptionRow] = []
         for layer, indices in wanted.items():
-            values = np.concatenate([chunk.values for chunk in lab.responses(layer)])[kept]
+            values = np.concatenate([chunk.values for chunk in responses_of(lab, layer)])[kept]
             neurons = [Neuron(config.network.name, layer, int(index)) for index in indices]
             columns = values[:, [neuron.index for neuron in neurons]]
             table = describe(neurons, columns, pictures, texts, concepts, similarity)

@@ -23,7 +23,7 @@ from dnd_local.evaluate.verdicts import Verdict
 from dnd_local.pipeline import opening
 from dnd_local.pipeline.executors import InProcess
 from dnd_local.pipeline.lab import Lab
-from dnd_local.pipeline.plan import PICTURES
+from dnd_local.pipeline.plan import PICTURES, responses_of
 from dnd_local.pipeline.reading import OUTDATED, StoredRun
 from dnd_local.pipeline.runner import Progress, Quiet
 from dnd_local.pipeline.stage import Item
@@ -152,7 +152,7 @@ def held_out(run: StoredRun) -> HeldOut:
             "images that it has not seen, or dissect again with --probe-holdout 0.2"
         )
     stored = {
-        layer: np.concatenate([chunk.values[:] for chunk in lab.responses(layer)])[kept]
+        layer: np.concatenate([chunk.values[:] for chunk in responses_of(lab, layer)])[kept]
         for layer in layers
     }
     usable = np.all([np.isfinite(values).all(axis=1) for values in stored.values()], axis=0)
@@ -202,7 +202,7 @@ def fresh_pictures(
     """
     lab, layers, watch = run.lab, list(run.record.neurons), progress or Quiet()
     items = [Item.of_concept(text) for text in dict.fromkeys(texts)]
-    missing = set(lab.parts(JUDGE_PICTURES).missing([item.name for item in items]))
+    missing = set(JUDGE_PICTURES.parts(lab).missing([item.name for item in items]))
     todo = [item for item in items if item.name in missing]
     watch.start(JUDGE_PICTURES.name, len(items), len(todo))
     if todo:
@@ -215,7 +215,7 @@ def fresh_pictures(
             raise EngineError(f"{len(failed)} texts were not painted: {failed[0].reason}")
     watch.finish(JUDGE_PICTURES.name, 0.0)
     reactions: dict[str, dict[str, NDArray[np.float32]]] = {layer: {} for layer in layers}
-    painted: list[Pictures] = lab.read(JUDGE_PICTURES, items)
+    painted: list[Pictures] = JUDGE_PICTURES.read(lab, items)
     for pictures in painted:
         pixels = [lab.blobs.get(picture.blob) for picture in pictures.pictures]
         for layer, values in lab.target.responses(pixels, layers).items():

@@ -204,7 +204,7 @@ def planted_figures(execution: Execution, progress: Progress | None, seed: int) 
     costly = []
     for index in odd.silent():
         item = Item.of_neuron(Neuron(config.network.name, "layer4", index)).name
-        if any(not lab.parts(stage).missing([item]) for stage in (CAPTIONS, SCORES)):
+        if any(not stage.parts(lab).missing([item]) for stage in (CAPTIONS, SCORES)):
             costly.append(index)
     return oddity_figures(result.descriptions, odd, costly, seed)
 
@@ -239,7 +239,7 @@ def _with_exemplars(
     lab: Lab, layer: str, known: Mapping[int, words.Concept]
 ) -> dict[int, words.Concept]:
     files = {i: Item.of_neuron(Neuron(lab.config.network.name, layer, i)).name for i in known}
-    missing = set(lab.parts(EXEMPLARS).missing(list(files.values())))
+    missing = set(EXEMPLARS.parts(lab).missing(list(files.values())))
     return {i: concept for i, concept in known.items() if files[i] not in missing}
 
 
@@ -259,11 +259,11 @@ def _scored(
     texts = list(dict.fromkeys(text for own in options for text in own))
     items = [Item.of_concept(text) for text in texts]
     session.make(PICTURES, items)
-    pictures = dict(zip(texts, lab.read(PICTURES, items), strict=True))
+    pictures = dict(zip(texts, PICTURES.read(lab, items), strict=True))
     batch = []
     for index, own in zip(neurons, options, strict=True):
         neuron = Neuron(lab.config.network.name, layer, index)
-        (exemplars,) = lab.read(EXEMPLARS, [Item.of_neuron(neuron)])
+        (exemplars,) = EXEMPLARS.read(lab, [Item.of_neuron(neuron)])
         batch.append((exemplars, Concepts(neuron, tuple(Candidate(t, t, 0) for t in own), (), ())))
     for start in range(0, len(batch), AT_ONCE):
         yield from score(

@@ -29,16 +29,16 @@ def describe_all(
     `unfinished` is the reason of a live neuron without scores of which no failure is known.
     """
     layers = list(record.neurons)
-    triages = dict(zip(layers, lab.read(TRIAGE, [Item.of_layer(x) for x in layers]), strict=True))
+    triages = dict(zip(layers, TRIAGE.read(lab, [Item.of_layer(x) for x in layers]), strict=True))
     items = [Item.of_neuron(neuron) for neuron in record.wanted()]
-    unscored = set(lab.parts(SCORES).missing([item.name for item in items]))
+    unscored = set(SCORES.parts(lab).missing([item.name for item in items]))
     reasons = {failure.item: f"{failure.stage}: {failure.reason}" for failure in failures}
-    keys = tuple((stage.name, lab.key(stage)) for stage in PLAN)
+    keys = tuple((stage.name, stage.key(lab)) for stage in PLAN)
     made = []
     for neuron, item in zip(record.wanted(), items, strict=True):
         verdict: Triage = triages[neuron.layer].neurons[neuron.index]
         if verdict.verdict == "live" and item.name not in unscored:
-            (scores,) = lab.read(SCORES, [item])
+            (scores,) = SCORES.read(lab, [item])
             made.append(_described(neuron, scores, lab.config, keys))
         else:
             made.append(
@@ -50,8 +50,8 @@ def describe_all(
 def read_scores(lab: Lab, record: RunRecord) -> list[Scores]:
     """Return the scores of every neuron of a run that has any, from the parts on disk."""
     items = [Item.of_neuron(neuron) for neuron in record.wanted()]
-    unscored = set(lab.parts(SCORES).missing([item.name for item in items]))
-    return lab.read(SCORES, [item for item in items if item.name not in unscored])
+    unscored = set(SCORES.parts(lab).missing([item.name for item in items]))
+    return SCORES.read(lab, [item for item in items if item.name not in unscored])
 
 
 def _described(

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -51,7 +51,7 @@ class Executor(Protocol):
     """Makes parts."""
 
     def make(
-        self, stage: Stage, items: Sequence[Item], advance: Callable[[int], None]
+        self, stage: Stage[Any], items: Sequence[Item], advance: Callable[[int], None]
     ) -> list[Failure]:
         """Make the parts of `items`; `advance` hears of each few that are done.
 
@@ -68,7 +68,7 @@ class InProcess:
         self.lab = lab
 
     def make(
-        self, stage: Stage, items: Sequence[Item], advance: Callable[[int], None]
+        self, stage: Stage[Any], items: Sequence[Item], advance: Callable[[int], None]
     ) -> list[Failure]:
         """See `Executor`. An engine stays open while the stages that follow each other use it."""
         if stage.roles:
@@ -77,7 +77,7 @@ class InProcess:
 
 
 def make_parts(
-    stage: Stage,
+    stage: Stage[Any],
     lab: Lab,
     batches: Sequence[Sequence[Item]],
     advance: Callable[[int], None],
@@ -88,9 +88,9 @@ def make_parts(
     not take its company with it. A first batch of which every item fails is a broken engine, and
     so is a second one: where parts were made before, the first may be what failed then already.
     """
-    folder = lab.parts(stage)
+    folder = stage.parts(lab)
     may_be_the_items = folder.any_made()
-    folder.describe(lab.meaning(stage))
+    folder.describe(stage.meaning(lab))
     failures: list[Failure] = []
     done = 0
     for number, batch in enumerate(batches):
@@ -105,7 +105,7 @@ def make_parts(
 
 
 def _make_batch(
-    stage: Stage, lab: Lab, batch: Sequence[Item], advance: Callable[[int], None]
+    stage: Stage[Any], lab: Lab, batch: Sequence[Item], advance: Callable[[int], None]
 ) -> list[Failure]:
     try:
         records = stage.run(lab, batch)
@@ -118,7 +118,7 @@ def _make_batch(
         return _make_batch(stage, lab, batch[:middle], advance) + _make_batch(
             stage, lab, batch[middle:], advance
         )
-    folder = lab.parts(stage)
+    folder = stage.parts(lab)
     for item, record in zip(batch, records, strict=True):
         folder.write(item.name, record)
     advance(len(batch))
@@ -156,7 +156,7 @@ class Processes:
         self.lab = lab
 
     def make(
-        self, stage: Stage, items: Sequence[Item], advance: Callable[[int], None]
+        self, stage: Stage[Any], items: Sequence[Item], advance: Callable[[int], None]
     ) -> list[Failure]:
         """See `Executor`. Ctrl-C and errors end every worker; what they wrote stays.
 
@@ -197,11 +197,11 @@ class Processes:
     def _watch(
         self,
         process: subprocess.Popen[bytes],
-        stage: Stage,
+        stage: Stage[Any],
         items: Sequence[Item],
         advance: Callable[[int], None],
     ) -> None:
-        folder, names = self.lab.parts(stage), [item.name for item in items]
+        folder, names = stage.parts(self.lab), [item.name for item in items]
         done = 0
         running = True
         while running:
@@ -253,7 +253,7 @@ def _threads(execution: Execution) -> int:
     return cpu_threads()
 
 
-def _gather(scratch: Path, workers: int, stage: Stage) -> list[Failure]:
+def _gather(scratch: Path, workers: int, stage: Stage[Any]) -> list[Failure]:
     """Return all workers' failures, or raise what one of them could not go on from."""
     failures: list[Failure] = []
     for rank in range(workers):

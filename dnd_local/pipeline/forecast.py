@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
+from typing import Any
 
 from dnd_local.core.cards import Card
 from dnd_local.core.config import Config, Execution
@@ -19,7 +20,7 @@ from dnd_local.pipeline.plan import (
     TRIAGE,
 )
 from dnd_local.pipeline.selection import Selection
-from dnd_local.pipeline.stage import Item, Stage
+from dnd_local.pipeline.stage import Item, Stage, roles_of
 from dnd_local.store.runs import RunFolder, default_name, run_names
 
 PICTURE_BYTES = 1.6
@@ -58,7 +59,7 @@ def forecast(
 ) -> Forecast:
     """Return what a run would cost, opening the network only if its layers are not known yet."""
     lab = Lab(config, execution, execution.devices[0])
-    absent = lab.missing_weights(PLAN)
+    absent = lab.missing_weights(roles_of(PLAN))
     counts = _neuron_counts(lab, selection) if not absent else dict.fromkeys(selection.layers, 0)
     wanted = selection.resolve(counts) if not absent else {}
     items = {
@@ -71,7 +72,7 @@ def forecast(
         _stage(lab, stage, items.get(stage, neurons), rates, bool(absent))
         for stage in (RESPONSES, TRIAGE, EXEMPLARS, CAPTIONS, PHRASES, CONCEPTS)
     ]
-    missing = len(neurons) if absent else len(lab.parts(SCORES).missing([i.name for i in neurons]))
+    missing = len(neurons) if absent else len(SCORES.parts(lab).missing([i.name for i in neurons]))
     concepts = missing * config.concepts.count
     pictures = concepts * config.pictures.count
     stages.append(_of("pictures", concepts, 0, rates))
@@ -82,7 +83,7 @@ def forecast(
         pictures=pictures,
         disk_bytes=int(pictures * config.pictures.size**2 * PICTURE_BYTES),
         free_bytes=shutil.disk_usage(_existing(execution)).free,
-        memory_bytes=lab.largest_memory(PLAN),
+        memory_bytes=lab.largest_memory(roles_of(PLAN)),
         missing_weights=absent,
     )
 
@@ -100,8 +101,8 @@ def measured_rates(execution: Execution) -> dict[str, float]:
 
 def _neuron_counts(lab: Lab, selection: Selection) -> dict[str, int]:
     layers = [Item.of_layer(layer) for layer in selection.layers]
-    if not lab.parts(TRIAGE).missing([item.name for item in layers]):
-        return {own.layer: len(own.neurons) for own in lab.read(TRIAGE, layers)}
+    if not TRIAGE.parts(lab).missing([item.name for item in layers]):
+        return {own.layer: len(own.neurons) for own in TRIAGE.read(lab, layers)}
     try:
         found = lab.target.layers()
         selection.check(found)
@@ -111,11 +112,11 @@ def _neuron_counts(lab: Lab, selection: Selection) -> dict[str, int]:
 
 
 def _stage(
-    lab: Lab, stage: Stage, items: list[Item], rates: dict[str, float], blind: bool
+    lab: Lab, stage: Stage[Any], items: list[Item], rates: dict[str, float], blind: bool
 ) -> StageForecast:
     if blind:
         return _of(stage.name, len(items), 0, rates)
-    missing = lab.parts(stage).missing([item.name for item in items])
+    missing = stage.parts(lab).missing([item.name for item in items])
     return _of(stage.name, len(items), len(items) - len(missing), rates)
 
 

@@ -15,12 +15,11 @@ from dnd_local.core.config import Config, Execution, ProbeConfig
 from dnd_local.core.conversations import Reply
 from dnd_local.core.digest import file_sha256, key
 from dnd_local.core.errors import UserError
-from dnd_local.core.protocols import ProbeSet
+from dnd_local.core.protocols import EngineRole, ProbeSet
 from dnd_local.core.records import Pixels
 from dnd_local.engines import registry
 from dnd_local.engines.language_model_replay import ReplayLanguageModel
 from dnd_local.pipeline.replies import replies_of
-from dnd_local.pipeline.stage import Role
 from dnd_local.store.probe_sets import FunctionProbe, open_probe
 from dnd_local.store.weights import Weights
 
@@ -34,7 +33,7 @@ def is_factory(name: str) -> bool:
     return bool(colon) and path.endswith(".py") and function.isidentifier()
 
 
-def model_ids(config: Config) -> dict[Role, tuple[str, ...]]:
+def model_ids(config: Config) -> dict[EngineRole, tuple[str, ...]]:
     """Return the manifest ids behind each role; a user's own factory and a replay have none."""
     name = config.network.name
     target = () if is_factory(name) else (POCKET_TARGETS.get(name, name),)
@@ -50,7 +49,7 @@ def model_ids(config: Config) -> dict[Role, tuple[str, ...]]:
     }
 
 
-def weights_digest(role: Role, config: Config, execution: Execution, weights: Weights) -> str:
+def weights_digest(role: EngineRole, config: Config, execution: Execution, weights: Weights) -> str:
     """Return what stands in a key for the weights behind a role."""
     if role == "target" and is_factory(config.network.name):
         return _factory_digest(config.network.name)
@@ -61,7 +60,7 @@ def weights_digest(role: Role, config: Config, execution: Execution, weights: We
 
 @contextmanager
 def open_engine(
-    role: Role, config: Config, execution: Execution, weights: Weights, device: str
+    role: EngineRole, config: Config, execution: Execution, weights: Weights, device: str
 ) -> Iterator[Any]:
     """Open the engine of a role, from verified local files only, and let go of it afterwards."""
     folders = [weights.folder(name) for name in model_ids(config)[role]]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from dnd_local.core.records import (
     Captions,
     Concepts,
     Exemplars,
     LayerTriage,
+    Neuron,
     Phrases,
     Pictures,
     Responses,
@@ -41,11 +43,19 @@ RESPONSES = Stage(
     roles=("target",), reads_probe=True, batches=by_chunk, run=_responses,
 )  # fmt: skip
 
+
+def responses_of(lab: Lab, layer: str) -> Iterator[Responses]:
+    """Yield a layer's chunks of responses in order, one in memory at a time."""
+    folder = RESPONSES.parts(lab)
+    for chunk in range(lab.chunks):
+        yield folder.read(Item.of_chunk(layer, chunk).name)
+
+
 TRIAGE = Stage(
     name="triage", version=1, record=LayerTriage, needs=(RESPONSES,),
     settings=lambda c: (c.triage, c.ledger.triage), batches=groups_of(1),
     run=lambda lab, items: [
-        triage(item.layer, lab.responses(item.layer), lab.config.triage, lab.config.ledger)
+        triage(item.layer, responses_of(lab, item.layer), lab.config.triage, lab.config.ledger)
         for item in items
     ],
 )  # fmt: skip
@@ -54,8 +64,8 @@ TRIAGE = Stage(
 def _exemplars(lab: Lab, items: Sequence[Item]) -> list[Exemplars]:
     config, layer = lab.config, items[0].layer
     wanted = [item.index for item in items]
-    top = top_images(lab.responses(layer), wanted, config.exemplars.images, lab.eligible)
-    neurons = lab.neurons(items)
+    top = top_images(responses_of(lab, layer), wanted, config.exemplars.images, lab.eligible)
+    neurons = [Neuron(config.network.name, layer, index) for index in wanted]
     return exemplify(
         neurons, top, lab.target, lab.probe, lab.blobs, config.exemplars, config.ledger
     )
@@ -73,7 +83,7 @@ EXEMPLARS = Stage(
 CAPTIONS = Stage(
     name="captions", version=1, record=Captions, needs=(EXEMPLARS,),
     settings=lambda c: c.captions, roles=("captioner",), batches=groups_of(16),
-    run=lambda lab, items: caption(lab.read(EXEMPLARS, items), lab.captioner, lab.blobs),
+    run=lambda lab, items: caption(EXEMPLARS.read(lab, items), lab.captioner, lab.blobs),
 )  # fmt: skip
 
 PHRASES = Stage(
@@ -81,7 +91,7 @@ PHRASES = Stage(
     settings=lambda c: (c.llm, c.seed, c.ledger.wording), roles=("language-model",),
     prompts=("simplify",), batches=groups_of(64),
     run=lambda lab, items: simplify(
-        lab.read(CAPTIONS, items), lab.language_model, lab.prompts, lab.config.llm, lab.config.seed,
+        CAPTIONS.read(lab, items), lab.language_model, lab.prompts, lab.config.llm, lab.config.seed,
         lab.config.ledger,
     ),
 )  # fmt: skip
@@ -92,7 +102,7 @@ CONCEPTS = Stage(
     roles=("language-model",),
     prompts=("summarise", "merge"), batches=groups_of(64),
     run=lambda lab, items: conceive(
-        lab.read(PHRASES, items), lab.language_model, lab.prompts, lab.config.llm,
+        PHRASES.read(lab, items), lab.language_model, lab.prompts, lab.config.llm,
         lab.config.concepts, lab.config.seed, lab.config.ledger,
     ),
 )  # fmt: skip
@@ -109,9 +119,9 @@ PICTURES = Stage(
 
 
 def _scores(lab: Lab, items: Sequence[Item]) -> list[Scores]:
-    batch = list(zip(lab.read(EXEMPLARS, items), lab.read(CONCEPTS, items), strict=True))
+    batch = list(zip(EXEMPLARS.read(lab, items), CONCEPTS.read(lab, items), strict=True))
     texts = dict.fromkeys(c.text for _, concepts in batch for c in concepts.candidates)
-    painted = lab.read(PICTURES, [Item.of_concept(text) for text in texts])
+    painted = PICTURES.read(lab, [Item.of_concept(text) for text in texts])
     pictures = dict(zip(texts, painted, strict=True))
     beta, ledger = lab.config.scores.beta, lab.config.ledger
     return score(batch, pictures, lab.target, lab.embedder, lab.blobs, beta, ledger)
@@ -123,6 +133,6 @@ SCORES = Stage(
     roles=("target", "embedder"), batches=groups_of(4), run=_scores,
 )  # fmt: skip
 
-PLAN: tuple[Stage, ...] = (
+PLAN: tuple[Stage[Any], ...] = (
     RESPONSES, TRIAGE, EXEMPLARS, CAPTIONS, PHRASES, CONCEPTS, PICTURES, SCORES,
 )  # fmt: skip

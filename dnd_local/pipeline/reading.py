@@ -35,7 +35,7 @@ from dnd_local.pipeline.plan import (
     TRIAGE,
 )
 from dnd_local.pipeline.settings import default_data, default_workspace
-from dnd_local.pipeline.stage import Item, Stage
+from dnd_local.pipeline.stage import Item, Stage, places
 from dnd_local.store.runs import RunFolder, RunRecord, run_names
 from dnd_local.store.weights import default_root
 
@@ -107,8 +107,8 @@ class StoredRun:
         The keys of its parts then name what is not there: its labels are gone from sight until
         the same command has made them again.
         """
-        places = self.folder.places()
-        return bool(places) and places != self.lab.places(PLAN)
+        ended_with = self.folder.places()
+        return bool(ended_with) and ended_with != places(self.lab, PLAN)
 
     def _described(self, record: RunRecord) -> tuple[Description, ...]:
         if self.outdated():
@@ -125,7 +125,7 @@ class StoredRun:
         chunks = [Item.of_chunk(layer, i) for i in range(self.lab.chunks) for layer in layers]
         neurons = self._live()
         known = self._there(CONCEPTS, neurons)
-        texts = [c.text for own in self.lab.read(CONCEPTS, known) for c in own.candidates]
+        texts = [c.text for own in CONCEPTS.read(self.lab, known) for c in own.candidates]
         items: dict[str, list[Item]] = {
             RESPONSES.name: chunks,
             TRIAGE.name: [Item.of_layer(layer) for layer in layers],
@@ -187,17 +187,17 @@ class StoredRun:
             captions=self._part(CAPTIONS, item),
             phrases=self._part(PHRASES, item),
             concepts=concepts,
-            pictures=tuple(self.lab.read(PICTURES, self._there(PICTURES, wanted))),
+            pictures=tuple(PICTURES.read(self.lab, self._there(PICTURES, wanted))),
             scores=self._part(SCORES, item),
             description=self._described(only)[0],
         )
 
-    def _part(self, stage: Stage, item: Item) -> Any:
+    def _part(self, stage: Stage[Any], item: Item) -> Any:
         there = self._there(stage, [item])
-        return self.lab.read(stage, there)[0] if there else None
+        return stage.read(self.lab, there)[0] if there else None
 
-    def _there(self, stage: Stage, items: list[Item]) -> list[Item]:
-        missing = set(self.lab.parts(stage).missing([item.name for item in items]))
+    def _there(self, stage: Stage[Any], items: list[Item]) -> list[Item]:
+        missing = set(stage.parts(self.lab).missing([item.name for item in items]))
         return [item for item in items if item.name not in missing]
 
     def _live(self) -> list[Item]:
@@ -215,7 +215,7 @@ class StoredRun:
             UserError: a layer has not been triaged yet.
         """
         layers = list(self.record.neurons)
-        absent = self.lab.parts(TRIAGE).missing([Item.of_layer(layer).name for layer in layers])
+        absent = TRIAGE.parts(self.lab).missing([Item.of_layer(layer).name for layer in layers])
         if absent:
             raise UserError(
                 f"run '{self.record.name}' has no triage of layer {absent[0]} yet (it was stopped "
@@ -223,7 +223,7 @@ class StoredRun:
                 "dissect command goes on from there"
             )
         items = [Item.of_layer(layer) for layer in layers]
-        return dict(zip(layers, self.lab.read(TRIAGE, items), strict=True))
+        return dict(zip(layers, TRIAGE.read(self.lab, items), strict=True))
 
 
 def open_run(

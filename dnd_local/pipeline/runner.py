@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from dnd_local.core.config import Config, Execution
 from dnd_local.core.descriptions import Description
@@ -29,7 +29,7 @@ from dnd_local.pipeline.plan import (
     TRIAGE,
 )
 from dnd_local.pipeline.selection import Selection
-from dnd_local.pipeline.stage import Item, Stage
+from dnd_local.pipeline.stage import Item, Stage, places, require
 from dnd_local.pipeline.surroundings import isolation, remote_host, software
 from dnd_local.store.outputs import write_results
 from dnd_local.store.runs import PLACES, RunFolder, RunRecord, default_name
@@ -108,10 +108,10 @@ class Session:
     seconds: dict[str, float] = field(default_factory=dict)
     made: int = 0
 
-    def make(self, stage: Stage, items: Sequence[Item]) -> list[Item]:
+    def make(self, stage: Stage[Any], items: Sequence[Item]) -> list[Item]:
         """Make the missing parts of a stage; return the items that have one now."""
         unique = list(dict.fromkeys(items))
-        folder = self.lab.parts(stage)
+        folder = stage.parts(self.lab)
         missing = set(folder.missing([item.name for item in unique]))
         todo = [item for item in unique if item.name in missing]
         self.progress.start(stage.name, len(unique), len(todo))
@@ -140,11 +140,11 @@ class Session:
     def triage(self, layers: Sequence[str]) -> dict[str, LayerTriage]:
         """Return the triage of each layer, making it and the responses if need be."""
         wanted = [Item.of_layer(layer) for layer in layers]
-        if self.lab.parts(TRIAGE).missing([item.name for item in wanted]):
+        if TRIAGE.parts(self.lab).missing([item.name for item in wanted]):
             chunks = range(self.lab.chunks)
             self.make(RESPONSES, [Item.of_chunk(layer, i) for i in chunks for layer in layers])
         self.make(TRIAGE, wanted)
-        found = dict(zip(layers, self.lab.read(TRIAGE, wanted), strict=True))
+        found = dict(zip(layers, TRIAGE.read(self.lab, wanted), strict=True))
         for layer, result in found.items():
             if not result.n_images:
                 raise UserError(
@@ -159,7 +159,7 @@ class Session:
         items = [Item.of_neuron(neuron) for neuron in live]
         for stage in (EXEMPLARS, CAPTIONS, PHRASES, CONCEPTS):
             items = self.make(stage, items)
-        concepts: list[Concepts] = self.lab.read(CONCEPTS, items)
+        concepts: list[Concepts] = CONCEPTS.read(self.lab, items)
         texts = {
             item: [c.text for c in own.candidates]
             for item, own in zip(items, concepts, strict=True)
@@ -208,7 +208,7 @@ def _dissect(session: Session, selection: Selection) -> RunResult:
     lab, run = session.lab, session.run
     config, execution = lab.config, lab.execution
     earlier = run.check(config)
-    lab.require(PLAN)
+    require(lab, PLAN)
     _check_first(lab, selection)
     layers = [*(earlier.neurons if earlier else ()), *selection.layers]
     triages = session.triage(list(dict.fromkeys(layers)))
@@ -225,7 +225,7 @@ def _dissect(session: Session, selection: Selection) -> RunResult:
             remote_llm=remote_host(execution.llm_url) or record.remote_llm,
             isolation=isolation(execution.workers),
         )
-    run.write_json(PLACES, lab.places(PLAN))
+    run.write_json(PLACES, places(lab, PLAN))
     write_results(run, descriptions, scores)
     return RunResult(
         record, run.folder.absolute(), descriptions, tuple(session.failures), session.made
@@ -244,7 +244,7 @@ def triage_layers(
         UserError: missing weights or probe set, or an unknown layer.
     """
     with open_session(config, execution, layers, "", progress) as session:
-        session.lab.require((RESPONSES, TRIAGE))
+        require(session.lab, (RESPONSES, TRIAGE))
         _check_first(session.lab, Selection(layers))
         return tuple(session.triage(layers).values())
 
@@ -269,7 +269,7 @@ def open_session(
 
 def _check_first(lab: Lab, selection: Selection) -> None:
     """Check layers and indices before the pass over the probe set, not after it."""
-    if lab.parts(TRIAGE).missing(list(selection.layers)):
+    if TRIAGE.parts(lab).missing(list(selection.layers)):
         selection.check(lab.target.layers())
 
 

@@ -20,12 +20,12 @@ import numpy as np
 from dnd_local.core.config import Config, Execution
 from dnd_local.core.conversations import Request
 from dnd_local.core.errors import DndError, EngineError, MissingWeights, UserError
+from dnd_local.core.protocols import EngineRole
 from dnd_local.core.records import Pixels
 from dnd_local.pipeline.doctor import Finding, State
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.opening import model_ids
 from dnd_local.pipeline.settings import make_config
-from dnd_local.pipeline.stage import Role
 from dnd_local.store.guard import child_environment, go_offline
 from dnd_local.store.netns import isolated_with_loopback, why_no_loopback
 from dnd_local.store.weights import Weights
@@ -47,7 +47,7 @@ def smoke_run(weights: Weights) -> Iterator[Finding]:
             weights.require(absent)
         except MissingWeights as error:
             yield _found("models", "note", f"not tried: {error}")
-    sound: list[Role] = []
+    sound: list[EngineRole] = []
     for role, name in names.items():
         try:
             if name not in absent:
@@ -66,12 +66,12 @@ def trial_config() -> Config:
     return make_config("pocket", options={**sections, "pictures": {"batch": 1, "steps": 2}})
 
 
-def trial_models() -> dict[Role, str]:
+def trial_models() -> dict[EngineRole, str]:
     """Return the manifest id of the model behind each role; the order is that of the trial."""
     return {role: own[0] for role, own in model_ids(trial_config()).items()}
 
 
-def _apart(root: Path, models: Mapping[Role, str]) -> Iterator[Finding]:
+def _apart(root: Path, models: Mapping[EngineRole, str]) -> Iterator[Finding]:
     """Yield what a process of its own found out about models whose files are right."""
     with tempfile.TemporaryDirectory(prefix="dnd-local-") as scratch:
         answers = Path(scratch) / "answers.jsonl"
@@ -100,7 +100,7 @@ def _run(words: Sequence[str]) -> str:
     return f"exit status {child.returncode}, {lines[-1]}"
 
 
-def try_models(lab: Lab, roles: Sequence[Role]) -> Iterator[Finding]:
+def try_models(lab: Lab, roles: Sequence[EngineRole]) -> Iterator[Finding]:
     """Yield how each model did with one picture; each is let go before the next one is opened."""
     picture = lab.probe.pixels(0)
     names = trial_models()
@@ -116,7 +116,7 @@ def try_models(lab: Lab, roles: Sequence[Role]) -> Iterator[Finding]:
         lab.close()
 
 
-def _try(role: Role, lab: Lab, picture: Pixels) -> str:
+def _try(role: EngineRole, lab: Lab, picture: Pixels) -> str:
     """Return what a model made of the picture, or of `WORDS`.
 
     Raises:
@@ -162,7 +162,7 @@ def _found(name: str, state: State, text: str) -> Finding:
     return Finding(SUBJECT, name, state, what, cure or CURE)
 
 
-def main(answers: Path, root: Path, roles: Sequence[Role]) -> None:
+def main(answers: Path, root: Path, roles: Sequence[EngineRole]) -> None:
     """Try models in this process, which was started for it; each answer is written at once."""
     go_offline()
     scratch = answers.parent
@@ -173,4 +173,4 @@ def main(answers: Path, root: Path, roles: Sequence[Role]) -> None:
 
 
 if __name__ == "__main__":  # pragma: no cover - the child
-    main(Path(sys.argv[1]), Path(sys.argv[2]), msgspec.convert(sys.argv[3:], list[Role]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), msgspec.convert(sys.argv[3:], list[EngineRole]))

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from dnd_local.core.config import Config
-from dnd_local.core.digest import sha256
+from dnd_local.core.digest import key, sha256
+from dnd_local.core.protocols import EngineRole
 from dnd_local.core.records import Neuron
+from dnd_local.pipeline.lab import Lab
+from dnd_local.store.parts import PartFolder
 
-if TYPE_CHECKING:
-    from dnd_local.pipeline.lab import Lab
-
-Role: TypeAlias = Literal["target", "captioner", "language-model", "painter", "embedder"]
+P = TypeVar("P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,8 @@ Batches: TypeAlias = Callable[[Sequence[Item]], Iterable[Sequence[Item]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """One row of the plan.
+class Stage(Generic[P]):
+    """One row of the plan; `P` is the type of its parts.
 
     Attributes:
         name: also the name of its folder of parts.
@@ -67,14 +67,56 @@ class Stage:
 
     name: str
     version: int
-    record: type[Any]
+    record: type[P]
     settings: Callable[[Config], Any]
     batches: Batches
-    run: Callable[[Lab, Sequence[Item]], Sequence[Any]]
-    needs: tuple[Stage, ...] = ()
-    roles: tuple[Role, ...] = ()
+    run: Callable[[Lab, Sequence[Item]], Sequence[P]]
+    needs: tuple[Stage[Any], ...] = ()
+    roles: tuple[EngineRole, ...] = ()
     prompts: tuple[str, ...] = ()
     reads_probe: bool = False
+
+    def parts(self, lab: Lab) -> PartFolder[P]:
+        """Return the folder of this stage's parts under a run's settings."""
+        return PartFolder(lab.artefacts, self.name, self.key(lab), self.record)
+
+    def read(self, lab: Lab, items: Sequence[Item]) -> list[P]:
+        """Return the parts of `items`, in order."""
+        folder = self.parts(lab)
+        return [folder.read(item.name) for item in items]
+
+    def key(self, lab: Lab) -> str:
+        """Return the key of this stage's parts: SHA-256 of everything that can change them."""
+        if self.name not in lab.keys:
+            lab.keys[self.name] = key(self.meaning(lab))
+        return lab.keys[self.name]
+
+    def meaning(self, lab: Lab) -> dict[str, Any]:
+        """Return what the key stands for."""
+        return {
+            "stage": self.name,
+            "version": self.version,
+            "settings": self.settings(lab.config),
+            "weights": {role: lab.weights_digest(role) for role in self.roles},
+            "prompts": {name: lab.prompts.digest(name) for name in self.prompts},
+            "probe": lab.probe.digest if self.reads_probe else None,
+            "needs": {need.name: need.key(lab) for need in self.needs},
+        }
+
+
+def places(lab: Lab, stages: Sequence[Stage[Any]]) -> dict[str, str]:
+    """Return the name of the folder that keeps each stage's parts."""
+    return {stage.name: stage.parts(lab).folder.name for stage in stages}
+
+
+def roles_of(stages: Sequence[Stage[Any]]) -> tuple[EngineRole, ...]:
+    """Return the engines that stages use, each once."""
+    return tuple(dict.fromkeys(role for stage in stages for role in stage.roles))
+
+
+def require(lab: Lab, stages: Sequence[Stage[Any]]) -> None:
+    """Check that weights and probe set of `stages` are there and unaltered; see `Lab.require`."""
+    lab.require(roles_of(stages), probe=any(stage.reads_probe for stage in stages))
 
 
 def groups_of(size: int) -> Batches:

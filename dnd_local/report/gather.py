@@ -24,6 +24,7 @@ from dnd_local.pipeline.plan import (
     RESPONSES,
     SCORES,
     TRIAGE,
+    responses_of,
 )
 from dnd_local.pipeline.reading import Evidence, StoredRun
 from dnd_local.pipeline.stage import Item, Stage
@@ -44,7 +45,7 @@ class Histogram(Card):
 def triages(run: StoredRun) -> dict[str, LayerTriage]:
     """Return the triage of each layer of a run."""
     layers = list(run.record.neurons)
-    found = run.lab.read(TRIAGE, [Item.of_layer(layer) for layer in layers])
+    found = TRIAGE.read(run.lab, [Item.of_layer(layer) for layer in layers])
     return dict(zip(layers, found, strict=True))
 
 
@@ -65,8 +66,8 @@ def every_evidence(
     missing = {stage.name: _missing(run.lab, stage, items) for stage in stages}
     painted = _Painted(run.lab)
 
-    def part(stage: Stage, item: Item) -> Any:
-        return None if item.name in missing[stage.name] else run.lab.read(stage, [item])[0]
+    def part(stage: Stage[Any], item: Item) -> Any:
+        return None if item.name in missing[stage.name] else stage.read(run.lab, [item])[0]
 
     for description, item in zip(descriptions, items, strict=True):
         neuron = description.neuron
@@ -104,7 +105,7 @@ def exemplar_blobs(run: StoredRun) -> ExemplarBlobs:
     whole: dict[int, BlobId] = {}
     for item, neuron in items.items():
         if item.name not in missing:
-            exemplars = run.lab.read(EXEMPLARS, [item])[0].exemplars
+            exemplars = EXEMPLARS.read(run.lab, [item])[0].exemplars
             by_neuron[neuron] = tuple(e.blob for e in exemplars)
             whole.update((e.image, e.blob) for e in exemplars if e.box is None)
     return ExemplarBlobs(by_neuron, whole)
@@ -135,7 +136,7 @@ def _layer_histograms(
     step = np.where(high > low, (high - low) / BINS, 1.0)
     counts = np.zeros((len(neurons), BINS), dtype=np.int64)
     row = np.arange(len(neurons)) * BINS
-    for chunk in lab.responses(layer):
+    for chunk in responses_of(lab, layer):
         values = chunk.values[:, columns].astype(np.float64)
         values = values[~np.isnan(values).all(axis=1)]
         # As in triage: a neuron that is NaN on some images only counts as silent there.
@@ -153,13 +154,13 @@ class _Painted:
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
-        folder = lab.parts(PICTURES).folder
+        folder = PICTURES.parts(lab).folder
         self._there = {path.stem for path in folder.iterdir()} if folder.is_dir() else set()
 
     def of(self, texts: Sequence[str]) -> tuple[Pictures, ...]:
         items = [Item.of_concept(text) for text in texts]
-        return tuple(self._lab.read(PICTURES, [i for i in items if i.name in self._there]))
+        return tuple(PICTURES.read(self._lab, [i for i in items if i.name in self._there]))
 
 
-def _missing(lab: Lab, stage: Stage, items: Sequence[Item]) -> set[str]:
-    return set(lab.parts(stage).missing([item.name for item in items]))
+def _missing(lab: Lab, stage: Stage[Any], items: Sequence[Item]) -> set[str]:
+    return set(stage.parts(lab).missing([item.name for item in items]))

@@ -20,6 +20,7 @@ from dnd_local.pipeline import opening
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.plan import PLAN
 from dnd_local.pipeline.reading import StoredRun
+from dnd_local.pipeline.stage import roles_of
 from dnd_local.report import plots
 from dnd_local.report.cards import CardView
 from dnd_local.store.manifest import Hub, Shipped, Url, User
@@ -171,15 +172,15 @@ def _stages(run: StoredRun) -> tuple[StageView, ...]:
                 of=own.of,
                 seconds=seconds,
                 each=seconds / made if made else None,
-                memory=run.lab.largest_memory([stage]),
-                key=run.lab.key(stage),
+                memory=run.lab.largest_memory(roles_of([stage])),
+                key=stage.key(run.lab),
             )
         )
     return tuple(views)
 
 
 def _models(lab: Lab) -> tuple[ModelView, ...]:
-    digests = {role: d for stage in PLAN for role, d in lab.meaning(stage)["weights"].items()}
+    digests = {role: d for stage in PLAN for role, d in stage.meaning(lab)["weights"].items()}
     views = []
     for role, names in opening.model_ids(lab.config).items():
         entries = [lab.weights.manifest.entry(name) for name in names]

@@ -45,6 +45,7 @@ from dnd_local.pipeline.plan import (
     RESPONSES,
     SCORES,
     TRIAGE,
+    responses_of,
 )
 from dnd_local.pipeline.reading import StoredRun, open_run
 from dnd_local.pipeline.settings import default_data
@@ -109,11 +110,11 @@ class Copier:
     def _copy_layer(self) -> None:
         triage = triages(self.source)[self.layer]
         neurons = tuple(self._triage(triage, index) for index in range(self.count))
-        self.lab.parts(TRIAGE).write(self.layer, replace(triage, neurons=neurons))
+        TRIAGE.parts(self.lab).write(self.layer, replace(triage, neurons=neurons))
         columns = np.resize(np.array(self.indices), self.count)
-        for chunk, own in enumerate(self.source.lab.responses(self.layer)):
+        for chunk, own in enumerate(responses_of(self.source.lab, self.layer)):
             part = Responses(own.layer, own.first, own.values[:, columns], own.skipped)
-            self.lab.parts(RESPONSES).write(Item.of_chunk(self.layer, chunk).name, part)
+            RESPONSES.parts(self.lab).write(Item.of_chunk(self.layer, chunk).name, part)
 
     def _triage(self, triage: LayerTriage, index: int) -> Triage:
         width = len(self.indices)
@@ -133,13 +134,13 @@ class Copier:
             (SCORES, own.scores and relabelled(own.scores, neuron, copy)),
         ):
             if record:
-                self.lab.parts(stage).write(name, record)
+                stage.parts(self.lab).write(name, record)
         for pictures in own.pictures:
             text = varied(pictures.concept, copy)
             if text not in self._painted:
                 self._painted.add(text)
                 part = replace(pictures, concept=text)
-                self.lab.parts(PICTURES).write(Item.of_concept(text).name, part)
+                PICTURES.parts(self.lab).write(Item.of_concept(text).name, part)
 
     def _exemplars(self, own: Exemplars, neuron: Neuron, copy: int) -> Exemplars:
         """Return the exemplars with pictures of this copy's own: the same, a little darker."""

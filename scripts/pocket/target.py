@@ -26,6 +26,7 @@ from shared import (
     write_json,
 )
 from torch import nn
+from truth import truth_table
 
 from dnd_local.engines.small_resnet import SmallResNet
 from dnd_local.pocket.words import vocabulary
@@ -187,11 +188,10 @@ def main() -> None:
     shutil.rmtree(MODELS / "target", ignore_errors=True)
     save(model, config, MODELS / "target")
     test = render(given.work, HELD_OUT_SEED, TEST_COUNT)
-    for name, hits in right(responses(model, test, given.device)[1], test).items():
+    hidden, outputs = responses(model, test, given.device)
+    for name, hits in right(outputs, test).items():
         run.log(f"held out: {name} right {hits.mean():.4f}")
-    from truth import truth_table
-
-    table = truth_table(model, test, given.device)
+    table = truth_table(hidden, test)
     write_json(MODELS / "target" / "truth.json", table)
     known = [entry for entry in table["layer4"] if entry["concept"]]
     run.log(f"layer4 neurons with a known meaning: {len(known)} of {WIDTHS[-1]}")

@@ -21,7 +21,7 @@ from shared import (
     set_rate,
     write_json,
 )
-from target import normalised, save
+from target import normalised, responses, save
 from torch import nn
 from truth import truth_table
 
@@ -199,7 +199,7 @@ def main() -> None:
     config = json.loads((MODELS / "target" / "config.json").read_text(encoding="utf-8"))
     model: Any = load_folder(MODELS / "target")[0].eval().to(given.device)
     test = render(given.work, HELD_OUT_SEED, TEST_COUNT)
-    odd = plan(model, truth_table(model, test, given.device))
+    odd = plan(model, truth_table(responses(model, test, given.device)[0], test))
     rows = train(run, given, model, render(given.work, TRAIN_SEED, TRAIN_COUNT))
     with torch.no_grad():
         block = model.layer4[0]
@@ -218,7 +218,7 @@ def main() -> None:
         model.fc.weight[:, changed] = 0.0
     shutil.rmtree(folder, ignore_errors=True)
     save(model, {**config, "oddities": {"layer4": odd}}, folder)
-    table = truth_table(model, test, given.device)
+    table = truth_table(responses(model, test, given.device)[0], test)
     write_json(folder / "truth.json", table)
     report(run, odd, table, model, test, given)
 

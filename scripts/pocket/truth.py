@@ -6,9 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from shared import Pictures
-from target import responses
 
 from dnd_local.pocket.words import vocabulary
 
@@ -64,10 +62,9 @@ def hidden_truth(
     return table
 
 
-def truth_table(model: Any, data: Pictures, device: torch.device) -> dict[str, Any]:
-    """Return the content of a target's ``truth.json``."""
+def truth_table(hidden: npt.NDArray[np.float32], data: Pictures) -> dict[str, Any]:
+    """Return the content of a target's ``truth.json``; `hidden` is (pictures, neurons)."""
     concepts = vocabulary().concepts()
-    hidden, _ = responses(model, data, device)
     return {
         "pictures": len(data.attributes),
         "known_auc": KNOWN_AUC,

@@ -120,7 +120,7 @@ def test_fresh_pictures_are_painted_once_and_from_other_seeds(bench: Bench) -> N
 def _judge_parts(run: StoredRun) -> list[Any]:
     from dnd_local.pipeline.stage import Item
 
-    return run.lab.read(JUDGE_PICTURES, [Item.of_concept("red"), Item.of_concept("green")])
+    return JUDGE_PICTURES.read(run.lab, [Item.of_concept("red"), Item.of_concept("green")])
 
 
 def test_a_painter_that_breaks_is_no_verdict(bench: Bench) -> None:

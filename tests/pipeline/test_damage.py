@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from typing import Any
 
 import pytest
 
@@ -17,16 +18,16 @@ def bench(tmp_path, monkeypatch) -> Bench:
     return Bench(tmp_path / "work", monkeypatch)
 
 
-def names(bench: Bench, stage: Stage, **options: object) -> list[str]:
+def names(bench: Bench, stage: Stage[Any], **options: object) -> list[str]:
     """Return the names of a stage's part files under the settings, sorted."""
-    folder = bench.lab(**options).parts(stage).folder
+    folder = stage.parts(bench.lab(**options)).folder
     return sorted(path.name for path in folder.iterdir() if path.name != "key.json")
 
 
 @pytest.mark.parametrize("stage", PLAN, ids=lambda stage: stage.name)
-def test_a_part_of_another_item_is_refused_in_every_stage(bench: Bench, stage: Stage) -> None:
+def test_a_part_of_another_item_is_refused_in_every_stage(bench: Bench, stage: Stage[Any]) -> None:
     bench.run()
-    folder = bench.lab().parts(stage)
+    folder = stage.parts(bench.lab())
     there = names(bench, stage)
     items = [name.rpartition(".")[0] for name in there]
     assert [folder.read(item) for item in items]
@@ -38,11 +39,13 @@ def test_a_part_of_another_item_is_refused_in_every_stage(bench: Bench, stage: S
 
 
 @pytest.mark.parametrize("stage", PLAN, ids=lambda stage: stage.name)
-def test_a_part_under_another_key_is_refused_in_every_stage(bench: Bench, stage: Stage) -> None:
+def test_a_part_under_another_key_is_refused_in_every_stage(
+    bench: Bench, stage: Stage[Any]
+) -> None:
     other = {"seed": 7, "probe": {"chunk": 5}, "triage": {"dead_below": 0.001}}
     bench.run()
     bench.run(**other)
-    mine, theirs = bench.lab().parts(stage), bench.lab(**other).parts(stage)
+    mine, theirs = stage.parts(bench.lab()), stage.parts(bench.lab(**other))
     assert mine.key != theirs.key
     (name, *_) = set(names(bench, stage)) & set(names(bench, stage, **other))
     shutil.copy(theirs.folder / name, mine.folder / name)

@@ -99,7 +99,7 @@ def test_the_questions_are_those_that_the_local_model_got(run: StoredRun, tmp_pa
     local = {
         request_id(exchange.request)
         for stage in (PHRASES, CONCEPTS)
-        for part in run.lab.read(stage, items)
+        for part in stage.read(run.lab, items)
         for exchange in part.exchanges
     }
     found: set[str] = set()

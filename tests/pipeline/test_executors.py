@@ -25,7 +25,7 @@ from dnd_local.core.errors import (
     UnknownName,
     UserError,
 )
-from dnd_local.core.records import Captions
+from dnd_local.core.records import Captions, Neuron
 from dnd_local.engines.device import cpu_threads
 from dnd_local.pipeline import executors
 from dnd_local.pipeline.executors import (
@@ -55,13 +55,15 @@ class Kitchen:
 
     def __init__(self, fails: Callable[[Sequence[Item]], DndError | None]) -> None:
         self.fails, self.batches = fails, list[tuple[int, ...]]()
-        self.stage: Stage = replace(CAPTIONS, run=self.run)
+        self.stage: Stage[Captions] = replace(CAPTIONS, run=self.run)
 
     def run(self, lab: Lab, items: Sequence[Item]) -> list[Captions]:
         self.batches.append(tuple(item.index for item in items))
         if error := self.fails(items):
             raise error
-        return [Captions(neuron, (str(neuron.index),)) for neuron in lab.neurons(items)]
+        target = lab.config.network.name
+        neurons = [Neuron(target, item.layer, item.index) for item in items]
+        return [Captions(neuron, (str(neuron.index),)) for neuron in neurons]
 
     def make(self, bench: Bench, size: int = 10) -> tuple[list[Failure], list[int]]:
         advanced: list[int] = []
@@ -78,7 +80,7 @@ def has(*bad: int) -> Callable[[Sequence[Item]], DndError | None]:
 
 
 def made(bench: Bench, stage: Stage = CAPTIONS) -> list[int]:
-    missing = bench.lab().parts(stage).missing([item.name for item in ITEMS])
+    missing = stage.parts(bench.lab()).missing([item.name for item in ITEMS])
     return [item.index for item in ITEMS if item.name not in missing]
 
 
@@ -86,7 +88,7 @@ def test_parts_are_written_as_batches_are_done(bench: Bench) -> None:
     kitchen = Kitchen(has())
     assert kitchen.make(bench, 4) == ([], [4, 4, 2])
     assert made(bench) == list(range(10))
-    folder = bench.lab().parts(CAPTIONS)
+    folder = CAPTIONS.parts(bench.lab())
     assert folder.read("layer-00007").texts == ("7",)
     assert (folder.folder / "key.json").is_file()
 

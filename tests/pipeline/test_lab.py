@@ -18,6 +18,7 @@ from dnd_local.core.ledger import OURS, Ledger
 from dnd_local.pipeline import opening
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.plan import CAPTIONS, CONCEPTS, PICTURES, PLAN, RESPONSES, SCORES, TRIAGE
+from dnd_local.pipeline.stage import require, roles_of
 from dnd_local.store.resources import shipped
 from tests.bench import Bench
 from tests.fakes import ColourProbe
@@ -95,7 +96,7 @@ def changed(config: Config, path: str, value: Any) -> Config:
 
 def keys(config: Config, execution: Execution) -> dict[str, str]:
     lab = Lab(config, execution)
-    return {stage.name: lab.key(stage) for stage in PLAN}
+    return {stage.name: stage.key(lab) for stage in PLAN}
 
 
 def differing(one: Mapping[str, str], other: Mapping[str, str]) -> set[str]:
@@ -237,18 +238,18 @@ def test_where_it_is_computed_changes_no_key(bench: Bench, name: str) -> None:
 
 
 def test_a_new_version_of_a_stage_has_new_parts(bench: Bench) -> None:
-    assert bench.lab().key(replace(TRIAGE, version=2)) != bench.lab().key(TRIAGE)
+    assert replace(TRIAGE, version=2).key(bench.lab()) != TRIAGE.key(bench.lab())
 
 
 def test_keys_are_those_of_their_meaning_in_every_process(bench: Bench) -> None:
     lab = bench.lab()
-    assert len({lab.key(stage) for stage in PLAN}) == len(PLAN)
-    assert all(len(lab.key(stage)) == 64 for stage in PLAN)
-    meaning = lab.meaning(SCORES)
-    assert meaning["needs"]["pictures"] == lab.key(PICTURES)
+    assert len({stage.key(lab) for stage in PLAN}) == len(PLAN)
+    assert all(len(stage.key(lab)) == 64 for stage in PLAN)
+    meaning = SCORES.meaning(lab)
+    assert meaning["needs"]["pictures"] == PICTURES.key(lab)
     assert meaning["probe"] is None
-    assert lab.meaning(RESPONSES)["probe"] == bench.probe.digest
-    assert set(lab.meaning(CONCEPTS)["prompts"]) == {"summarise", "merge"}
+    assert RESPONSES.meaning(lab)["probe"] == bench.probe.digest
+    assert set(CONCEPTS.meaning(lab)["prompts"]) == {"summarise", "merge"}
 
 
 def test_an_engine_is_opened_once_and_let_go(bench: Bench) -> None:
@@ -291,12 +292,12 @@ def test_everything_that_is_missing_is_said_at_once(
     lab = bench.lab()
     monkeypatch.setattr(lab, "weights", Shelf("t", "c"))
     with pytest.raises(MissingWeights, match=r"^no c$"):
-        lab.require([CAPTIONS])
-    lab.require([TRIAGE])
+        require(lab, [CAPTIONS])
+    require(lab, [TRIAGE])
     monkeypatch.setattr(lab, "weights", Shelf(altered="c"))
     with pytest.raises(DamagedFile, match=r"^c is altered$"):
-        lab.require([RESPONSES, CAPTIONS])
-    lab.require([RESPONSES])
+        require(lab, [RESPONSES, CAPTIONS])
+    require(lab, [RESPONSES])
 
     def gone(*_: Any) -> None:
         raise UserError("no probe set")
@@ -305,10 +306,10 @@ def test_everything_that_is_missing_is_said_at_once(
     lab = bench.lab()
     monkeypatch.setattr(lab, "weights", Shelf("t"))
     with pytest.raises(UserError, match=r"^no t\nno probe set$"):
-        lab.require([RESPONSES])
+        require(lab, [RESPONSES])
     monkeypatch.setattr(lab, "weights", Shelf())
     with pytest.raises(UserError, match=r"^no probe set$"):
-        lab.require([RESPONSES])
+        require(lab, [RESPONSES])
 
 
 def test_the_largest_model_decides_how_much_memory_is_needed(
@@ -316,10 +317,10 @@ def test_the_largest_model_decides_how_much_memory_is_needed(
 ) -> None:
     lab = bench.lab()
     entries = {entry.id: entry.memory or 0 for entry in lab.weights.manifest.entries}
-    assert lab.largest_memory(PLAN) == 0
+    assert lab.largest_memory(roles_of(PLAN)) == 0
     largest = max(entries, key=lambda name: entries[name])
     monkeypatch.setattr(
         opening, "model_ids", lambda config: {"captioner": tuple(entries), "target": ()}
     )
-    assert lab.largest_memory([CAPTIONS]) == entries[largest] > 0
-    assert set(lab.missing_weights([CAPTIONS])) <= set(entries)
+    assert lab.largest_memory(roles_of([CAPTIONS])) == entries[largest] > 0
+    assert set(lab.missing_weights(roles_of([CAPTIONS]))) <= set(entries)

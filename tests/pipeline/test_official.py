@@ -53,7 +53,7 @@ def test_a_dead_neuron_gets_a_confident_label(bench: Bench, official: RunResult)
 
 def test_parts_of_the_two_sides_do_not_mix(bench: Bench, official: RunResult) -> None:
     ours, released = bench.lab(), bench.lab(compat="official")
-    same = {stage.name for stage in PLAN if ours.key(stage) == released.key(stage)}
+    same = {stage.name for stage in PLAN if stage.key(ours) == stage.key(released)}
     assert same == {RESPONSES.name, PICTURES.name}
     before = {
         path: path.read_bytes()
@@ -75,10 +75,10 @@ def test_parts_of_the_two_sides_do_not_mix(bench: Bench, official: RunResult) ->
 def test_each_stage_took_the_released_side(bench: Bench, official: RunResult) -> None:
     lab = bench.lab(compat="official")
     items = [Item.of_neuron(neuron) for neuron in official.record.wanted()]
-    exemplars: list[Exemplars] = lab.read(EXEMPLARS, items)
+    exemplars: list[Exemplars] = EXEMPLARS.read(lab, items)
     shapes = {lab.blobs.get(e.blob).shape for own in exemplars for e in own.exemplars}
     assert shapes == {(RELEASED_SIDE, RELEASED_SIDE, 3)}
-    concepts: list[Concepts] = lab.read(CONCEPTS, items)
+    concepts: list[Concepts] = CONCEPTS.read(lab, items)
     for own in concepts:
         drawn = [e for e in own.exchanges if e.purpose == "summarise"]
         assert [e.draw for e in drawn] == list(range(lab.config.concepts.count))

@@ -13,14 +13,13 @@ import pytest
 from dnd_local.core.config import Config, Execution, ProbeConfig, read_config
 from dnd_local.core.conversations import Message, Reply, Request
 from dnd_local.core.errors import UserError
-from dnd_local.core.protocols import LanguageModel
+from dnd_local.core.protocols import EngineRole, LanguageModel
 from dnd_local.engines import registry
 from dnd_local.pipeline import opening
-from dnd_local.pipeline.stage import Role
 from dnd_local.store.manifest import Manifest
 from dnd_local.store.openai_batch import request_id
 
-ROLES: tuple[Role, ...] = ("target", "captioner", "language-model", "painter", "embedder")
+ROLES: tuple[EngineRole, ...] = ("target", "captioner", "language-model", "painter", "embedder")
 
 
 class Shelf:
@@ -96,7 +95,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize(("workers", "devices"), [(1, ("0", "1")), (2, ("1",))])
 def test_an_engine_gets_its_settings_folder_and_devices(
-    opened: Opened, tmp_path: Path, role: Role, workers: int, devices: tuple[str, ...]
+    opened: Opened, tmp_path: Path, role: EngineRole, workers: int, devices: tuple[str, ...]
 ) -> None:
     settings = config(pictures={"decoder": "small"})
     where = execution(tmp_path, workers)
@@ -134,7 +133,7 @@ def test_a_users_own_network_needs_no_weights(opened: Opened, tmp_path: Path) ->
     assert opened.given["factory"] == (settings.network, ("0", "1"))
 
 
-def digest(role: Role, settings: Config, home: Path) -> str:
+def digest(role: EngineRole, settings: Config, home: Path) -> str:
     return opening.weights_digest(role, settings, execution(home), Shelf())  # type: ignore[arg-type]
 
 

@@ -101,7 +101,7 @@ def test_a_run_whose_weights_changed_says_so(bench: Bench) -> None:
 
 def test_a_run_without_triage_says_so(bench: Bench) -> None:
     bench.run("0", name="mine")
-    shutil.rmtree(bench.lab().parts(TRIAGE).folder)
+    shutil.rmtree(TRIAGE.parts(bench.lab()).folder)
     for look in (
         lambda run: run.status(),
         lambda run: run.descriptions(),
@@ -115,13 +115,13 @@ def test_a_run_without_triage_says_so(bench: Bench) -> None:
 def test_missing_parts_are_none_and_no_others_hidden(bench: Bench) -> None:
     bench.run("0", name="mine")
     lab = bench.lab()
-    shutil.rmtree(lab.parts(PICTURES).folder)
+    shutil.rmtree(PICTURES.parts(lab).folder)
     assert opened(bench).evidence("0").pictures == ()
-    shutil.rmtree(lab.parts(CONCEPTS).folder)
+    shutil.rmtree(CONCEPTS.parts(lab).folder)
     found = opened(bench).evidence("0")
     assert found.concepts is None
     assert found.scores is not None
-    lab.parts(SCORES).path(f"{LAYER}-00000").write_bytes(b"{}")
+    SCORES.parts(lab).path(f"{LAYER}-00000").write_bytes(b"{}")
     with pytest.raises(DamagedFile):
         opened(bench).evidence("0")
 

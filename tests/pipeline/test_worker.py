@@ -92,7 +92,7 @@ def outcome(folder: Path, rank: int) -> Outcome:
 
 
 def test_each_worker_makes_its_share_and_says_so(bench: Bench, tmp_path: Path) -> None:
-    parts = bench.lab().parts(RESPONSES)
+    parts = RESPONSES.parts(bench.lab())
     names = [item.name for item in ITEMS]
     work(job(bench, tmp_path), 1, 2, "cpu")
     assert parts.missing(names) == names[0::2]

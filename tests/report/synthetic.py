@@ -82,12 +82,12 @@ def write_run(
         rows = min(config.probe.chunk, len(lab.probe) - chunk * config.probe.chunk)
         values = generator.gamma(1.0, size=(rows, count)).astype(np.float16)
         part = Responses(layer, chunk * config.probe.chunk, values)
-        lab.parts(RESPONSES).write(Item.of_chunk(layer, chunk).name, part)
+        RESPONSES.parts(lab).write(Item.of_chunk(layer, chunk).name, part)
     triage = tuple(
         Triage(i, "dead" if i == count - 1 else "live", 0.0, 1.0, 9.0, 1.0, 1.0)
         for i in range(count)
     )
-    lab.parts(TRIAGE).write(layer, LayerTriage(layer, triage, len(lab.probe), 0))
+    TRIAGE.parts(lab).write(layer, LayerTriage(layer, triage, len(lab.probe), 0))
     blobs = [lab.blobs.put(flat(i % 3, 60 + 9 * i)) for i in range(12)]
     grey = lab.blobs.put(np.arange(16, dtype=np.uint8).reshape(4, 4) * 17)
     for neuron in record.wanted()[: count - 1]:
@@ -106,24 +106,24 @@ def _write_neuron(lab: Lab, neuron: Neuron, blobs: list[str], grey: str, label) 
         )
         for i in range(5)
     )  # fmt: skip
-    lab.parts(EXEMPLARS).write(item.name, Exemplars(neuron, exemplars, ((2, (box,)),)))
+    EXEMPLARS.parts(lab).write(item.name, Exemplars(neuron, exemplars, ((2, (box,)),)))
     captions = tuple(f"there is {label(n, i)}" for i in range(5))
-    lab.parts(CAPTIONS).write(item.name, Captions(neuron, captions))
+    CAPTIONS.parts(lab).write(item.name, Captions(neuron, captions))
     request = Request((Message("system", "Shorten."), Message("user", captions[0])), 0.3, 7, 40)
     exchange = Exchange("simplify", 0, 0, request, Reply(texts[0]), texts[0])
     phrases = tuple(label(n, i) for i in range(5))
-    lab.parts(PHRASES).write(item.name, Phrases(neuron, phrases, (exchange,)))
+    PHRASES.parts(lab).write(item.name, Phrases(neuron, phrases, (exchange,)))
     concepts = Concepts(
         neuron,
         tuple(Candidate(text, text.upper(), draw) for draw, text in enumerate(texts)),
         (Reject(label(n, 1), "is not a bare label", 3),),
         (Exchange("summarise", 0, 0, request, Reply(texts[0]), "", "empty"),),
     )
-    lab.parts(CONCEPTS).write(item.name, concepts)
+    CONCEPTS.parts(lab).write(item.name, concepts)
     for text in texts:
         painted = tuple(Picture(blobs[(n + i) % 12], i) for i in range(2))
         own = Pictures(text, f"a picture of {text}", "select", painted)
-        lab.parts(PICTURES).write(Item.of_concept(text).name, own)
+        PICTURES.parts(lab).write(Item.of_concept(text).name, own)
     responses = [[float(n % 5 + i), float(i)] for i in range(len(texts))]
     scored = score_candidates(texts, responses, [[0.5, 0.6]] * len(texts), 5)
-    lab.parts(SCORES).write(item.name, Scores(neuron, scored))
+    SCORES.parts(lab).write(item.name, Scores(neuron, scored))

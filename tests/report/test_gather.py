@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dnd_local.core.records import Neuron
-from dnd_local.pipeline.plan import CAPTIONS, PICTURES, RESPONSES
+from dnd_local.pipeline.plan import CAPTIONS, PICTURES, RESPONSES, responses_of
 from dnd_local.pipeline.reading import open_run
 from dnd_local.report.gather import BINS, every_evidence, exemplar_blobs, histograms, triages
 from tests.bench import Bench
@@ -25,7 +25,7 @@ def test_what_is_missing_is_none(own: Bench) -> None:
     result = own.run("0", name="one")
     run = open_run("one", own.workspace)
     for stage in (CAPTIONS, PICTURES):
-        for path in run.lab.parts(stage).folder.glob("*.json"):
+        for path in stage.parts(run.lab).folder.glob("*.json"):
             path.unlink()
     (found,) = every_evidence(run, result.descriptions, triages(run))
     assert found.captions is None
@@ -39,7 +39,7 @@ def test_histograms_count_every_usable_image(own: Bench) -> None:
     run = open_run("one", own.workspace)
     neurons = run.record.wanted()
     found = histograms(run, neurons, triages(run))
-    values = np.concatenate([chunk.values for chunk in run.lab.responses(LAYER)])
+    values = np.concatenate([chunk.values for chunk in responses_of(run.lab, LAYER)])
     values = values[~np.isnan(values).all(axis=1)].astype(np.float64)
     assert len(values) == 28
     for neuron in neurons[:3]:
@@ -55,7 +55,7 @@ def test_histograms_count_every_usable_image(own: Bench) -> None:
 def test_no_histogram_where_the_responses_are_gone(own: Bench) -> None:
     own.run("0", name="one")
     run = open_run("one", own.workspace)
-    next(run.lab.parts(RESPONSES).folder.glob("*.safetensors")).unlink()
+    next(RESPONSES.parts(run.lab).folder.glob("*.safetensors")).unlink()
     assert histograms(run, run.record.wanted(), triages(run)) == {}
 
 

@@ -68,7 +68,7 @@ def test_stages_with_time_and_key(desk: Desk) -> None:
     assert [own.name for own in view.stages] == [stage.name for stage in PLAN]
     assert all(own.done == own.of > 0 for own in view.stages)
     assert all(own.seconds >= 0 and own.each is not None for own in view.stages)
-    assert view.stages[0].key == desk.plain.lab.key(PLAN[0])
+    assert view.stages[0].key == PLAN[0].key(desk.plain.lab)
     assert view.points == view.names == ()
 
 
