@@ -30,6 +30,7 @@ def describe_all(
     """
     layers = list(record.neurons)
     triages = dict(zip(layers, TRIAGE.read(lab, [Item.of_layer(x) for x in layers]), strict=True))
+    record.check_widths({layer: len(own.neurons) for layer, own in triages.items()})
     items = [Item.of_neuron(neuron) for neuron in record.wanted()]
     unscored = set(SCORES.parts(lab).missing([item.name for item in items]))
     reasons = {failure.item: f"{failure.stage}: {failure.reason}" for failure in failures}

@@ -223,7 +223,9 @@ class StoredRun:
                 "dissect command goes on from there"
             )
         items = [Item.of_layer(layer) for layer in layers]
-        return dict(zip(layers, TRIAGE.read(self.lab, items), strict=True))
+        triages = dict(zip(layers, TRIAGE.read(self.lab, items), strict=True))
+        self.record.check_widths({layer: len(own.neurons) for layer, own in triages.items()})
+        return triages
 
 
 def open_run(

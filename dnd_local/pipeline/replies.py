@@ -9,10 +9,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import msgspec
-
 from dnd_local.core.conversations import Exchange, Reply
-from dnd_local.core.errors import DamagedFile, Refused
+from dnd_local.core.errors import Refused
 from dnd_local.core.records import Concepts, Phrases
 from dnd_local.engines.language_model_replay import book_of
 from dnd_local.store.parts import PartFolder
@@ -54,13 +52,12 @@ def read_book(workspace: Path, run: str, describer: str) -> dict[str, Reply]:
     Raises:
         DamagedFile: the book cannot be read as one.
     """
-    path = book_path(workspace, run, describer)
+    folder = RunFolder(workspace, run)
+    name = str(book_path(workspace, run, describer).relative_to(folder.folder))
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Reply])
+        return folder.read_json(name, dict[str, Reply], "delete it and import again")
     except FileNotFoundError:
         return {}
-    except ValueError as error:
-        raise DamagedFile(f"{path} is damaged ({error}); delete it and import again") from None
 
 
 def exchanges_of(run: str, workspace: Path) -> tuple[Exchange, ...]:

@@ -212,7 +212,10 @@ def _dissect(session: Session, selection: Selection) -> RunResult:
     _check_first(lab, selection)
     layers = [*(earlier.neurons if earlier else ()), *selection.layers]
     triages = session.triage(list(dict.fromkeys(layers)))
-    wanted = selection.resolve({layer: len(own.neurons) for layer, own in triages.items()})
+    widths = {layer: len(own.neurons) for layer, own in triages.items()}
+    if earlier:
+        earlier.check_widths(widths)
+    wanted = selection.resolve(widths)
     record = run.extend(config, wanted, execution.manifest, execution.prompts)
     session.describe(record.wanted(), triages)
     descriptions = describe_all(lab, record, session.failures)

@@ -8,6 +8,7 @@ another. What is missing is what is left to do: that is all there is to resuming
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
@@ -89,21 +90,26 @@ class PartFolder(Generic[R]):
 
     def missing(self, items: Iterable[str]) -> list[str]:
         """Return the items that have no part, in the order given; one listing, however many."""
-        if not self.folder.is_dir():
-            return list(items)
-        there = {path.name for path in self.folder.iterdir()}
+        there = self._files()
         return [item for item in items if f"{file_stem(item)}{self._suffix}" not in there]
 
     def any_made(self) -> bool:
         """Return whether there is a part of any item."""
+        return any(name.endswith(self._suffix) for name in self._files() - {"key.json"})
+
+    def _files(self) -> set[str]:
+        """Return the names of the folder's files; whatever else lies in a part's place is none."""
         if not self.folder.is_dir():
-            return False
-        names = (path.name for path in self.folder.iterdir() if path.suffix == self._suffix)
-        return any(name != "key.json" for name in names)
+            return set()
+        with os.scandir(self.folder) as entries:
+            return {entry.name for entry in entries if entry.is_file()}
 
     def write(self, item: str, record: R) -> None:
-        """Store a part."""
-        write_atomic(self.path(item), _encode(self._of(item), record))
+        """Store a part; an empty folder in its place gives way."""
+        path = self.path(item)
+        if path.is_dir():
+            path.rmdir()
+        write_atomic(path, _encode(self._of(item), record))
 
     def read(self, item: str) -> R:
         """Return a stored part.
@@ -122,8 +128,7 @@ class PartFolder(Generic[R]):
                 f"part {path} is from an older version, which did not write down what a part "
                 f"belongs to; delete {self.folder.parent} and {_AGAIN} (runs and pictures stay)"
             ) from None
-        except (SafetensorError, ValueError, KeyError, TypeError, _ChecksumError):
-            # ValueError covers bad JSON and bad UTF-8.
+        except _DAMAGED:
             raise DamagedFile(f"part {path} is damaged; delete it and {_AGAIN}") from None
         if (of.stage, of.item) != (self.stage, item) or not of.key.startswith(self.key):
             raise DamagedFile(
@@ -150,6 +155,12 @@ class _ChecksumError(Exception):
 
 class _OldError(Exception):
     pass
+
+
+# ValueError covers bad JSON and bad UTF-8.
+_DAMAGED: Final = (
+    SafetensorError, ValueError, KeyError, TypeError, RecursionError, _ChecksumError,
+)  # fmt: skip
 
 
 def _encode(of: _Of, record: Any) -> bytes:

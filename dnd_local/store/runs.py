@@ -1,36 +1,44 @@
 """Run folders: one Config and a growing list of neurons, ``runs/<name>/``.
 
 ``run.json`` says what was asked for, ``stages.json`` where its parts lie, ``events.jsonl`` what
-happened when. Results are written beside them; nothing in this folder is needed to resume.
+happened when; each file, or each line, carries its checksum. Results are written beside them.
+Nothing in this folder is needed to resume: a damaged ``run.json`` is made from ``events.jsonl``.
 """
 
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from filelock import FileLock
 from msgspec import Struct
 
 from dnd_local.core.config import Config
-from dnd_local.core.digest import canonical, key
+from dnd_local.core.digest import key
 from dnd_local.core.errors import DamagedFile, Refused, UnknownName, UserError
 from dnd_local.core.ledger import Side, sides
 from dnd_local.core.records import Neuron
+from dnd_local.store.events import EventLog
 from dnd_local.store.files import write_atomic
+from dnd_local.store.sealed import SEAL, sealed_text, unseal
 
-SCHEMA = 1
+T = TypeVar("T")
+
+SCHEMA = 2
+"""Of ``run.json``; 1 was the same without a checksum."""
+
 PLACES = "stages.json"
 """Where a run's parts lie, written at its end."""
+_AGAIN = "run the same dissect command again, which writes it anew (parts stay)"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
 
 
-class RunRecord(Struct, frozen=True, kw_only=True):
+class RunRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The content of ``run.json``.
 
     `neurons` lists the indices asked for so far, by layer; `ledger` says which side of every row
@@ -53,12 +61,30 @@ class RunRecord(Struct, frozen=True, kw_only=True):
     isolation: str = ""
     seconds: dict[str, float] = {}
 
+    def __post_init__(self) -> None:
+        for layer, ids in self.neurons.items():
+            if any(low >= high for low, high in pairwise((-1, *ids))):
+                raise ValueError(f"the neurons of {layer} are no rising indices")
+
     def wanted(self) -> tuple[Neuron, ...]:
         """Return every neuron of the run, by layer and index."""
         target = self.config.network.name
         return tuple(
             Neuron(target, layer, i) for layer, ids in sorted(self.neurons.items()) for i in ids
         )
+
+    def check_widths(self, widths: Mapping[str, int]) -> None:
+        """Check the neurons against the number of neurons that each layer has.
+
+        Raises:
+            UserError: a layer has no such neuron (its network has changed since).
+        """
+        for layer, ids in self.neurons.items():
+            if ids and ids[-1] >= widths[layer]:
+                raise UserError(
+                    f"run '{self.name}' has neuron {layer}:{ids[-1]}, but the layer has "
+                    f"{widths[layer]} neurons now; give another --run NAME"
+                )
 
 
 class RunFolder:
@@ -76,6 +102,7 @@ class RunFolder:
             )
         self.name = name
         self.folder = workspace / "runs" / name
+        self._log = EventLog(self.folder / "events.jsonl")
 
     def read(self) -> RunRecord:
         """Return the run's record.
@@ -83,21 +110,32 @@ class RunFolder:
         Raises:
             UnknownName: there is no such run; near names are offered.
             UserError: it was stopped before its neurons were known.
-            DamagedFile: ``run.json`` cannot be read as one.
+            DamagedFile: ``run.json`` is not what its checksum promises.
+            Refused: a newer version wrote it.
         """
         path = self.folder / "run.json"
         try:
-            return msgspec.json.decode(path.read_bytes(), type=RunRecord)
+            return self._record(path.read_bytes())
+        except ValueError as error:  # bad JSON, or bad UTF-8, or a value out of range
+            raise DamagedFile(f"{path} is damaged ({error}); {_AGAIN}") from None
         except FileNotFoundError:
-            if (self.folder / "events.jsonl").exists():
+            if self._log.path.exists():
                 raise UserError(
                     f"run '{self.name}' has no neurons yet: it was stopped in its pass over the "
                     "probe set, or only triage was asked for; the same command goes on from there"
                 ) from None
             known = run_names(self.folder.parents[1])
             raise UnknownName("run", self.name, known, "`dnd-local runs` lists them.") from None
-        except ValueError as error:  # bad JSON, or bad UTF-8
-            raise DamagedFile(f"{path} is damaged ({error}); delete it, results stay") from None
+
+    def _record(self, data: bytes) -> RunRecord:
+        if SEAL.encode() not in data:
+            old = msgspec.json.decode(data, type=RunRecord)
+            if old.schema == 1:
+                return old
+        entries = unseal(data, dict[str, Any], f"{self.name}/run.json")
+        if entries["schema"] > SCHEMA:
+            raise Refused(f"run '{self.name}' was made by a newer version of dnd-local")
+        return msgspec.convert(entries, RunRecord)
 
     def extend(
         self,
@@ -125,27 +163,50 @@ class RunFolder:
             new = RunRecord(schema=SCHEMA, name=self.name, config=config, neurons={})
             record = msgspec.structs.replace(
                 old or new,
+                schema=SCHEMA,
                 neurons={layer: tuple(sorted(ids)) for layer, ids in sorted(merged.items())},
                 ledger=sides(config.ledger),
                 manifest=_absolute(manifest),
                 prompts=_absolute(prompts),
             )
             self.write_json("run.json", record)
+            if old is None or record.neurons != old.neurons:
+                self.event("asked", neurons=record.neurons, settings=key(config))
             return record
 
     def check(self, config: Config) -> RunRecord | None:
         """Return the run's record, None where it is new.
 
+        A damaged one is made again from ``events.jsonl``, as far as that goes.
+
         Raises:
             Refused: the run exists with another Config.
         """
-        old = self.read() if (self.folder / "run.json").exists() else None
-        if old is not None and old.config != config:
+        if not (self.folder / "run.json").exists():
+            return None
+        try:
+            old = self.read()
+        except DamagedFile:
+            return self._recovered(config)
+        if old.config != config:
             raise Refused(
                 f"run '{self.name}' exists with other settings "
                 f"({', '.join(_differences(old.config, config))}); give another --run NAME"
             )
         return old
+
+    def _recovered(self, config: Config) -> RunRecord:
+        """Return the record as ``events.jsonl`` tells it: the neurons last asked for."""
+        neurons: dict[str, tuple[int, ...]] = {}
+        for event in self.events():
+            if event["event"] == "asked":
+                if event["settings"] != key(config):
+                    raise Refused(
+                        f"{self.folder / 'run.json'} is damaged, and the run '{self.name}' was "
+                        "made with other settings; give another --run NAME"
+                    )
+                neurons = {layer: tuple(ids) for layer, ids in event["neurons"].items()}
+        return RunRecord(schema=SCHEMA, name=self.name, config=config, neurons=neurons)
 
     def update(self, **changes: Any) -> RunRecord:
         """Change facts of the record that are not inputs (software, devices, seconds)."""
@@ -155,8 +216,22 @@ class RunFolder:
             return record
 
     def write_json(self, name: str, value: Any) -> None:
-        """Write a JSON file of the run, whole, indented for people."""
-        self.write_bytes(name, msgspec.json.format(canonical(value)) + b"\n")
+        """Write a JSON file of the run, whole, indented for people, with its checksum."""
+        self.write_bytes(name, sealed_text(value, f"{self.name}/{name}"))
+
+    def read_json(self, name: str, kind: type[T], advice: str) -> T:
+        """Return what `write_json` wrote; `advice` says what to do where that is damaged.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            DamagedFile: it is not what its checksum promises, or is another run's.
+        """
+        path = self.folder / name
+        data = path.read_bytes()
+        try:
+            return unseal(data, kind, f"{self.name}/{name}")
+        except ValueError as error:  # bad JSON, or bad UTF-8
+            raise DamagedFile(f"{path} is damaged ({error}); {advice}") from None
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """Write a file of the run, whole or not at all."""
@@ -166,42 +241,24 @@ class RunFolder:
         """Return the folder of each stage's parts as the run last ended, none before.
 
         Raises:
-            DamagedFile: ``stages.json`` cannot be read as one.
+            DamagedFile: ``stages.json`` is not what its checksum promises.
         """
-        path = self.folder / PLACES
         try:
-            return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+            return self.read_json(PLACES, dict[str, str], _AGAIN)
         except FileNotFoundError:
             return {}
-        except ValueError as error:  # bad JSON, or bad UTF-8
-            raise DamagedFile(f"{path} is damaged ({error}); delete it, results stay") from None
 
     def event(self, kind: str, **facts: Any) -> None:
         """Append one line to ``events.jsonl``."""
-        line = canonical({"time": round(time.time(), 3), "event": kind, **facts}) + b"\n"
-        self.folder.mkdir(parents=True, exist_ok=True)
-        # One write of one line in append mode: lines of two processes do not mix.
-        with (self.folder / "events.jsonl").open("ab", buffering=0) as file:
-            file.write(line)
+        self._log.add(kind, **facts)
 
     def measured(self) -> dict[str, tuple[float, int]]:
         """Return (seconds, items made) of each stage over all sessions, from ``events.jsonl``."""
-        found: dict[str, tuple[float, int]] = {}
-        for event in self.events():
-            if event.get("event") == "finish":
-                took, made = found.get(event["stage"], (0.0, 0))
-                new = event["items"] - event["failed"]
-                found[event["stage"]] = (took + event["seconds"], made + new)
-        return found
+        return self._log.measured()
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """Yield the lines of ``events.jsonl``; a line cut off by a crash is left out."""
-        path = self.folder / "events.jsonl"
-        for line in path.read_bytes().splitlines() if path.exists() else []:
-            try:
-                yield msgspec.json.decode(line, type=dict[str, Any])
-            except ValueError:  # bad JSON, or bad UTF-8
-                continue
+        """Yield the lines of ``events.jsonl``; a line cut off or damaged is left out."""
+        return self._log.lines()
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from typing import Any
 
 import pytest
 
-from dnd_local.core.errors import DamagedFile
-from dnd_local.pipeline.plan import PLAN
+from dnd_local.core.errors import DamagedFile, UserError
+from dnd_local.pipeline.describing import describe_all
+from dnd_local.pipeline.plan import PLAN, TRIAGE
+from dnd_local.pipeline.reading import open_run
 from dnd_local.pipeline.stage import Stage
 from tests.bench import Bench
+from tests.fakes import LAYER
 
 
 @pytest.fixture
@@ -65,3 +69,41 @@ def test_the_scores_of_one_neuron_never_label_another(bench: Bench) -> None:
     again = bench.run(name="mine")
     fresh = Bench(bench.workspace.parent / "fresh", bench._monkeypatch)
     assert bench.jsonl(again) == fresh.jsonl(fresh.run())
+
+
+def test_a_damaged_run_is_mended_by_the_same_command(bench: Bench) -> None:
+    first = bench.run("0,1", name="mine")
+    bench.run("2", name="mine")
+    whole = bench.jsonl(first)
+    path = first.folder / "run.json"
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(DamagedFile, match=r"run\.json is damaged .*; run the same dissect command"):
+        open_run("mine", bench.workspace)
+    bench.run("2", name="mine")
+    assert bench.jsonl(first) == whole
+    assert open_run("mine", bench.workspace).record.neurons == {LAYER: (0, 1, 2)}
+
+
+def test_a_damaged_event_costs_its_figures_and_nothing_else(bench: Bench) -> None:
+    result = bench.run(name="mine")
+    path = result.folder / "events.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b'"failed"', b'"faiLed"'))
+    run = open_run("mine", bench.workspace)
+    assert run.folder.measured() == {}
+    assert [d.title for d in run.descriptions()] == [d.title for d in result.descriptions]
+
+
+def test_a_network_that_lost_neurons_is_told(bench: Bench) -> None:
+    result = bench.run("0,5", name="mine")
+    triage = TRIAGE.parts(bench.lab())
+    whole = triage.read(LAYER)
+    triage.write(LAYER, dataclasses.replace(whole, neurons=whole.neurons[:3]))
+    expected = f"'mine' has neuron {LAYER}:5, but the layer has 3 neurons now"
+    for look in (
+        lambda: bench.run("0", name="mine"),
+        lambda: open_run("mine", bench.workspace).status(),
+        lambda: describe_all(bench.lab(), result.record),
+    ):
+        with pytest.raises(UserError, match=expected):
+            look()

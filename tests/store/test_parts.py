@@ -119,6 +119,19 @@ def test_a_damaged_explanation_of_a_key_is_written_again(tmp_path: Path) -> None
     assert path.read_bytes() == whole
 
 
+def test_a_folder_in_the_place_of_a_part_is_no_part(tmp_path: Path) -> None:
+    for folder, record in folders(tmp_path):
+        folder.path("a").mkdir(parents=True)
+        assert folder.missing(["a"]) == ["a"]
+        assert not folder.any_made()
+        (folder.path("a") / "mine.txt").touch()
+        with pytest.raises(OSError, match="not empty"):
+            folder.write("a", record)  # type: ignore[arg-type]
+        (folder.path("a") / "mine.txt").unlink()
+        folder.write("a", record)  # type: ignore[arg-type]
+        assert folder.missing(["a"]) == []
+
+
 def test_an_item_called_key_has_a_file_of_its_own(tmp_path: Path) -> None:
     folder = captions(tmp_path)
     folder.describe({})
@@ -187,6 +200,13 @@ def test_a_part_that_was_cut_off_is_found(tmp_path: Path, kept: float) -> None:
 
 def folders(root: Path) -> list[tuple[PartFolder[Captions] | PartFolder[Responses], object]]:
     return [(captions(root), CAPTIONS), (responses(root), RESPONSES)]
+
+
+def test_a_part_nested_beyond_reason_is_damaged(tmp_path: Path) -> None:
+    captions(tmp_path).write("a", CAPTIONS)
+    captions(tmp_path).path("a").write_bytes(b'{"record":' + b"[" * 100_000)
+    with pytest.raises(DamagedFile, match="is damaged"):
+        captions(tmp_path).read("a")
 
 
 def test_a_whole_part_of_another_item_is_no_part_of_this_one(tmp_path: Path) -> None:

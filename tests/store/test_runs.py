@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from dnd_local.core.config import Config, read_config
 from dnd_local.core.errors import DamagedFile, Refused, UnknownName, UserError
 from dnd_local.core.ledger import sides
 from dnd_local.core.records import Neuron
-from dnd_local.store.runs import RunFolder, default_name, run_names
+from dnd_local.store.runs import SCHEMA, RunFolder, default_name, run_names
 
 CONFIG = Config()
 
@@ -89,8 +90,90 @@ def test_a_run_that_was_stopped_in_its_first_pass_says_so(tmp_path: Path) -> Non
 def test_a_damaged_record(tmp_path: Path, data: bytes) -> None:
     run = RunFolder(tmp_path, "mine")
     run.write_bytes("run.json", data)
-    with pytest.raises(DamagedFile, match=r"run\.json is damaged .*; delete it, results stay"):
+    with pytest.raises(DamagedFile, match=r"run\.json is damaged .*; run the same dissect command"):
         run.read()
+
+
+@pytest.mark.parametrize("change", [0x01, 0x04, 0x80])
+def test_any_changed_byte_of_a_record_is_found_and_mended(tmp_path: Path, change: int) -> None:
+    run = RunFolder(tmp_path, "mine")
+    run.extend(CONFIG, {"a": [1]})
+    run.event("start", stage="responses", items=5, of=5)
+    record = run.extend(CONFIG, {"a": [4], "b": [2]})
+    assert [event["event"] for event in run.events()] == ["asked", "start", "asked"]
+    path = run.folder / "run.json"
+    whole = path.read_bytes()
+    for i in range(0, len(whole), 7):
+        spoilt = bytearray(whole)
+        spoilt[i] ^= change
+        path.write_bytes(bytes(spoilt))
+        try:
+            assert run.read() == record  # white space may change
+        except DamagedFile:
+            found = run.check(CONFIG)
+            assert found is not None
+            assert found.neurons == record.neurons
+    path.write_bytes(whole[:100])
+    assert run.extend(CONFIG, {}) == run.read() == record
+
+
+def test_a_damaged_record_of_other_settings_is_not_taken_over(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path, "mine")
+    run.extend(CONFIG, {"a": [1]})
+    run.write_bytes("run.json", b"{")
+    with pytest.raises(Refused, match=r"run\.json is damaged, and .* made with other settings"):
+        run.check(read_config({"seed": 7}))
+
+
+def test_the_record_of_another_run_is_not_this_ones(tmp_path: Path) -> None:
+    mine, yours = RunFolder(tmp_path, "mine"), RunFolder(tmp_path, "yours")
+    mine.extend(CONFIG, {"a": [1]})
+    yours.extend(CONFIG, {"a": [2]})
+    for name in ("run.json", "stages.json"):
+        yours.write_json("stages.json", {"scores": "scores-2"})
+        shutil.copy(yours.folder / name, mine.folder / name)
+    with pytest.raises(DamagedFile, match=r"mine/run\.json is damaged \(its checksum does not fit"):
+        mine.read()
+    with pytest.raises(DamagedFile, match=r"mine/stages\.json is damaged"):
+        mine.places()
+
+
+def test_a_folder_that_was_renamed_keeps_its_neurons(tmp_path: Path) -> None:
+    mine = RunFolder(tmp_path, "mine")
+    mine.extend(CONFIG, {"a": [1, 5]})
+    mine.folder.rename(tmp_path / "runs" / "yours")
+    yours = RunFolder(tmp_path, "yours")
+    assert yours.extend(CONFIG, {"a": [2]}).neurons == {"a": (1, 2, 5)}
+    assert yours.read().name == "yours"
+
+
+def test_a_record_without_a_checksum_is_read_and_written_anew(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path, "mine")
+    entries = msgspec.to_builtins(run.extend(CONFIG, {"a": [1]}))
+    run.write_bytes("run.json", msgspec.json.encode({**entries, "schema": 1}))
+    assert run.read().neurons == {"a": (1,)}
+    assert run.extend(CONFIG, {"a": [2]}).schema == run.read().schema == SCHEMA
+    for damage in ({"neurons": {"a": [-1]}}, {"neurons": {"a": [2, 2]}}, {"other": 1}):
+        run.write_bytes("run.json", msgspec.json.encode({**entries, "schema": 1, **damage}))
+        with pytest.raises(DamagedFile, match=r"run\.json is damaged"):
+            run.read()
+    run.write_bytes("run.json", msgspec.json.encode({**entries, "schema": SCHEMA}))
+    with pytest.raises(DamagedFile, match="its checksum does not fit"):
+        run.read()
+
+
+def test_a_record_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path, "mine")
+    run.write_json("run.json", {"schema": SCHEMA + 1, "neuron_groups": []})
+    with pytest.raises(Refused, match="'mine' was made by a newer version"):
+        run.check(CONFIG)
+
+
+def test_a_neuron_that_the_layer_has_no_more(tmp_path: Path) -> None:
+    record = RunFolder(tmp_path, "mine").extend(CONFIG, {"a": [1, 7], "b": []})
+    record.check_widths({"a": 8, "b": 2})
+    with pytest.raises(UserError, match="'mine' has neuron a:7, but the layer has 7 neurons now"):
+        record.check_widths({"a": 7, "b": 2})
 
 
 def test_two_at_once_lose_no_neuron(tmp_path: Path) -> None:
@@ -105,35 +188,15 @@ def test_two_at_once_lose_no_neuron(tmp_path: Path) -> None:
     assert RunFolder(tmp_path, "r").read().neurons == {"a": tuple(range(12))}
 
 
-def test_events_are_lines_and_a_cut_line_is_left_out(tmp_path: Path) -> None:
-    run = RunFolder(tmp_path, "mine")
-    assert list(run.events()) == []
-    run.event("start", stage="scores", items=4, of=4)
-    run.event("finish", stage="scores", items=4, failed=1, seconds=2.0)
-    path = run.folder / "events.jsonl"
-    path.write_bytes(path.read_bytes() + b'{"time": 1, "ev')
-    kinds = [event["event"] for event in run.events()]
-    assert kinds == ["start", "finish"]
-    path.write_bytes(path.read_bytes() + b'\n{"event": "\xff"}\n17\n')
-    assert [event["event"] for event in run.events()] == kinds
-
-
-def test_what_was_measured_is_added_up(tmp_path: Path) -> None:
-    run = RunFolder(tmp_path, "mine")
-    for items, failed, seconds in ((4, 1, 2.0), (2, 0, 1.5)):
-        run.event("start", stage="scores", items=items, of=9)
-        run.event("finish", stage="scores", items=items, failed=failed, seconds=seconds)
-    run.event("finish", stage="captions", items=1, failed=0, seconds=0.5)
-    assert run.measured() == {"scores": (3.5, 5), "captions": (0.5, 1)}
-
-
 def test_files_for_people_are_indented(tmp_path: Path) -> None:
     run = RunFolder(tmp_path, "mine")
     run.write_json("stages.json", {"b": 1, "a": [2]})
     data = (run.folder / "stages.json").read_bytes()
     assert data.startswith(b'{\n  "a"')
     assert data.endswith(b"}\n")
-    assert msgspec.json.decode(data) == {"a": [2], "b": 1}
+    found = msgspec.json.decode(data)
+    assert len(found.pop("sha256")) == 64
+    assert found == {"a": [2], "b": 1}
 
 
 def test_where_parts_lie_is_read_back(tmp_path: Path) -> None:
@@ -142,7 +205,7 @@ def test_where_parts_lie_is_read_back(tmp_path: Path) -> None:
     run.write_json("stages.json", {"scores": "scores-1"})
     assert run.places() == {"scores": "scores-1"}
     run.write_bytes("stages.json", b"[")
-    with pytest.raises(DamagedFile, match=r"stages\.json is damaged .*; delete it, results stay"):
+    with pytest.raises(DamagedFile, match=r"stages\.json is damaged .*; run the same dissect"):
         run.places()
 
 

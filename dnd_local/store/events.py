@@ -1,0 +1,53 @@
+"""What happened in a run and when: one line an event, each with its checksum."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dnd_local.core.digest import canonical
+from dnd_local.store.sealed import sealed, unseal
+
+
+class EventLog:
+    """A file of events, ``events.jsonl``, that is only ever added to."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def add(self, kind: str, **facts: Any) -> None:
+        """Append an event."""
+        line = canonical(sealed({"time": round(time.time(), 3), "event": kind, **facts})) + b"\n"
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        # One write of one line in append mode: lines of two processes do not mix.
+        with self.path.open("a+b", buffering=0) as file:
+            if _is_cut(file.fileno()):
+                line = b"\n" + line
+            file.write(line)
+
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """Yield the events; a line that was cut off or damaged is left out."""
+        for line in self.path.read_bytes().splitlines() if self.path.exists() else []:
+            try:
+                yield unseal(line, dict[str, Any])
+            except ValueError:
+                continue
+
+    def measured(self) -> dict[str, tuple[float, int]]:
+        """Return (seconds, items made) of each stage over all sessions."""
+        found: dict[str, tuple[float, int]] = {}
+        for event in self.lines():
+            if event["event"] == "finish":
+                took, made = found.get(event["stage"], (0.0, 0))
+                new = event["items"] - event["failed"]
+                found[event["stage"]] = (took + event["seconds"], made + new)
+        return found
+
+
+def _is_cut(file: int) -> bool:
+    """Return whether a crash left a last line without its end."""
+    size = os.fstat(file).st_size
+    return size > 0 and os.pread(file, 1, size - 1) != b"\n"
