@@ -37,9 +37,8 @@ from dnd_local.engines.vllm_command import (
     read_gpu_memory,
     read_model,
     server_options,
-    server_variables,
-    visible_devices,
 )
+from dnd_local.engines.vllm_environment import server_variables, visible_devices
 from dnd_local.engines.vllm_python import VllmPython, server_environ
 
 START_S: Final = 900.0
@@ -103,7 +102,8 @@ def serve(
     key = secrets.token_urlsafe(32)
     log = log or folder / "log"
     command = [str(python.path), "-m", "vllm.entrypoints.openai.api_server", *options]
-    variables = server_variables(settings, server_environ(python.path, environ), key, folder)
+    mine = server_environ(python.path, environ)
+    variables = server_variables(mine, settings.devices, key, folder)
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as output:

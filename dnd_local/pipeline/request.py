@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from dnd_local.core.config import Config, Execution
 from dnd_local.core.errors import BadConfig
-from dnd_local.engines.vllm_command import check_options
+from dnd_local.engines.vllm_options import read_vllm_options
 from dnd_local.pipeline.forecast import Forecast, forecast
 from dnd_local.pipeline.runner import Progress, RunResult, dissect_neurons
 from dnd_local.pipeline.selection import Selection, read_selection
@@ -90,7 +90,7 @@ class Request:
             llm_url=self.llm_url,
             allow_remote_llm=self.allow_remote_llm,
             vllm_python=self.vllm_python,
-            vllm_options=read_options(self.vllm_options),
+            vllm_options=read_options(self.vllm_options, on_cpu=devices == ("cpu",)),
         )
 
     def selection(self) -> Selection:
@@ -140,18 +140,18 @@ def read_devices(text: str) -> tuple[str, ...]:
     return devices
 
 
-def read_options(text: str) -> tuple[str, ...]:
+def read_options(text: str, *, on_cpu: bool = False) -> tuple[str, ...]:
     """Return options of vLLM, split as a shell would.
 
     Raises:
-        BadConfig: a quotation is left open.
-        Refused: an option that is not passed on.
+        BadConfig: a quotation is left open, or an option has a value that will not do.
+        Refused: an option that is not passed on, to a server on the CPU if `on_cpu`.
     """
     try:
         options = tuple(shlex.split(text))
     except ValueError as error:
         raise BadConfig(f"vLLM options '{text}' cannot be read: {error}") from None
-    check_options(options)
+    read_vllm_options(options, on_cpu=on_cpu)
     return options
 
 

@@ -2,8 +2,8 @@
 
 It listens as vLLM does, starts an engine process in a session of its own (the worst case: vLLM's
 engine outlives a killed server), notes its pids, arguments and environment in a file, and follows
-the variable STUB_MODE: well, crash, deaf (never healthy), rude (hangs up on the first caller),
-stubborn (ignores SIGTERM).
+the mode in the file stub.json of its environment: well, crash, deaf (never healthy), rude (hangs
+up on the first caller), stubborn (ignores SIGTERM).
 """
 
 import json
@@ -13,8 +13,13 @@ import socketserver
 import subprocess
 import sys
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 
-MODE = os.environ.get("STUB_MODE", "well")
+TOLD = Path(__file__).parents[4] / "stub.json"
+"""A file, since the server's environment lets no variable of a test pass."""
+
+ORDERS = json.loads(TOLD.read_text()) if TOLD.exists() else {}
+MODE = ORDERS.get("mode", "well")
 CALLERS: list[str] = []
 
 
@@ -75,7 +80,7 @@ def main() -> None:
     engine = subprocess.Popen(
         [sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True
     )
-    if note := os.environ.get("STUB_NOTE"):
+    if note := ORDERS.get("note"):
         pids = [os.getpid(), engine.pid]
         with open(note + ".tmp", "w") as file:
             json.dump({"pids": pids, "argv": sys.argv, "environ": dict(os.environ)}, file)

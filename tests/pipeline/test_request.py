@@ -44,14 +44,14 @@ def test_where_it_is_done_is_as_asked() -> None:
         model="pocket", layer="a", workspace=Path("/w"), weights=Path("/m"), data=Path("/d"),
         devices="0,1", prompts=Path("/p"), llm_url="unix:/s", allow_remote_llm=True,
         vllm_python="/v", manifest=Path("/f"),
-        vllm_options="--max-model-len 8192 --x='a b'",
+        vllm_options="--max-model-len 8192 --max-num-seqs='64'",
     ).execution()  # fmt: skip
     assert (execution.devices, execution.workers) == (("0", "1"), 2)
     assert execution.workspace == Path("/w")
     assert (execution.prompts, execution.manifest) == (Path("/p"), Path("/f"))
     assert (execution.llm_url, execution.allow_remote_llm) == ("unix:/s", True)
     assert execution.vllm_python == "/v"
-    assert execution.vllm_options == ("--max-model-len", "8192", "--x=a b")
+    assert execution.vllm_options == ("--max-model-len", "8192", "--max-num-seqs=64")
     assert Request(model="pocket", layer="a", workers=3).execution().workers == 3
 
 
@@ -63,6 +63,12 @@ def test_options_of_a_server_are_checked_before_anything_runs() -> None:
         asked_for("--x 'a").execution()
     with pytest.raises(Refused, match="'--host' is not passed on"):
         asked_for("--host 0.0.0.0").execution()
+    with pytest.raises(BadConfig, match="--max-num-seqs: 'all' is not a value"):
+        asked_for("--max-num-seqs all").execution()
+    with pytest.raises(Refused, match="on the CPU a chunked prefill ends the server"):
+        asked_for("--enable-chunked-prefill").execution()
+    on_gpu = asked_for("--enable-chunked-prefill", devices="0").execution()
+    assert on_gpu.vllm_options == ("--enable-chunked-prefill",)
     served: dict[str, Any] = {"settings": {"llm": {"engine": "vllm"}}}
     assert asked_for("--max-model-len 9", **served).make_config().llm.engine == "vllm"
     with pytest.raises(BadConfig, match="labels come from transformers; leave it out"):

@@ -15,29 +15,40 @@ from dnd_local.store.guard import child_environment
 from dnd_local.store.weights import Weights
 from tests.real_vllm import MARKS, PYTHON
 
-IDS = "0-7"
-
 pytestmark = [*MARKS, pytest.mark.timeout(1200)]
 
 
-def first_labels(workspace: Path, engine: str) -> list[str]:
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace of all runs here, so that what no language model touches is made once."""
+    needed = [name for ids in model_ids(make_config("pocket")).values() for name in ids]
+    if absent := Weights.open().missing(needed):
+        pytest.skip(f"this copy has no weights of {', '.join(absent)}")
+    return tmp_path_factory.mktemp("served")
+
+
+def first_labels(workspace: Path, run: str, *words: str) -> list[str]:
     command = [sys.executable, "-c", "from dnd_local.cli.main import run; run()"]
-    command += ["dissect", "pocket", "fc", "--ids", IDS, "--llm", engine, "--run", engine]
-    command += ["--llm-temperature", "0", "--workspace", str(workspace)]
-    command += ["--vllm-python", str(PYTHON)]
+    command += ["dissect", "pocket", "fc", "--run", run, "--workspace", str(workspace), *words]
     done = subprocess.run(
         command, env=child_environment(), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    lines = (workspace / "runs" / engine / "descriptions.jsonl").read_bytes().splitlines()
+    lines = (workspace / "runs" / run / "descriptions.jsonl").read_bytes().splitlines()
     return [json.loads(line)["labels"][0]["text"] for line in lines]
 
 
-def test_the_same_labels_as_without_a_server(tmp_path: Path) -> None:
-    needed = [name for ids in model_ids(make_config("pocket")).values() for name in ids]
-    if absent := Weights.open().missing(needed):
-        pytest.skip(f"this copy has no weights of {', '.join(absent)}")
-    ours, served = (first_labels(tmp_path, engine) for engine in ("transformers", "vllm"))
+def test_the_documented_command_at_its_default_settings(workspace: Path) -> None:
+    served = ("--ids", "0-9", "--llm", "vllm", "--vllm-python", str(PYTHON))
+    labels = first_labels(workspace, "default", *served)
+    assert len(labels) == 10
+    assert len(set(labels)) >= 7, labels
+
+
+def test_the_same_labels_as_without_a_server(workspace: Path) -> None:
+    cold = ("--ids", "0-7", "--llm-temperature", "0", "--vllm-python", str(PYTHON))
+    ours = first_labels(workspace, "transformers", *cold, "--llm", "transformers")
+    served = first_labels(workspace, "vllm", *cold, "--llm", "vllm")
     assert len(ours) == 8
     same = sum(one == other for one, other in zip(ours, served, strict=True))
     assert same >= 7, list(zip(ours, served, strict=True))
