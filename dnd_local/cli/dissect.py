@@ -52,6 +52,16 @@ def dissect(
     allow_remote_llm: Annotated[
         bool, typer.Option(help="Let --llm-url leave this machine; the run says so.")
     ] = False,
+    llm_timeout: Annotated[
+        float, typer.Option(help="Seconds that one request to the server may take.", min=0.1)
+    ] = 300.0,
+    llm_concurrency: Annotated[
+        int,
+        typer.Option(
+            help="Requests at once. Default: 256 at a server that is started, 8 at another.",
+            min=0,
+        ),
+    ] = 0,
     vllm_python: Annotated[
         str, typer.Option(help="The Python that has vLLM.", envvar="DND_LOCAL_VLLM_PYTHON")
     ] = "",
@@ -88,6 +98,7 @@ def dissect(
         model=model, layer=layer, ids=ids, probe=probe, preset=preset, config=config, run=run,
         workspace=workspace, weights=weights, manifest=manifest, devices=devices, workers=workers,
         seed=seed, prompts=prompts, llm_url=llm_url, allow_remote_llm=allow_remote_llm,
+        llm_timeout=llm_timeout, llm_concurrency=llm_concurrency,
         vllm_python=vllm_python, vllm_options=vllm_options, settings=settings,
     )  # fmt: skip
     if dry_run:

@@ -193,6 +193,8 @@ class Execution(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `workspace` holds parts, pictures and runs; `weights` the models that `manifest` (the shipped
     one if None) names; `data` prepared probe sets.
     `devices` are "cpu" or CUDA indices; `workers` the number of processes (one a device).
+    `llm_timeout` is seconds a request to the language model's server; `llm_concurrency` requests
+    under way at once (0: many at a server of our own, few at another).
     """
 
     workspace: Path
@@ -204,6 +206,8 @@ class Execution(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     workers: int = 1
     llm_url: str = ""
     allow_remote_llm: bool = False
+    llm_timeout: Annotated[float, Meta(gt=0)] = 300.0
+    llm_concurrency: Annotated[int, Meta(ge=0)] = 0
     vllm_python: str = ""
     vllm_options: tuple[str, ...] = ()
 

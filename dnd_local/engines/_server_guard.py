@@ -74,6 +74,40 @@ def end_session(leader: int) -> None:
             time.sleep(0.02)
 
 
+def end_strays(folder: str) -> None:
+    """End every process that runs in `folder`, the owner's private one (Linux).
+
+    For the owner, where the guard was killed before it could do its work: the server's processes
+    are then nobody's children. Their environment would not do as a mark, since a process that
+    changes its title writes over it.
+    """
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        deadline = time.monotonic() + GRACE_S
+        told: set[int] = set()
+        while strays := _running_in(folder):
+            for pid in strays - told:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+            told |= strays
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.02)
+        else:
+            return
+
+
+def _running_in(folder: str) -> set[int]:
+    """Return the processes whose current folder is `folder`, or was before it was removed."""
+    found = set()
+    for current in Path("/proc").glob("[0-9]*/cwd"):
+        try:
+            if str(current.readlink()) in (folder, f"{folder} (deleted)"):
+                found.add(int(current.parent.name))
+        except OSError:  # another user's, or it ended while we looked
+            continue
+    return found
+
+
 def _has_owner(owner: int) -> bool:
     """Return whether the owner still holds its end of the pipe; waits a moment for news.
 

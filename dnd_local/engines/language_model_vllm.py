@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +23,14 @@ from dnd_local.core.config import Execution, LlmConfig
 from dnd_local.core.conversations import Reply, Request
 from dnd_local.core.errors import NoReply
 from dnd_local.engines.llm_address import Address, read_address
+from dnd_local.engines.llm_patience import (
+    AT_ONCE_OURS,
+    AT_ONCE_THEIRS,
+    MANY,
+    USUAL,
+    Patience,
+    Silence,
+)
 from dnd_local.engines.llm_survey import KEY_VARIABLE, ServerFacts, brief, survey
 from dnd_local.engines.vllm_command import ServerSettings
 from dnd_local.engines.vllm_python import find_vllm
@@ -36,19 +43,12 @@ MAX_REPLY_BYTES: Final = 1 << 20
 _CONTROL: Final = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
 """What a line cannot hold: control characters and the separators of lines."""
 
+SHORT: Final = [{"role": "user", "content": "Say yes."}]
+"""The short question that a server which works answers at once."""
+
 _TRY_AGAIN: Final = frozenset({408, 409, 425, 429})
 _TELLING: Final = 8
 """When this many different requests fail and none succeeds, the server is what is broken."""
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long and how often one request is tried, and how many are under way at once."""
-
-    timeout_s: float = 300.0
-    tries: int = 4
-    backoff_s: float = 0.5
-    at_once: int = 256
 
 
 class _Failed(Exception):
@@ -76,13 +76,14 @@ class VllmLanguageModel:
         facts: ServerFacts,
         *,
         key: str = "",
-        patience: Patience = Patience(),
+        patience: Patience = USUAL,
         check: Callable[[], None] = lambda: None,
     ) -> None:
         self.address = address
         self.facts = facts
         self._key = key
         self._patience = patience
+        self._silence = Silence(patience)
         self._check = check
 
     def reply(self, requests: Sequence[Request]) -> list[Reply]:
@@ -129,13 +130,17 @@ class VllmLanguageModel:
         for attempt in range(self._patience.tries):
             if attempt:
                 await asyncio.sleep(self._patience.backoff_s * 2 ** (attempt - 1))
+            limit = self._silence.limit_s
             try:
-                async with asyncio.timeout(self._patience.timeout_s):
+                async with asyncio.timeout(limit):
                     return await self._ask(lane, request)
             except TimeoutError:
-                reason = f"no reply within {self._patience.timeout_s:g} s"
+                reason = f"no reply within {limit:g} s"
+                await self._unanswered(reason)
             except httpx.TransportError as error:
                 reason = f"{type(error).__name__} {error}".strip()
+                if attempt == self._patience.tries - 1:
+                    await self._unanswered(reason)
             except _Failed as error:
                 reason = str(error)
                 if error.final:
@@ -143,9 +148,37 @@ class VllmLanguageModel:
             self._check()
         return Reply("", f"error: {reason}")
 
+    async def _unanswered(self, reason: str) -> None:
+        """Note a request without an answer; after a few, find out whether the server hangs.
+
+        Raises:
+            NoReply: it does not answer a short question either.
+        """
+        self._check()
+        if not self._silence.lasts():
+            return
+        short = {"model": self.facts.model, "messages": SHORT, "max_tokens": 4, "temperature": 0}
+        try:
+            async with (
+                asyncio.timeout(self._patience.short_s),
+                self.address.lane(self._key) as lane,
+                lane.stream("POST", ENDPOINT, json=short) as response,
+            ):
+                await _read(response)
+        except (TimeoutError, httpx.TransportError):
+            raise NoReply(
+                f"the language model server at {self.address} hangs or is too slow: {MANY} "
+                f"requests in a row stayed without an answer (the last: {reason}), and so did a "
+                f"short one for {self._patience.short_s:g} s; restart it, or give it more time "
+                "with --llm-timeout or less work at once with --llm-concurrency; what was done is "
+                "kept, and the same command goes on from there"
+            ) from None
+        self._silence.broken()
+
     async def _ask(self, lane: httpx.AsyncClient, request: Request) -> Reply:
         async with lane.stream("POST", ENDPOINT, json=self._body(request)) as response:
             body = await _read(response)
+        self._silence.broken()
         status = response.status_code
         if status in (401, 403, 404):
             raise NoReply(
@@ -231,7 +264,8 @@ def open_vllm(
     if execution.llm_url:
         address = read_address(execution.llm_url, allow_remote=execution.allow_remote_llm)
         key = environ.get(KEY_VARIABLE, "")
-        yield VllmLanguageModel(address, survey(address, key), key=key)
+        patience = _patience(execution, AT_ONCE_THEIRS)
+        yield VllmLanguageModel(address, survey(address, key), key=key, patience=patience)
         return
     devices = tuple(devices or execution.devices)
     settings = ServerSettings(
@@ -239,12 +273,19 @@ def open_vllm(
     )
     python = find_vllm(execution.vllm_python, environ)
     log = execution.workspace / "logs" / f"vllm-{'-'.join(devices)}.log"
-    patience = replace(Patience(), at_once=32) if settings.on_cpu else Patience()
     with serve(settings, python, log=log, progress=progress, environ=environ) as server:
-        facts = survey(server.address, server.key)
         yield VllmLanguageModel(
-            server.address, facts, key=server.key, patience=patience, check=server.check
+            server.address,
+            survey(server.address, server.key),
+            key=server.key,
+            patience=_patience(execution, AT_ONCE_OURS),
+            check=server.check,
         )
+
+
+def _patience(execution: Execution, at_once: int) -> Patience:
+    asked = execution.llm_concurrency or at_once
+    return Patience(timeout_s=execution.llm_timeout, at_once=asked)
 
 
 async def _read(response: httpx.Response) -> bytes:

@@ -16,7 +16,7 @@ from dnd_local.store.guard import SWITCHES
 
 _PASSES: Final = re.compile(
     r"""
-      PATH | HOME | USER | LOGNAME | SHELL | TMPDIR | TEMP | TMP | TZ | LANG | LANGUAGE
+      PATH | HOME | USER | LOGNAME | SHELL | TZ | LANG | LANGUAGE
     | LD_LIBRARY_PATH | LD_PRELOAD | LIBRARY_PATH | CPATH | CC | CXX
     | PYTHONPATH | PYTHONHOME | PYTHONHASHSEED | VIRTUAL_ENV | CONDA_PREFIX
     | XDG_CACHE_HOME | XDG_CONFIG_HOME | TORCHINDUCTOR_CACHE_DIR | TRITON_CACHE_DIR
@@ -55,7 +55,9 @@ def server_variables(
         "MASTER_ADDR": "127.0.0.1",
         "NCCL_SOCKET_IFNAME": "lo",
         "GLOO_SOCKET_IFNAME": "lo",
+        # Sockets and other temporary files of the server lie in its folder and go with it.
         "VLLM_RPC_BASE_PATH": str(folder),
+        "TMPDIR": str(folder),
         # No plugin of the server's environment is loaded, but for the one that reads 4 bits.
         "VLLM_PLUGINS": "bitsandbytes",
     }

@@ -13,7 +13,6 @@ left, however it is left, and when this process dies (see `_server_guard`).
 from __future__ import annotations
 
 import os
-import re
 import secrets
 import shutil
 import socket
@@ -30,7 +29,7 @@ from typing import IO, Final
 import httpx
 
 from dnd_local.core.errors import NoReply
-from dnd_local.engines import _server_guard
+from dnd_local.engines import _server_guard, _server_key
 from dnd_local.engines.llm_address import Address, read_address
 from dnd_local.engines.vllm_command import (
     ServerSettings,
@@ -39,14 +38,16 @@ from dnd_local.engines.vllm_command import (
     server_options,
 )
 from dnd_local.engines.vllm_environment import server_variables, visible_devices
+from dnd_local.engines.vllm_log import ended, last_line, open_log
 from dnd_local.engines.vllm_python import VllmPython, server_environ
 
 START_S: Final = 900.0
 """How long a server may take to load; a large model from a slow disk takes minutes."""
 
+KEY_GUARD: Final = "_server_key.KeyGuard"
+"""Where the server finds the check of its key."""
+
 _POLL_S: Final = 0.25
-_LAST_LINES: Final = 20
-_BEFORE: Final = re.compile(r"^(?:\([^)]*\) )?(?:[A-Z]+ \d\d-\d\d [\d:]+ )?(?:\[[^\]]*:\d+\] )?")
 _LONGEST_SOCKET: Final = 100
 """A socket's path has room for 108 bytes on Linux, 104 elsewhere."""
 
@@ -65,10 +66,10 @@ class Server:
         """Pass if the server still runs.
 
         Raises:
-            NoReply: it ended; its last lines are in the message.
+            NoReply: it ended; the first error of its log is in the message.
         """
         if (code := self._guard.poll()) is not None:
-            raise NoReply(_ended(code, self.log))
+            raise NoReply(ended(code, self.log))
 
 
 @contextmanager
@@ -91,28 +92,28 @@ def serve(
 
     Raises:
         UserError: the model or an option will not do.
-        NoReply: the server ended or did not become healthy in time; its last lines are told.
+        NoReply: the server ended or did not become healthy in time; the message says why.
     """
     facts = read_model(settings.model)
     memory = None
     if not settings.on_cpu:
         memory = read_gpu_memory(visible_devices(settings.devices, environ))
-    options = server_options(settings, facts, memory)
+    options = [*server_options(settings, facts, memory), "--middleware", KEY_GUARD]
     folder, listen = private_folder()
     key = secrets.token_urlsafe(32)
     log = log or folder / "log"
+    shutil.copy(_server_key.__file__, folder)  # the server's current folder, first on its path
     command = [str(python.path), "-m", "vllm.entrypoints.openai.api_server", *options]
     mine = server_environ(python.path, environ)
     variables = server_variables(mine, settings.devices, key, folder)
     try:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("wb") as output:
+        with open_log(log) as output:
             guard = _start([*command, *listen.options], variables, folder, output)
         try:
             _wait(listen.address, guard, log, progress, start_s)
             yield Server(listen.address, key, python.version, log, guard)
         finally:
-            _end(guard)
+            _end(guard, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -187,25 +188,17 @@ def _wait(
         while not (_listens(address) and _is_healthy(client)):
             waited = time.monotonic() - begin
             if (code := guard.poll()) is not None:
-                raise NoReply(_ended(code, log))
+                raise NoReply(ended(code, log))
             if waited > start_s:
                 raise NoReply(
-                    f"the vLLM server was not ready after {start_s:.0f} s; its last lines:\n"
-                    f"{_last_lines(log)}"
+                    f"the vLLM server was not ready after {start_s:.0f} s; its log ends with "
+                    f"'{last_line(log)}'; the whole log is {log}"
                 )
-            if (line := _last_lines(log, 1)) != last:
-                progress(f"vLLM server, {waited:.0f} s: {bare(line)}")
+            if (line := last_line(log)) != last:
+                progress(f"vLLM server, {waited:.0f} s: {line}")
                 last = line
             time.sleep(_POLL_S)
     progress(f"vLLM server: ready after {time.monotonic() - begin:.0f} s")
-
-
-def bare(line: str) -> str:
-    """Return what a line of the server's log says: no process, time or place in its code before it.
-
-    Of a line that is written over and over, as progress is, the last state.
-    """
-    return _BEFORE.sub("", line.rstrip("\r").rpartition("\r")[2])
 
 
 def _listens(address: Address) -> bool:
@@ -228,8 +221,11 @@ def _is_healthy(client: httpx.Client) -> bool:
         return False
 
 
-def _end(guard: subprocess.Popen[bytes]) -> None:
-    """Cut the lifeline and wait until the guard has ended the server's whole session."""
+def _end(guard: subprocess.Popen[bytes], folder: Path) -> None:
+    """Cut the lifeline, wait until the guard has ended the server, and end what it left.
+
+    It leaves something only if it was killed itself.
+    """
     assert guard.stdin is not None  # it was opened as a pipe
     guard.stdin.close()
     guard.terminate()  # a process forked from this one may hold the lifeline too
@@ -238,14 +234,4 @@ def _end(guard: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:  # pragma: no cover - the guard itself hangs
         guard.kill()
         guard.wait()
-
-
-def _ended(code: int, log: Path) -> str:
-    return f"the vLLM server ended with exit code {code}; its last lines:\n{_last_lines(log)}"
-
-
-def _last_lines(log: Path, count: int = _LAST_LINES) -> str:
-    with log.open("rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - 16384))
-        lines = file.read().decode(errors="replace").split("\n")
-    return "\n".join([line for line in lines if line.strip()][-count:])
+    _server_guard.end_strays(str(folder))

@@ -44,6 +44,8 @@ class Request:
     prompts: Path | None = None
     llm_url: str = ""
     allow_remote_llm: bool = False
+    llm_timeout: float = 300.0
+    llm_concurrency: int = 0
     vllm_python: str = ""
     vllm_options: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -89,6 +91,8 @@ class Request:
             workers=self.workers or len(devices),
             llm_url=self.llm_url,
             allow_remote_llm=self.allow_remote_llm,
+            llm_timeout=self.llm_timeout,
+            llm_concurrency=self.llm_concurrency,
             vllm_python=self.vllm_python,
             vllm_options=read_options(self.vllm_options, on_cpu=devices == ("cpu",)),
         )

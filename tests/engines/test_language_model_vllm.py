@@ -12,11 +12,8 @@ from dnd_local.core.config import Execution, LlmConfig
 from dnd_local.core.conversations import Message, Reply, Request
 from dnd_local.core.errors import NoReply, Refused, UserError
 from dnd_local.core.protocols import LanguageModel
-from dnd_local.engines.language_model_vllm import (
-    Patience,
-    VllmLanguageModel,
-    open_vllm,
-)
+from dnd_local.engines.language_model_vllm import VllmLanguageModel, open_vllm
+from dnd_local.engines.llm_patience import Patience
 from dnd_local.engines.llm_survey import ServerFacts, survey
 from tests.engines.fake_llm_server import (
     BROKEN,
@@ -201,6 +198,62 @@ class TestMisbehaviour:
             assert language_model(server).reply([request()]) == [Reply("")]
 
 
+class TestSilence:
+    """A server that accepts requests and answers none, for a while or for good."""
+
+    def test_one_that_hangs_is_given_up_after_three_requests_without_an_answer(self):
+        calm = replace(HASTE, tries=9, at_once=1, in_doubt_s=0.2, short_s=0.2)
+        with FakeServer(lambda text, attempt: SILENCE) as server:
+            begin = time.monotonic()
+            with pytest.raises(
+                NoReply, match=r"hangs or is too slow.*within 0\.2 s.*--llm-timeout"
+            ):
+                language_model(server, calm).reply([request(str(i)) for i in range(50)])
+            took = time.monotonic() - begin
+        assert took < 10
+        assert server.asked == {"0": 3, "Say yes.": 1}
+
+    def test_the_usual_patience_ends_within_two_minutes_of_the_first_time_out(self):
+        usual = Patience()
+        pauses = usual.backoff_s * (1 + 2)
+        assert pauses + 2 * usual.in_doubt_s + usual.short_s < 120
+
+    def test_a_crowd_that_times_out_together_is_given_up_at_once(self):
+        calm = replace(HASTE, short_s=0.2)
+        with FakeServer(lambda text, attempt: SILENCE) as server:
+            begin = time.monotonic()
+            with pytest.raises(NoReply, match="hangs or is too slow"):
+                language_model(server, calm).reply([request(str(i)) for i in range(50)])
+            assert time.monotonic() - begin < 5
+        assert server.asked["Say yes."] == 1
+        assert max(server.asked.values()) <= 2
+
+    def test_a_request_that_only_itself_gets_no_answer_stops_nothing(self):
+        calm = replace(HASTE, timeout_s=0.2, tries=4, at_once=1, in_doubt_s=0.2)
+        asked = [request(t) for t in ("bad", "one", "two")]
+        with FakeServer(one_bad(SILENCE)) as server:
+            replies = language_model(server, calm).reply(asked)
+        assert [r.text for r in replies] == ["", "fine", "fine"]
+        assert server.asked["Say yes."] == 1
+
+    def test_the_wait_for_a_turn_does_not_count(self):
+        calm = replace(HASTE, timeout_s=1.0, at_once=1)
+        asked = [request(str(i)) for i in range(20)]
+        with FakeServer(lambda text, attempt: said("fine"), delay_s=0.1) as server:
+            replies = language_model(server, calm).reply(asked)  # 2 s in all, 0.1 s each
+        assert {r.text for r in replies} == {"fine"}
+        assert set(server.asked.values()) == {1}
+
+    def test_a_server_that_hangs_up_on_all_is_given_up_before_all_are_tried(self):
+        calm = replace(CALM, at_once=1)
+        with (
+            FakeServer(lambda text, attempt: CUT_OFF) as server,
+            pytest.raises(NoReply, match=r"hangs or is too slow.*RemoteProtocolError"),
+        ):
+            language_model(server, calm).reply([request(str(i)) for i in range(50)])
+        assert sorted(server.asked) == ["0", "1", "2", "Say yes."]
+
+
 class TestServerGone:
     def test_a_single_failure_at_a_healthy_server_is_a_reply(self):
         with FakeServer(one_bad(BROKEN)) as server:
@@ -296,6 +349,21 @@ class TestOpenVllm:
                 assert engine.reply([request()]) == [Reply("fine")]
                 assert not engine.address.remote
         assert {h["authorization"] for h in server.headers} == {"bearer secret"}
+
+    @pytest.mark.parametrize(("asked", "most"), [({}, 8), ({"llm_concurrency": 3}, 3)])
+    def test_few_are_under_way_at_a_named_server(self, tmp_path, asked, most):
+        with FakeServer(lambda text, attempt: said("fine"), delay_s=0.05) as server:
+            execution = self.execution(tmp_path, llm_url=f"unix:{server.path}", **asked)
+            with open_vllm(LlmConfig(), tmp_path, execution, environ={}) as engine:
+                engine.reply([request(str(i)) for i in range(24)])
+        assert server.most == most
+
+    def test_the_time_limit_is_as_asked(self, tmp_path):
+        with FakeServer(one_bad(SILENCE)) as server:
+            execution = self.execution(tmp_path, llm_url=f"unix:{server.path}", llm_timeout=0.2)
+            with open_vllm(LlmConfig(), tmp_path, execution, environ={}) as engine:
+                (reply,) = engine.reply([request("bad")])
+        assert reply.finish == "error: no reply within 0.2 s"
 
     def test_starts_a_server_where_none_is_named(self, tmp_path, monkeypatch):
         stub = make_python(tmp_path / "env")

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from dnd_local.core.errors import BadConfig, MissingWeights, NoReply, UserError
-from dnd_local.engines import _server_guard, vllm_server
+from dnd_local.engines import _server_guard, _server_key, vllm_server
 from dnd_local.engines.vllm_command import ServerSettings
 from dnd_local.engines.vllm_python import VllmPython, find_vllm
 from dnd_local.engines.vllm_server import private_folder, serve
@@ -114,7 +114,11 @@ class TestServe:
         with serve(ServerSettings(model), python, environ=environ(note)) as server:
             with server.address.client("", 5.0) as client:
                 assert client.get("/v1/models").status_code == 401
-            assert server.key not in json.loads(note.read_text())["argv"]
+            argv = json.loads(note.read_text())["argv"]
+            assert server.key not in argv
+            assert argv[argv.index("--middleware") + 1] == "_server_key.KeyGuard"
+            folder = Path(server.address.socket).parent
+            assert (folder / "_server_key.py").read_text() == Path(_server_key.__file__).read_text()
 
     @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
     def test_is_ended_when_the_block_fails(self, model, python, note, error):
@@ -130,9 +134,9 @@ class TestServe:
             pass
         assert all_gone(note, 0.5)
 
-    def test_a_server_that_fails_tells_its_last_lines(self, model, python, note):
+    def test_a_server_that_fails_tells_what_went_wrong(self, model, python, note):
         with (
-            pytest.raises(NoReply, match=r"exit code 1;(.*\n)+stub: the model is broken"),
+            pytest.raises(NoReply, match=r"exit code 1: stub: the model is broken; the whole log"),
             serve(ServerSettings(model), python, environ=environ(note, "crash")),
         ):
             pass
@@ -141,7 +145,7 @@ class TestServe:
         log = tmp_path / "logs" / "vllm.log"
         heard = []
         with (
-            pytest.raises(NoReply, match=r"not ready after 3 s(.*\n)*stub: loading weights"),
+            pytest.raises(NoReply, match=r"not ready after 3 s; its log ends with 'stub: loading"),
             serve(
                 ServerSettings(model),
                 python,
@@ -154,6 +158,7 @@ class TestServe:
             pass
         assert all_gone(note, 0.5)
         assert "stub: loading weights" in log.read_text()
+        assert stat.S_IMODE(log.stat().st_mode) == 0o600
         assert heard[0] == "vLLM server: starting, which may take minutes"
         assert heard[-1].endswith("s: stub: loading weights")
 
@@ -162,21 +167,6 @@ class TestServe:
         with serve(ServerSettings(model), python, environ=environ(note), progress=heard.append):
             pass
         assert re.fullmatch(r"vLLM server: ready after \d+ s", heard[-1])
-
-    @pytest.mark.parametrize(
-        ("line", "said"),
-        [
-            ("(EngineCore pid=7) INFO 11-23 14:52:30 [core.py:77] Loading", "Loading"),
-            (
-                "INFO 11-23 14:52:30 [config/model.py:1804] Using max model len",
-                "Using max model len",
-            ),
-            ("Shards: 0%\rShards:  50% [1/2]\r", "Shards:  50% [1/2]"),
-            ("stub: loading [weights]", "stub: loading [weights]"),
-        ],
-    )
-    def test_a_line_of_the_log_is_told_without_what_comes_before_it(self, line, said):
-        assert vllm_server.bare(line) == said
 
     def test_a_connection_that_breaks_is_not_yet_the_end(self, model, python, note):
         with serve(ServerSettings(model), python, environ=environ(note, "rude")) as server:
@@ -227,6 +217,7 @@ class _Guard:
     """The guard's module with its program patched to lose patience sooner."""
 
     GRACE_S = _server_guard.GRACE_S
+    end_strays = staticmethod(_server_guard.end_strays)
 
     def __init__(self, path):
         source = Path(_server_guard.__file__).read_text()
@@ -278,15 +269,24 @@ class TestOwnersDeath:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(owner.pid, signal.SIGKILL)
 
-    def test_the_guards_death_ends_the_server_too(self, model, python, note):
+    def test_the_guards_death_leaves_nothing_either(self, model, python, note):
         with serve(ServerSettings(model), python, environ=environ(note)) as server:
             server._guard.kill()
             server._guard.wait()
-            deadline = time.monotonic() + 5
-            while is_alive(pids(note)[0]) and time.monotonic() < deadline:
-                time.sleep(0.02)
-            assert not is_alive(pids(note)[0])
-            os.kill(pids(note)[1], signal.SIGKILL)  # the stub's engine, nobody's child now
+            with pytest.raises(NoReply, match="exit code -9"):
+                server.check()
+            assert is_alive(pids(note)[1]), "the stub's engine, nobody's child now"
+        assert not any(map(is_alive, pids(note)))
+        assert not Path(server.address.socket).parent.exists()
+
+    def test_a_stray_that_ignores_sigterm_is_killed(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(_server_guard, "GRACE_S", 0.2)
+        deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); print(); time.sleep(60)"
+        stray = subprocess.Popen([sys.executable, "-c", deaf], cwd=tmp_path, stdout=subprocess.PIPE)
+        stray.stdout.readline()
+        _server_guard.end_strays(str(tmp_path))
+        assert stray.wait(timeout=5) == -signal.SIGKILL
+        stray.stdout.close()
 
 
 class TestPrivateFolder:

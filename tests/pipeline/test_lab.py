@@ -220,6 +220,8 @@ EXECUTION: dict[str, Any] = {
     "workers": 4,
     "llm_url": "unix:/run/llm",
     "allow_remote_llm": True,
+    "llm_timeout": 7.0,
+    "llm_concurrency": 5,
     "vllm_python": "/opt/python",
     "vllm_options": ("--x",),
 }

@@ -43,7 +43,7 @@ def test_where_it_is_done_is_as_asked() -> None:
     execution = Request(
         model="pocket", layer="a", workspace=Path("/w"), weights=Path("/m"), data=Path("/d"),
         devices="0,1", prompts=Path("/p"), llm_url="unix:/s", allow_remote_llm=True,
-        vllm_python="/v", manifest=Path("/f"),
+        vllm_python="/v", manifest=Path("/f"), llm_timeout=7.0, llm_concurrency=5,
         vllm_options="--max-model-len 8192 --max-num-seqs='64'",
     ).execution()  # fmt: skip
     assert (execution.devices, execution.workers) == (("0", "1"), 2)
@@ -51,6 +51,7 @@ def test_where_it_is_done_is_as_asked() -> None:
     assert (execution.prompts, execution.manifest) == (Path("/p"), Path("/f"))
     assert (execution.llm_url, execution.allow_remote_llm) == ("unix:/s", True)
     assert execution.vllm_python == "/v"
+    assert (execution.llm_timeout, execution.llm_concurrency) == (7.0, 5)
     assert execution.vllm_options == ("--max-model-len", "8192", "--max-num-seqs=64")
     assert Request(model="pocket", layer="a", workers=3).execution().workers == 3
 
