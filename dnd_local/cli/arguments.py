@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from dnd_local.cli.figures import checked_folder
+
 Model = Annotated[
     str, typer.Argument(help="pocket, a torchvision name, or path/to/file.py:factory.")
 ]
@@ -26,3 +28,30 @@ Devices = Annotated[str, typer.Option(help="cpu, or CUDA indices: 0 or 0,1,2,3."
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Run = Annotated[str, typer.Argument(help="The run's name; `dnd-local runs` lists them.")]
 Weights = Annotated[Path | None, typer.Option(help="The weights folder.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="Folder for the figures as CSV and JSON lines.", callback=checked_folder),
+]
+Seed = Annotated[int, typer.Option(help="Seed of intervals and tests.", min=0)]
+Metrics = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metric",
+        help="token-f1, clip, mpnet, minilm, bertscore, or NAME=FOLDER. Default: all that can run.",
+    ),
+]
+Baseline = Annotated[
+    Path | None, typer.Option(help="BERTScore's rescaling file for its model (.tsv).")
+]
+FileLayer = Annotated[
+    str, typer.Option("--layer", help="Only this layer; names the layer of files without.")
+]
+AgreeAbove = Annotated[
+    float | None,
+    typer.Option(
+        help="Only neurons with two annotators of a higher CLIP cosine than this. Default: 0.81."
+    ),
+]
+AllNeurons = Annotated[
+    bool, typer.Option("--all-neurons", help="Also neurons on which annotators disagree.")
+]

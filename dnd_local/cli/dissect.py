@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from dnd_local.pipeline.runner import RunResult
 
 
-@with_settings
+@with_settings()
 def dissect(
     model: Model,
     layer: Layers,
@@ -124,7 +124,7 @@ def _write_report(request: Request, run: str) -> None:
     typer.echo(f"Report: {write_report(stored).index}", err=True)
 
 
-@with_settings
+@with_settings("network", "probe.chunk", "triage", "compat")
 def triage(
     model: Model,
     layer: Layers,

@@ -9,6 +9,7 @@ import typer
 
 from dnd_local import __version__
 from dnd_local.cli import (
+    baseline,
     compare,
     dissect,
     doctor,
@@ -17,8 +18,10 @@ from dnd_local.cli import (
     probe,
     prompts,
     report,
+    reproduce,
     runs,
     targets,
+    truth,
     weights,
 )
 from dnd_local.cli.stopping import Stoppable
@@ -67,9 +70,10 @@ app.command("layers")(targets.layers)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
 app.command("evaluate")(evaluate.evaluate)
-app.command("baseline")(evaluate.baseline)
-app.command("reproduce")(compare.reproduce)
+app.command("truth")(truth.truth)
+app.command("baseline")(baseline.baseline)
 app.command("doctor")(doctor.doctor)
+app.add_typer(reproduce.app, name="reproduce", cls=Stoppable)
 app.add_typer(weights.app, name="weights", cls=Stoppable)
 app.add_typer(probe.app, name="probe", cls=Stoppable)
 app.add_typer(pocket.app, name="pocket", cls=Stoppable)

@@ -7,7 +7,7 @@ source: a setting that is added to `Config` is an option at once.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
@@ -22,11 +22,16 @@ _SHORT = {"llm.engine": "--llm", "network.pool": "--pool", "network.tokens": "--
           "scores.rule": "--rule", "compat": "--compat"}  # fmt: skip
 
 
-def settings_options() -> list[inspect.Parameter]:
-    """Return one keyword parameter a setting, annotated for Typer; None stands for "not given"."""
+def settings_options(sections: Collection[str] = ()) -> list[inspect.Parameter]:
+    """Return one keyword parameter a setting, annotated for Typer; None stands for "not given".
+
+    Args:
+        sections: only settings of these sections of `Config`, or by whole path (probe.chunk);
+            all where none is named.
+    """
     parameters = []
     for path, field in _settings():
-        if path in _SKIPPED:
+        if path in _SKIPPED or (sections and not {path, path.partition(".")[0]} & set(sections)):
             continue
         kind, text = _kind_and_help(field.type)
         option = typer.Option(
@@ -46,47 +51,62 @@ def settings_options() -> list[inspect.Parameter]:
     return parameters
 
 
-def with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command one option a setting; it receives those given as nested `settings`."""
+def with_settings(*sections: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command one option a setting; it receives those given as nested `settings`.
 
-    def wrapped(**arguments: Any) -> None:
-        settings: dict[str, Any] = {}
-        for path, _ in _settings():
-            value = arguments.pop(_parameter(path), None)
-            if value is not None:
-                section, dot, name = path.partition(".")
-                if dot:
-                    settings.setdefault(section, {})[name] = value
-                else:
-                    settings[section] = value
-        command(**arguments, settings=settings)
+    Args:
+        sections: the sections of `Config`, or the paths of settings, that can change what the
+            command does; all where none is named.
+    """
 
-    signature = inspect.signature(command, eval_str=True)
-    own = [
-        p.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for p in signature.parameters.values()
-        if p.name != "settings"
-    ]
-    parameters = own + settings_options()
-    wrapped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    wrapped.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": None}
-    wrapped.__doc__, wrapped.__name__ = command.__doc__, command.__name__
-    return wrapped
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        options = settings_options(sections)
+
+        def wrapped(**arguments: Any) -> None:
+            settings: dict[str, Any] = {}
+            for option in options:
+                value = arguments.pop(option.name, None)
+                if value is not None:
+                    section, dot, name = _path(option.name).partition(".")
+                    if dot:
+                        settings.setdefault(section, {})[name] = value
+                    else:
+                        settings[section] = value
+            command(**arguments, settings=settings)
+
+        signature = inspect.signature(command, eval_str=True)
+        declared = [
+            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for parameter in signature.parameters.values()
+            if parameter.name != "settings"
+        ]
+        parameters = declared + options
+        wrapped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        wrapped.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": None}
+        wrapped.__doc__, wrapped.__name__ = command.__doc__, command.__name__
+        return wrapped
+
+    return decorate
 
 
 def _settings() -> list[tuple[str, msgspec.structs.FieldInfo]]:
-    found: list[tuple[str, msgspec.structs.FieldInfo]] = []
+    """Return every setting by its dotted path."""
+    settings: list[tuple[str, msgspec.structs.FieldInfo]] = []
     for section in msgspec.structs.fields(Config):
         if isinstance(section.type, type) and issubclass(section.type, msgspec.Struct):
-            own = msgspec.structs.fields(section.type)
-            found.extend((f"{section.name}.{field.name}", field) for field in own)
+            fields = msgspec.structs.fields(section.type)
+            settings.extend((f"{section.name}.{field.name}", field) for field in fields)
         else:
-            found.append((section.name, section))
-    return found
+            settings.append((section.name, section))
+    return settings
 
 
 def _parameter(path: str) -> str:
     return "set_" + path.replace(".", "__")
+
+
+def _path(parameter: str) -> str:
+    return parameter.removeprefix("set_").replace("__", ".")
 
 
 def _kind_and_help(annotation: Any) -> tuple[type, str]:

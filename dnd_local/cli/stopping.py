@@ -35,7 +35,11 @@ AFTER: Final[Mapping[str, str]] = {
     "report": "the pages are not complete; pictures that were converted are kept, and the same "
     "command writes the rest",
     "compare": UNWRITTEN,
-    "reproduce": UNWRITTEN,
+    "truth": UNWRITTEN,
+    "reproduce last-layer": UNWRITTEN,
+    "reproduce milannotations": UNWRITTEN,
+    "reproduce captioner-swap": UNWRITTEN,
+    "reproduce scoring-rules": UNWRITTEN,
     "evaluate": "no verdict was written; pictures that were painted are kept, and the same "
     "command goes on from there",
     "baseline": "no label was written; the responses are kept, and the same command goes on "

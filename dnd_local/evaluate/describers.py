@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
@@ -45,3 +46,11 @@ def table_of_run(run: StoredRun) -> DescriptionTable:
         for described in run.descriptions()
     )
     return DescriptionTable(run.record.name, rows)
+
+
+def distinct_names(names: Sequence[str]) -> list[str]:
+    """Return the names, numbered where two are the same."""
+    return [
+        name if names.count(name) == 1 else f"{name} ({names[: i + 1].count(name)})"
+        for i, name in enumerate(names)
+    ]

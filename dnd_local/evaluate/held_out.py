@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -115,6 +116,12 @@ def judge_run(
         keys = [(layer, index) for index in columns]
         verdicts += judge(keys, texts, by_images, by_pictures, word=word, seed=seed)
     return tuple(verdicts)
+
+
+def on_devices(run: StoredRun, devices: tuple[str, ...]) -> StoredRun:
+    """Return the run with engines that open on these devices, in this process."""
+    execution = msgspec.structs.replace(run.lab.execution, devices=devices)
+    return StoredRun(run.record, run.folder, Lab(run.record.config, execution, devices[0]))
 
 
 def placed(run: StoredRun, labels: DescriptionTable) -> DescriptionTable:

@@ -64,7 +64,8 @@ def open_metrics(
 
     Raises:
         UnknownName: a name that is no metric.
-        UserError: a metric asked for by name lacks its weights or its library.
+        UserError: a metric asked for by name lacks its weights or its library, or there is a
+            baseline and no BERTScore.
     """
     metrics: list[TextMetric] = []
     left_out: list[str] = []
@@ -80,6 +81,11 @@ def open_metrics(
                 if specs:
                     raise
                 left_out.append(f"{name} left out: {error}")
+        if baseline and not any(isinstance(metric, BertScore) for metric in metrics):
+            raise UserError(
+                f"--baseline {baseline} rescales BERTScore, which is not among the metrics here; "
+                "add --metric bertscore, or leave it out"
+            )
         yield Opened(tuple(metrics), tuple(left_out))
 
 

@@ -1,6 +1,6 @@
 """What a neuron's label is worth, and ``verdicts.csv``, where a run keeps it.
 
-Made by `faithfulness`, read by whoever shows a run: nothing here computes.
+Made by `null_tests`, read by all that shows a run: nothing here computes.
 """
 
 from __future__ import annotations

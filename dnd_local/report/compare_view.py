@@ -10,6 +10,7 @@ import numpy as np
 
 from dnd_local.core.cards import Card
 from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
+from dnd_local.evaluate.describers import distinct_names
 from dnd_local.evaluate.matching import match
 from dnd_local.evaluate.text_similarity import TextMetric, TokenF1
 from dnd_local.report import plots
@@ -71,7 +72,7 @@ def compare_view(
     """
     metric = metric or TokenF1()
     matching = match(tables)
-    names = distinct([table.describer for table in tables])
+    names = distinct_names([table.describer for table in tables])
     labels = [[row.labels[0] for row in column] for column in matching.columns]
     total = np.zeros(len(matching.keys))
     pairs = []
@@ -105,14 +106,6 @@ def compare_view(
         likenesses=plots.value_histogram([own.likeness for own in neurons], bins=20),
         layers=tuple(dict.fromkeys(own.layer for own in neurons)),
     )
-
-
-def distinct(names: Sequence[str]) -> list[str]:
-    """Return the names, numbered where two are the same."""
-    return [
-        name if names.count(name) == 1 else f"{name} ({names[: i + 1].count(name)})"
-        for i, name in enumerate(names)
-    ]
 
 
 def _card(cards: Mapping[tuple[str, int], CardView], layer: str, index: int) -> CardView | None:

@@ -10,7 +10,9 @@ from typing import NamedTuple
 import pytest
 
 from dnd_local.cli import dissect, main
+from dnd_local.evaluate import null_tests
 from tests.bench import Bench
+from tests.evaluate.colours import ManyColours
 
 
 class Said(NamedTuple):
@@ -53,3 +55,16 @@ def command(
 def bench(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """Fake engines behind the workspace that commands use."""
     return Bench(tmp_path / "workspace", monkeypatch)
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """A run ``mine`` of many colours, half of the probe set held out."""
+    monkeypatch.setattr(null_tests, "RESAMPLES", 100)
+    monkeypatch.setenv("DND_LOCAL_WORKSPACE", str(tmp_path / "work"))
+    monkeypatch.setenv("DND_LOCAL_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.chdir(tmp_path)
+    own = Bench(tmp_path / "work", monkeypatch)
+    own.probe = ManyColours(60)
+    own.run("0-3", name="mine", probe={"chunk": 7, "holdout": 0.5})
+    return own

@@ -15,13 +15,7 @@ from tests.bench import Bench
 
 app = typer.Typer()
 app.command("compare")(compare.compare)
-app.command("reproduce")(compare.reproduce)
-
-RATINGS = "Layer,Unit," + ",".join(
-    f"{rule} {rater} Rating"
-    for rater in ("E1", "E2")
-    for rule in ("Mean Caption", "Topk-Sq", "Image-Products", "Topk-Compare")
-)
+app.callback()(lambda: None)
 
 
 @pytest.fixture(autouse=True)
@@ -112,52 +106,3 @@ def test_without_weights_it_says_which_metrics_are_missing(files: tuple[Path, Pa
 def test_an_unknown_run_or_metric_is_one_line(files: tuple[Path, Path]) -> None:
     assert isinstance(run("compare", files[0], "nobody").exception, UnknownName)
     assert isinstance(run("compare", *files, "--metric", "rouge").exception, UnknownName)
-
-
-def test_reproduce_last_layer(files: tuple[Path, Path], tmp_path: Path) -> None:
-    classes = write(tmp_path / "classes.txt", "dog\ncat\nsky\n")
-    out = tmp_path / "out"
-    result = run("reproduce", "last-layer", classes, *files, "--metric", "token-f1", "--out", out)
-    assert result.exit_code == 0, result.output
-    assert "DnD, token F1, 3 neurons: 0.8889" in result.output
-    assert "constant 'animal' 0.0000" in result.output
-    several = write(tmp_path / "m.csv", "layer,unit,description\nconv,0,x\nfc,0,dog\nfc,1,cat\n")
-    asked = ("reproduce", "last-layer", classes, several, "--metric", "token-f1")
-    assert "say which is meant with --layer" in str(run(*asked).exception)
-    assert "MILAN, token F1, 2 neurons: 1.0000" in run(*asked, "--layer", "fc").output
-    assert (out / "last-layer.csv").read_text().startswith("describer,metric,needs,neurons,value")
-
-
-def test_reproduce_last_layer_needs_a_describer(files: tuple[Path, Path]) -> None:
-    refused = run("reproduce", "last-layer", files[0], "--metric", "token-f1").exception
-    assert "name a describer's file after it" in str(refused)
-
-
-def test_reproduce_milannotations(tmp_path: Path) -> None:
-    people = write(
-        tmp_path / "p.csv", "layer,unit,summary\nfc,0,dog\nfc,0,dog\nfc,0,x\nfc,1,a\nfc,1,b\n"
-    )
-    ours = write(tmp_path / "x_fc.csv", "Neuron ID,label\n0,dog\n1,cat\n")
-    asked = ("reproduce", "milannotations", people, ours, "--metric", "token-f1")
-    result = run(*asked, "--all-neurons", "--json")
-    assert json.loads(result.output)["figures"][0]["value"] == pytest.approx(1 / 3)
-    assert "told by CLIP" in str(run(*asked).exception)
-    swapped = run("reproduce", "milannotations", ours, people, "--metric", "token-f1")
-    assert "holds no annotations" in str(swapped.exception)
-
-
-def test_reproduce_captioner_swap(files: tuple[Path, Path]) -> None:
-    asked = ("reproduce", "captioner-swap", files[0], "--metric", "token-f1")
-    result = run(*asked, "--against", files[1])
-    assert "DnD, token F1, 3 neurons: 0.5556" in result.output
-    assert "--against" in str(run(*asked).exception)
-
-
-def test_reproduce_scoring_rules(tmp_path: Path) -> None:
-    ratings = write(tmp_path / "r.csv", f"{RATINGS}\n1,0,1,2,5,4,3,2,5,4\n1,1,1,1,4,2,1,1,4,3\n")
-    result = run("reproduce", "scoring-rules", ratings, "--out", tmp_path / "out")
-    assert "image-products, 2 units: 4.5000" in result.output
-    assert "A rule drawn at random" in result.output
-    found = json.loads(run("reproduce", "scoring-rules", ratings, "--json").output)
-    assert found["rules"][0]["rule"] == "image-products"
-    assert "one rating file" in str(run("reproduce", "scoring-rules", ratings, ratings).exception)

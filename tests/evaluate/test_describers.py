@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dnd_local.core.errors import UserError
-from dnd_local.evaluate.describers import open_describer, table_of_run
+from dnd_local.evaluate.describers import distinct_names, open_describer, table_of_run
 from dnd_local.pipeline.reading import open_run
 from tests.bench import Bench
 from tests.fakes import LAYER
@@ -37,3 +37,7 @@ def test_a_name_is_a_file_class_names_or_a_run(
     assert open_describer(str(tmp_path / "x_fc.csv")).table.rows[0].labels == ("dog",)
     with pytest.raises(UserError, match="cannot read"):
         open_describer("nothing.csv")
+
+
+def test_equal_names_are_numbered() -> None:
+    assert distinct_names(["a", "b", "a"]) == ["a (1)", "b", "a (2)"]

@@ -8,7 +8,7 @@ from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
 from dnd_local.core.errors import UserError
 from dnd_local.core.records import Neuron
 from dnd_local.report.cards import CardView
-from dnd_local.report.compare_view import compare_view, distinct
+from dnd_local.report.compare_view import compare_view
 
 
 def table(describer: str, *labels: str, layer: str = "fc") -> DescriptionTable:
@@ -43,10 +43,6 @@ def test_neurons_of_the_run_have_their_card() -> None:
     bare = [table("a", "dog"), table("b", "dog", layer="")]
     (own,) = compare_view(bare, {("fc", 0): card}).neurons
     assert (own.card, own.layer) == (card, "fc")
-
-
-def test_describers_of_one_name_are_told_apart() -> None:
-    assert distinct(["a", "b", "a"]) == ["a (1)", "b", "a (2)"]
 
 
 def test_one_table_is_nothing_to_compare() -> None:
