@@ -50,7 +50,7 @@ def test_everything_can_be_had_as_json(command: Command, dissected: Said) -> Non
     assert (result["run"], result["made"], result["failures"]) == ("mine", 0, [])
     assert result["descriptions"][0]["labels"][0]["text"].startswith("red ")
     assert parsed(command(*words, "--dry-run", "--json"))["run"] == "mine"
-    (triage,) = parsed(command("triage", "pocket", LAYER, *SMALL, "--json"))
+    (triage,) = parsed(command("triage", "pocket", LAYER, "--probe-chunk", 7, "--json"))
     assert [own["verdict"] for own in triage["neurons"]][3:] == ["dead", "constant", "duplicate"]
     (run,) = parsed(command("runs", "--json"))
     assert (run["name"], run["neurons"]) == ("mine", 6)
@@ -104,7 +104,7 @@ def test_layers_and_ids_that_are_not_there(command: Command, bench: Bench) -> No
 
 def test_triage_counts_each_class(command: Command, bench: Bench) -> None:
     bench.probe = ColourProbe(broken=(2,))
-    said = command("triage", "pocket", LAYER, *SMALL)
+    said = command("triage", "pocket", LAYER, "--probe-chunk", 7)
     assert said.code == 0
     assert "duplicate of 0" in said.out
     assert (
