@@ -111,6 +111,42 @@ def released_compare(
     return found
 
 
+def released_piece(reply: str) -> str:
+    """What the release keeps of a label: all of it, or what lies between the first two colons."""
+    if ":" not in reply:
+        return reply
+    after = reply[reply.index(":") + 1 :]
+    return after[: after.index(":")] if ":" in after else after
+
+
+def released_candidates(reply: str, merged: str) -> list[str]:
+    """The candidates of one draw; `merged` is what comes back if the label is a list.
+
+    Where nothing is left to paint there is none, which is our refusal and not the release's.
+    """
+    label = released_piece(reply)
+    if "," in label and label.strip() not in ("", "."):
+        label = released_piece(merged)
+    label = label.lower()
+    if label[-1:] == ".":
+        found = [label[:-1]]
+    elif (label.split() or [""])[-1] in ("design", "designs", "graphic", "graphics"):
+        found = [label, label + " background"]
+    else:
+        found = [label]
+    return found if found[0].strip() else []
+
+
+def released_joining(texts: Sequence[str]) -> str:
+    """Each text, and after it a comma and a blank unless it is the same text as the last one."""
+    joined = ""
+    for text in texts:
+        joined += text
+        if text != texts[len(texts) - 1]:
+            joined += ", "
+    return joined
+
+
 def pixels_of(box: Box) -> set[tuple[int, int]]:
     """Every pixel inside a box."""
     return {(x, y) for x in range(box.left, box.right) for y in range(box.top, box.bottom)}

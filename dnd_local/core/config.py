@@ -106,7 +106,10 @@ class LlmConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Literal["none", "int8", "int4", "fp8"], Meta(description="weights of fewer bits, or none")
     ] = "none"
     temperature: Annotated[float, Meta(ge=0, le=2, description="of every request")] = 0.3
-    max_tokens: Annotated[int, Meta(ge=1, description="longest reply in new tokens")] = 40
+    max_tokens: Annotated[
+        int,
+        Meta(ge=0, description="longest reply in new tokens; 0: 40, official: the model's context"),
+    ] = 0
 
 
 class ConceptsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

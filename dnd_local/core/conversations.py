@@ -21,7 +21,12 @@ class Message(Card):
 
 @dataclass(frozen=True, slots=True)
 class Request(Card):
-    """One question to a language model; nothing outside it can change the answer."""
+    """One question to a language model; nothing outside it can change the answer.
+
+    Attributes:
+        max_tokens: longest reply in new tokens; 0 for as many as the model's context holds.
+        max_characters: longest reply in characters, on one line; 0 leaves length and lines free.
+    """
 
     messages: tuple[Message, ...]
     temperature: float

@@ -24,10 +24,12 @@ class Ledger(Card):
         crop_shape: row 4, the shape in which exemplars and crops are seen.
         picture_size: row 5, the size in which generated pictures are judged.
         cosine_over: row 6, the pictures whose CLIP cosine weighs a candidate.
-        wording: row 9, how replies are read and phrases joined.
+        wording: rows 9 and 18, how replies are read and phrases joined.
         top_up: row 10, whether repeats are made up for.
         triage: row 11, which neurons are set aside.
         map_resize: row 17, how a map is brought to the size of what it covers.
+        draws: row 19, in which order phrases are shown, how long a reply may be, how a list is
+            spelled that is to be merged.
     """
 
     map_values: Side = "ours"
@@ -39,6 +41,7 @@ class Ledger(Card):
     top_up: Side = "ours"
     triage: Side = "ours"
     map_resize: Side = "ours"
+    draws: Side = "ours"
 
 
 OURS: Final = Ledger()
@@ -102,6 +105,10 @@ ROWS: Final[tuple[Row, ...]] = (
     Row(17, "Maps and the squares of 375 and 32 pixels are resized by Pillow, bicubic",
         "Maps bilinear, by OpenCV; pictures are not resized but by the network's transform",
         "map_resize"),
+    Row(18, "A phrase is kept whole, of a label its second piece, with all its marks",
+        "Quotation marks, bullets, thoughts and blanks are taken off", "wording"),
+    Row(19, "The first draw has the phrases' order, later ones shuffle on; replies have no limit",
+        "Each draw shuffles the phrases' order; 40 tokens a reply", "draws"),
 )  # fmt: skip
 
 

@@ -58,7 +58,10 @@ class TransformersLanguageModel:
         del self.model
 
     def reply(self, requests: Sequence[Request]) -> list[Reply]:
-        """Return one raw reply a request, its first line; the same request has the same reply."""
+        """Return one raw reply a request; the same request has the same reply.
+
+        Where a request limits its characters the reply is its first line.
+        """
         asked = [_Asked(request, self._prompt(request)) for request in requests]
         return self._batches.run_by_length(asked, _Asked.padded_length, self._answer)
 
@@ -69,8 +72,13 @@ class TransformersLanguageModel:
         )
         return tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
+    def _room(self, asked: _Asked) -> int:
+        """Return how many tokens a reply may have: the request's limit, or the context's rest."""
+        context = int(self.model.config.get_text_config().max_position_embeddings)
+        return asked.request.max_tokens or max(context - len(asked.prompt), 1)
+
     def _answer(self, asked: list[_Asked]) -> list[Reply]:
-        rows = [_Row(one.request) for one in asked]
+        rows = [_Row(one.request, self._room(one)) for one in asked]
         length = asked[0].padded_length()
         tokens = torch.tensor(
             [[self._ends[0]] * (length - len(one.prompt)) + list(one.prompt) for one in asked]
@@ -110,12 +118,14 @@ class TransformersLanguageModel:
             return
         row.tokens.append(token)
         row.text = self._tokenizer.decode(row.tokens, skip_special_tokens=True).lstrip()
-        line, newline, _ = row.text.partition("\n")
         limit = row.request.max_characters
-        if newline and len(line) <= limit:
+        line, newline, _ = row.text.partition("\n")
+        if limit and newline and len(line) <= limit:
             row.text, row.finish = line, "stop"
-        elif len(row.tokens) == row.request.max_tokens or len(line) > limit:
+        elif limit and len(line) > limit:
             row.text, row.finish = line[:limit], "length"
+        elif len(row.tokens) == row.room:
+            row.finish = "length"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +141,10 @@ class _Asked:
 
 @dataclass(slots=True)
 class _Row:
-    """One reply in the making; `finish` is empty while it is."""
+    """One reply of at most `room` tokens in the making; `finish` is empty while it is."""
 
     request: Request
+    room: int
     tokens: list[int] = field(default_factory=list)
     text: str = ""
     finish: str = ""

@@ -194,17 +194,23 @@ class VllmLanguageModel:
             raise _Failed(str(error), final=False) from None
 
     def _body(self, request: Request) -> dict[str, Any]:
-        """Return the request as JSON; where the server is vLLM, it holds the reply to one line."""
-        body = {
+        """Return the request as JSON.
+
+        Where the request limits its characters and the server is vLLM, it holds the reply to one
+        line. Without `max_tokens` a server's limit is the model's context.
+        """
+        body: dict[str, Any] = {
             "model": self.facts.model,
             "messages": chat_messages(request),
             "temperature": request.temperature,
             "seed": request.seed,
-            "max_tokens": request.max_tokens,
         }
-        if self.facts.version:
+        if request.max_tokens:
+            body["max_tokens"] = request.max_tokens
+        if self.facts.version and request.max_characters:
             more = rf"[^{_CONTROL}]{{0,{request.max_characters - 1}}}"
             body["structured_outputs"] = {"regex": rf"[^\s{_CONTROL}]{more}"}
+        if self.facts.version:
             body["chat_template_kwargs"] = {"enable_thinking": False}
             # A server that someone else started may take these from a file of the model.
             body |= {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}

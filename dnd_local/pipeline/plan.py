@@ -88,7 +88,7 @@ CAPTIONS = Stage(
 
 PHRASES = Stage(
     name="phrases", version=1, record=Phrases, needs=(CAPTIONS,),
-    settings=lambda c: (c.llm, c.seed, c.ledger.wording), roles=("language-model",),
+    settings=lambda c: (c.llm, c.seed, c.ledger.wording, c.ledger.draws), roles=("language-model",),
     prompts=("simplify",), batches=groups_of(64),
     run=lambda lab, items: simplify(
         CAPTIONS.read(lab, items), lab.language_model, lab.prompts, lab.config.llm, lab.config.seed,
@@ -98,7 +98,9 @@ PHRASES = Stage(
 
 CONCEPTS = Stage(
     name="concepts", version=1, record=Concepts, needs=(PHRASES,),
-    settings=lambda c: (c.llm, c.concepts, c.seed, c.ledger.wording, c.ledger.top_up),
+    settings=lambda c: (
+        c.llm, c.concepts, c.seed, c.ledger.wording, c.ledger.top_up, c.ledger.draws,
+    ),
     roles=("language-model",),
     prompts=("summarise", "merge"), batches=groups_of(64),
     run=lambda lab, items: conceive(

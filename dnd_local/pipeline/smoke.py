@@ -35,6 +35,9 @@ LIMIT_SECONDS: Final = 300
 WORDS: Final = "a red dog"
 """What the models of language are given."""
 
+TOKENS: Final = 40
+"""The longest answer of the language model, where the run sets no limit."""
+
 CURE: Final = "install dnd-local again, with what it requires; if that does not help, report this"
 
 
@@ -135,7 +138,7 @@ def _try(role: EngineRole, lab: Lab, picture: Pixels) -> str:
             return f"says '{caption}'"
         case "language-model":
             messages = lab.prompts.messages("simplify", caption=WORDS)
-            request = Request(messages, 0.0, 0, lab.config.llm.max_tokens)
+            request = Request(messages, 0.0, 0, lab.config.llm.max_tokens or TOKENS)
             (reply,) = lab.language_model.reply([request])
             _check(bool(reply.text.strip()), "it answers nothing")
             return f"answers '{reply.text.strip().splitlines()[0]}'"

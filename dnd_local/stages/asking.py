@@ -3,13 +3,12 @@
 Every reply is checked against the form that was asked for. A bad one is asked for once more with
 another seed, then recorded with its reason. A rejected reply is a value, never an exception.
 
-All of row 9 of the ledger is here, in `WORDINGS`: how often is asked, what is read from a reply,
-what makes a label a list, and how phrases are joined into a question.
+Rows 9 and 18 of the ledger are here, in `WORDINGS`: how often is asked, what is read from a reply,
+what makes a label a list, which candidates it makes, and how phrases are joined into a question.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -19,10 +18,13 @@ from dnd_local.core.conversations import Exchange, Message, Purpose, Reply, Requ
 from dnd_local.core.digest import seed
 from dnd_local.core.ledger import OURS, Ledger, Side
 from dnd_local.core.protocols import LanguageModel
-from dnd_local.stages.captions import one_line
-
-_THINKING = re.compile(r"^.*</think>", re.DOTALL)
-"""The opening tag may be missing: some chat templates write it themselves."""
+from dnd_local.stages.letter import (
+    BACKGROUND_ENDINGS,
+    THINKING,
+    enter_letter,
+    join_by_commas,
+    read_letter,
+)
 
 _QUOTES = "\"'`“”‘’*"
 
@@ -40,22 +42,26 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """One side of row 9.
+    """One side of rows 9 and 18.
 
     Attributes:
         attempts: how often a question is asked at most.
+        max_characters: the longest reply; 0 leaves length and lines free.
         read: from a reply, the most words of a label (0: no label) and the most characters, the
             text, and what is wrong with it ("" if nothing is).
         is_list: whether a label names several things, so that it is sent back to be merged.
         merged: what is wrong with a label that came back from merging ("" if nothing is).
         join: what stands in the question of several phrases.
+        enter: the candidates that a label makes, the label itself first.
     """
 
     attempts: int
+    max_characters: int
     read: Callable[[Reply, int, int], tuple[str, str]]
     is_list: Callable[[str], bool]
     merged: Callable[[str], str]
     join: Callable[[Sequence[str]], str]
+    enter: Callable[[str], tuple[str, ...]]
 
 
 def ask(
@@ -73,7 +79,7 @@ def ask(
     exchanges: list[tuple[Exchange, ...]] = [() for _ in questions]
     for attempt in range(wording.attempts):
         open_ones = [i for i, made in enumerate(exchanges) if not made or made[-1].problem]
-        requests = [_request(questions[i], attempt, llm, run_seed) for i in open_ones]
+        requests = [_request(questions[i], attempt, llm, run_seed, ledger) for i in open_ones]
         distinct = list(dict.fromkeys(requests))
         replies = dict(
             zip(distinct, language_model.reply(distinct) if distinct else [], strict=True)
@@ -110,27 +116,13 @@ def check(reply: Reply, max_words: int, max_characters: int) -> tuple[str, str]:
     return text, problem
 
 
-def cut(reply: Reply, max_words: int, max_characters: int) -> tuple[str, str]:
-    """Return what stands after a reply's last colon, as the released code takes it.
-
-    However many words, lines or commas it has. What could not be painted or shown is still
-    refused: nothing at all, far too long, an endless thought.
-    """
-    if reply.finish.startswith("error"):
-        return "", reply.finish
-    text = one_line(_bare(reply))
-    if not text.startswith("<think>"):
-        text = text.rpartition(":")[2].strip()
-    return text, _unusable(text, max_characters)
-
-
 def is_list(text: str) -> bool:
     """Return whether a label names several things instead of one: a comma or semicolon says so."""
     return "," in text or ";" in text
 
 
 def _bare(reply: Reply) -> str:
-    text = _THINKING.sub("", reply.text).strip()
+    text = THINKING.sub("", reply.text).strip()
     return text.removeprefix("- ").strip().strip(_QUOTES).strip()
 
 
@@ -150,20 +142,31 @@ def _still_a_list(text: str) -> str:
     return "still a list after merging" if is_list(text) else ""
 
 
-def join_by_commas(phrases: Sequence[str]) -> str:
-    """Return phrases on one line, as the released code joins them.
+def clean(label: str) -> str:
+    """Return a label in lower case, single-spaced, without a trailing period."""
+    return " ".join(label.lower().split()).rstrip(".").rstrip()
 
-    A comma follows every phrase but those that equal the last one, wherever they stand: x, y, x
-    becomes "xy, x".
-    """
-    return "".join(text if text == phrases[-1] else f"{text}, " for text in phrases)
+
+def _enter_clean(text: str) -> tuple[str, ...]:
+    label = clean(text)
+    twin = label.split()[-1] in BACKGROUND_ENDINGS
+    return (label, f"{label} background") if twin else (label,)
 
 
 WORDINGS: Final[Mapping[Side, Wording]] = {
-    "ours": Wording(2, check, is_list, _still_a_list, "\n".join),
-    "released": Wording(1, cut, lambda text: "," in text, lambda text: "", join_by_commas),
-}
-"""Row 9 of the ledger."""
+    "ours": Wording(
+        attempts=2, max_characters=200, read=check, is_list=is_list, merged=_still_a_list,
+        join="\n".join, enter=_enter_clean,
+    ),
+    "released": Wording(
+        attempts=1, max_characters=0, read=read_letter, is_list=lambda text: "," in text,
+        merged=lambda text: "", join=join_by_commas, enter=enter_letter,
+    ),
+}  # fmt: skip
+"""Rows 9 and 18 of the ledger."""
+
+_MAX_TOKENS: Final[Mapping[Side, int]] = {"ours": 40, "released": 0}
+"""Row 19 of the ledger: the longest reply where the user sets no limit; 0 is the context's."""
 
 
 def _label_problem(text: str, max_words: int) -> str:
@@ -175,10 +178,13 @@ def _label_problem(text: str, max_words: int) -> str:
     return ""
 
 
-def _request(question: Question, attempt: int, llm: LlmConfig, run_seed: int) -> Request:
+def _request(
+    question: Question, attempt: int, llm: LlmConfig, run_seed: int, ledger: Ledger
+) -> Request:
     return Request(
         messages=question.messages,
         temperature=llm.temperature,
         seed=seed(run_seed, question.purpose, *question.about, question.draw, attempt),
-        max_tokens=llm.max_tokens,
+        max_tokens=llm.max_tokens or _MAX_TOKENS[ledger.draws],
+        max_characters=WORDINGS[ledger.wording].max_characters,
     )

@@ -14,14 +14,52 @@ from dnd_local.core.ledger import OURS, Ledger, Side
 from dnd_local.core.protocols import LanguageModel, Prompts
 from dnd_local.core.records import Candidate, Concepts, Neuron, Phrases, Reject
 from dnd_local.stages.asking import WORDINGS, Question, Wording, ask
-
-BACKGROUND_ENDINGS = ("design", "designs", "graphic", "graphics")
+from dnd_local.stages.letter import spell_list
 
 _DRAWS: Final[Mapping[Side, Callable[[ConceptsConfig], int]]] = {
     "ours": lambda config: config.max_draws,
     "released": lambda config: config.count,
 }
 """Row 10 of the ledger: how many draws a neuron may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Manner:
+    """One side of row 19 but for the limit of a reply.
+
+    Attributes:
+        order: from phrases, the run's seed, what the phrases are of, and the number of a draw:
+            the phrases as that draw shows them.
+        spell: a list as it is sent to be merged.
+    """
+
+    order: Callable[[Sequence[str], int, tuple[str | int, ...], int], list[str]]
+    spell: Callable[[str], str]
+
+
+def _shuffled(
+    texts: Sequence[str], run_seed: int, about: tuple[str | int, ...], draw: int
+) -> list[str]:
+    order = list(texts)
+    random.Random(seed(run_seed, "order", *about, draw)).shuffle(order)
+    return order
+
+
+def _shuffled_on(
+    texts: Sequence[str], run_seed: int, about: tuple[str | int, ...], draw: int
+) -> list[str]:
+    """Return the phrases' own order for the first draw, then each the last one's, shuffled."""
+    order = list(texts)
+    for number in range(1, draw + 1):
+        order = _shuffled(order, run_seed, about, number)
+    return order
+
+
+_MANNERS: Final[Mapping[Side, _Manner]] = {
+    "ours": _Manner(_shuffled, lambda label: label),
+    "released": _Manner(_shuffled_on, spell_list),
+}
+"""Row 19 of the ledger."""
 
 
 @dataclass(slots=True)
@@ -51,14 +89,14 @@ class _Draws:
         if reason := last.problem or self.wording.merged(last.text):
             self.rejects.append(Reject(last.reply.text, reason, draw))
             return
-        label = clean(last.text)
+        label, *twins = self.wording.enter(last.text)
         known = {candidate.text for candidate in self.candidates}
         if label in known:
             return
         self.distinct += 1
-        self.candidates.append(Candidate(label, last.reply.text, draw))
-        if label.split()[-1] in BACKGROUND_ENDINGS and f"{label} background" not in known:
-            self.candidates.append(Candidate(f"{label} background", last.reply.text, draw))
+        self.candidates += [
+            Candidate(text, last.reply.text, draw) for text in (label, *twins) if text not in known
+        ]
 
 
 def conceive(
@@ -77,14 +115,15 @@ def conceive(
     once, alone, to be merged. The questions of all neurons of a round go out together.
     """
     wording, bound = WORDINGS[ledger.wording], _DRAWS[ledger.top_up](config)
+    manner = _MANNERS[ledger.draws]
     draws = [_Draws(phrases, wording) for phrases in batch]
     while open_draws := [(own, d) for own in draws for d in own.wanted(config.count, bound)]:
-        questions = [_summarise(own, d, prompts, config, run_seed) for own, d in open_draws]
+        questions = [_summarise(own, d, prompts, config, run_seed, manner) for own, d in open_draws]
         answers = ask(questions, language_model, llm, run_seed, ledger)
         lists = [i for i, made in enumerate(answers) if _wants_merging(made, wording)]
         merges = [
-            _merge(answers[i][-1].text, open_draws[i][0].phrases.neuron, open_draws[i][1], prompts,
-                   config)
+            _merge(manner.spell(answers[i][-1].text), open_draws[i][0].phrases.neuron,
+                   open_draws[i][1], prompts, config)
             for i in lists
         ]  # fmt: skip
         for i, made in zip(lists, ask(merges, language_model, llm, run_seed, ledger), strict=True):
@@ -98,21 +137,20 @@ def conceive(
     ]  # fmt: skip
 
 
-def clean(label: str) -> str:
-    """Return a label in lower case, single-spaced, without a trailing period."""
-    return " ".join(label.lower().split()).rstrip(".").rstrip()
-
-
 def _wants_merging(exchanges: Sequence[Exchange], wording: Wording) -> bool:
     return not exchanges[-1].problem and wording.is_list(exchanges[-1].text)
 
 
 def _summarise(
-    own: _Draws, draw: int, prompts: Prompts, config: ConceptsConfig, run_seed: int
+    own: _Draws,
+    draw: int,
+    prompts: Prompts,
+    config: ConceptsConfig,
+    run_seed: int,
+    manner: _Manner,
 ) -> Question:
     neuron = own.phrases.neuron
-    order = list(own.phrases.texts)
-    random.Random(seed(run_seed, "order", *_about(neuron), draw)).shuffle(order)
+    order = manner.order(own.phrases.texts, run_seed, _about(neuron), draw)
     messages = prompts.messages("summarise", phrases=own.wording.join(order))
     return Question("summarise", messages, _about(neuron), draw, config.max_words)
 

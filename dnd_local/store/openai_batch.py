@@ -91,13 +91,14 @@ def batch_lines(requests: Iterable[Request], model: str) -> list[str]:
     for request in requests:
         name = request_id(request)
         if name not in lines:
-            body = {
+            body: dict[str, Any] = {
                 "model": model,
                 "messages": chat_messages(request),
                 "temperature": request.temperature,
                 "seed": request.seed,
-                "max_completion_tokens": request.max_tokens,
             }
+            if request.max_tokens:
+                body["max_completion_tokens"] = request.max_tokens
             line = {"custom_id": name, "method": "POST", "url": ENDPOINT, "body": body}
             lines[name] = canonical(line).decode()
     return list(lines.values())

@@ -12,14 +12,16 @@ ROOT = Path(__file__).parents[2]
 
 
 # There is no row 7: the released code and this project rank alike.
-NUMBERS = [*range(1, 7), *range(8, 18)]
+NUMBERS = [*range(1, 7), *range(8, 20)]
 
 
 def test_rows_are_numbered_and_leave_a_choice_or_say_why_not() -> None:
     assert [row.number for row in ROWS] == NUMBERS
     assert all(bool(row.choice) != bool(row.never) for row in ROWS)
     assert all(row.never.isalpha() for row in ROWS if not row.choice)
-    assert [row.choice for row in ROWS if row.choice] == [own.name for own in fields(Ledger)]
+    # Two rows may be one choice: 9 and 18 are both about the wording of replies.
+    choices = dict.fromkeys(row.choice for row in ROWS if row.choice)
+    assert list(choices) == [own.name for own in fields(Ledger)]
 
 
 def test_the_default_takes_our_side_throughout() -> None:
@@ -31,7 +33,7 @@ def test_official_takes_the_released_side_of_what_leaves_a_choice() -> None:
     found = sides(RELEASED)
     assert list(found) == [f"{n:02d}" for n in NUMBERS]
     released = {int(n) for n, side in found.items() if side == "released"}
-    assert released == {1, 2, 4, 5, 6, 9, 10, 11, 17}
+    assert released == {1, 2, 4, 5, 6, 9, 10, 11, 17, 18, 19}
 
 
 def documented() -> list[list[str]]:

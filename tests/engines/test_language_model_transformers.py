@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from dnd_local.core.config import LlmConfig
 from dnd_local.core.conversations import Message, Request
 from dnd_local.core.errors import BadConfig, UserError
 from dnd_local.engines import language_model_transformers
-from dnd_local.engines.language_model_transformers import TransformersLanguageModel
+from dnd_local.engines.language_model_transformers import TransformersLanguageModel, _Row
 from tests.engines import tiny
 from tests.engines.contracts import SHAPE, LanguageModelContract, request
 
@@ -80,13 +81,17 @@ def test_a_reply_ends_at_its_end_token_its_line_or_its_limits(
 def test_tokens_are_drawn_as_often_as_they_are_likely():
     logits = torch.tensor([0.0, math.log(3), -1e9, math.log(4)]).double()
     draws = Counter(
-        language_model_transformers._Row(request("x", temperature=1.0, seed=seed)).choose(logits)
+        language_model_transformers._Row(request("x", temperature=1.0, seed=seed), 12).choose(
+            logits
+        )
         for seed in range(2000)
     )
     shares = [draws[token] / 2000 for token in range(4)]
     assert shares == pytest.approx([1 / 8, 3 / 8, 0, 4 / 8], abs=0.035)
     cold = Counter(
-        language_model_transformers._Row(request("x", temperature=0.5, seed=seed)).choose(logits)
+        language_model_transformers._Row(request("x", temperature=0.5, seed=seed), 12).choose(
+            logits
+        )
         for seed in range(2000)
     )
     assert cold[3] / 2000 == pytest.approx(16 / 26, abs=0.035)
@@ -97,6 +102,28 @@ def test_requests_of_every_limit_run_together(language_model):
     short, middle, long = (reply.text for reply in language_model.reply(asked))
     assert long.startswith(middle)
     assert middle.startswith(short)
+
+
+def test_without_limits_a_reply_ends_with_the_context_and_has_any_lines(models, monkeypatch):
+    model = TransformersLanguageModel(models("llama"), CONFIG)
+    free = replace(request("a dog"), max_tokens=0, max_characters=0)
+    room = 20
+    model.model.config.max_position_embeddings = len(model._prompt(free)) + room
+    spoken = []
+
+    def never_the_end(row, logits):
+        # A line break second, then one word over and over: no end token is ever chosen.
+        spoken.append(row)
+        return model._tokenizer.convert_tokens_to_ids("\n" if len(row.tokens) == 1 else "a")
+
+    monkeypatch.setattr(_Row, "choose", never_the_end)
+    (whole,) = model.reply([free])
+    assert whole.finish == "length"
+    assert len(spoken[0].tokens) == room
+    assert "\n" in whole.text
+    (line,) = model.reply([replace(free, max_characters=200)])
+    assert line.finish == "stop"
+    assert "\n" not in line.text
 
 
 @pytest.mark.parametrize("quantisation", ["int8", "int4"])

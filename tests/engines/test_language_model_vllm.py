@@ -95,6 +95,15 @@ class TestReply:
         ):
             assert not form.fullmatch(bad), bad
 
+    def test_without_limits_neither_form_nor_length_is_asked_of_vllm(self):
+        with FakeServer(lambda text, attempt: said("fine")) as server:
+            language_model(server).reply([replace(request(max_characters=0), max_tokens=0)])
+        (body,) = server.bodies
+        assert "structured_outputs" not in body
+        assert "max_tokens" not in body
+        assert body["chat_template_kwargs"] == {"enable_thinking": False}
+        assert body["top_p"] == 1.0
+
     def test_another_server_gets_no_field_that_is_vllms_alone(self):
         with FakeServer(lambda text, attempt: said("fine")) as server:
             language_model(server, facts=ServerFacts("gpt", "")).reply([request()])

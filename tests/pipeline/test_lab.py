@@ -136,6 +136,7 @@ LEDGER: dict[str, set[str]] = {
     "top_up": FROM_CONCEPTS,
     "triage": {"triage"},
     "map_resize": FROM_EXEMPLARS,
+    "draws": FROM_PHRASES,
 }
 """Each row of the ledger that leaves a choice, and the stages whose parts it can change."""
 

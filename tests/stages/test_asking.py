@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dnd_local.core.conversations import Message, Reply
-from dnd_local.core.ledger import RELEASED
-from dnd_local.stages.asking import Question, ask, check, cut, is_list, join_by_commas
+from dnd_local.core.ledger import OURS, RELEASED, Ledger
+from dnd_local.stages.asking import Question, ask, check, is_list
 from tests.stages.scripted import Scripted
 from tests.stages.world import LLM
 
@@ -107,9 +108,20 @@ def test_a_request_carries_the_settings_and_a_seed_of_its_own() -> None:
     ask([question("a"), question("b"), question("a", draw=1)], model, LLM, 0)
     ask([question("a")], model, LLM, 1)
     assert len({request.seed for request in model.asked}) == 4
-    assert {(r.temperature, r.max_tokens) for r in model.asked} == {
-        (LLM.temperature, LLM.max_tokens)
-    }
+    assert {(r.temperature, r.max_tokens) for r in model.asked} == {(LLM.temperature, 40)}
+
+
+def test_a_reply_has_no_limit_on_the_released_side_unless_the_user_sets_one() -> None:
+    limited = msgspec.structs.replace(LLM, max_tokens=11)
+    for llm, ledger, tokens, characters in (
+        (LLM, OURS, 40, 200), (limited, OURS, 11, 200), (LLM, RELEASED, 0, 0),
+        (limited, RELEASED, 11, 0), (LLM, Ledger(draws="released"), 0, 200),
+        (LLM, Ledger(wording="released"), 40, 0),
+    ):  # fmt: skip
+        model = Scripted("red")
+        ask([question("a")], model, llm, 0, ledger)
+        (request,) = model.asked
+        assert (request.max_tokens, request.max_characters) == (tokens, characters)
 
 
 def test_nothing_is_asked_where_nothing_is_to_be_asked() -> None:
@@ -117,54 +129,8 @@ def test_nothing_is_asked_where_nothing_is_to_be_asked() -> None:
     assert ask([], model, LLM, 0) == []
 
 
-@pytest.mark.parametrize(
-    ("reply", "text"),
-    [
-        (Reply("Label: red squares"), "red squares"),
-        (Reply("The answer: a label: red"), "red"),
-        (Reply("red squares with a great many other things"), None),
-        (Reply("red, green; blue"), None),
-        (Reply("red\ngreen"), "red green"),
-        (Reply("red squ", "length"), None),
-        (Reply("<think>all: red</think> red"), "red"),
-    ],
-)
-def test_a_reply_is_cut_at_its_last_colon_and_passes(reply: Reply, text: str | None) -> None:
-    assert cut(reply, WORDS, 200) == (text or reply.text, "")
-
-
-@pytest.mark.parametrize(
-    ("reply", "problem"),
-    [
-        (Reply("Label:"), "empty"),
-        (Reply("x" * 201), "longer than 200 characters"),
-        (Reply("Label: ?!"), "has no letter or digit"),
-        (Reply("<think>the label: red"), "never stopped thinking"),
-        (Reply("", "error: too long"), "error: too long"),
-    ],
-)
-def test_what_cannot_be_painted_is_refused_on_the_released_side_too(
-    reply: Reply, problem: str
-) -> None:
-    assert cut(reply, WORDS, 200)[1] == problem
-
-
 def test_the_released_side_never_asks_again() -> None:
     model = Scripted("", "red")
     (made,) = ask([question("a")], model, LLM, 0, RELEASED)
     assert [e.problem for e in made] == ["empty"]
     assert len(model.asked) == 1
-
-
-@pytest.mark.parametrize(
-    ("phrases", "joined"),
-    [
-        (["x", "y", "z"], "x, y, z"),
-        (["x", "y", "x"], "xy, x"),
-        (["x", "x", "y"], "x, x, y"),
-        (["x", "x"], "xx"),
-        ([], ""),
-    ],
-)
-def test_phrases_that_equal_the_last_one_run_into_the_next(phrases: list[str], joined: str) -> None:
-    assert join_by_commas(phrases) == joined

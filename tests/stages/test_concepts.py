@@ -11,7 +11,8 @@ from dnd_local.core.conversations import Reply, Request
 from dnd_local.core.ledger import OURS, RELEASED, Ledger
 from dnd_local.core.protocols import LanguageModel
 from dnd_local.core.records import Concepts, Phrases
-from dnd_local.stages.concepts import clean, conceive
+from dnd_local.stages.asking import clean
+from dnd_local.stages.concepts import conceive
 from tests.fakes import Calls, FakeLanguageModel
 from tests.stages.scripted import Answering, Scripted
 from tests.stages.world import LLM, SEED, in_batches, neurons, prompts, splits, world
@@ -220,12 +221,17 @@ def test_a_list_is_merged_once_and_then_stands() -> None:
     model = Scripted("Label: red, blue", "red; blue", "kinds: red dots, blue dots and all others")
     found = concepts(model, ConceptsConfig(count=2, max_draws=2), ledger=RELEASED)
     # A semicolon makes no list there; six words and a comma pass.
-    assert texts(found) == ["red dots, blue dots and all others", "red; blue"]
+    assert texts(found) == [" red dots, blue dots and all others", "red; blue"]
     assert found.rejects == ()
     merge = model.asked[-1]
     assert len(model.asked) == 3
-    assert wants_merging(merge)
-    assert merge.messages[-1].text.endswith("red, blue")
+    assert merge.messages == prompts().messages("merge", label=" red,  blue")
+
+
+def test_the_list_is_sent_as_it_was_on_our_side_of_the_spelling() -> None:
+    model = Scripted("red, blue", "colours")
+    concepts(model, ConceptsConfig(count=1, max_draws=1), ledger=Ledger(wording="released"))
+    assert model.asked[-1].messages == prompts().messages("merge", label="red, blue")
 
 
 def test_the_released_side_asks_on_one_line() -> None:
@@ -234,3 +240,31 @@ def test_the_released_side_asks_on_one_line() -> None:
     asked = {request.messages[-1].text for request in model.asked}
     assert asked <= {"red, red, blue", "redblue, red", "blue, redred"}
     assert len(model.asked) == 5
+
+
+EIGHT = tuple("abcdefgh")
+
+
+def orders(ledger: Ledger, draws: int) -> list[list[str]]:
+    """Return `EIGHT` as each draw shows them."""
+    model = Answering(lambda request: f"label {request.seed}")
+    concepts(model, ConceptsConfig(count=draws, max_draws=draws), EIGHT, ledger)
+    return [list(shown(request)) for request in model.asked]
+
+
+def test_the_first_released_draw_has_the_phrases_own_order() -> None:
+    found = orders(Ledger(draws="released"), 5)
+    assert found[0] == list(EIGHT)
+    assert all(sorted(order) == sorted(EIGHT) for order in found)
+    assert len({tuple(order) for order in found}) == 5
+    # A draw's order is the same however many follow.
+    assert orders(Ledger(draws="released"), 3) == found[:3]
+
+
+def test_each_released_draw_shuffles_what_the_last_one_had() -> None:
+    released, ours = orders(Ledger(draws="released"), 5), orders(OURS, 5)
+    assert ours[0] != list(EIGHT)
+    # The seed of a draw is the same on both sides, so it moves the same places: of the phrases'
+    # own order here, of the last draw's there.
+    for last, order, own in zip(released, released[1:], ours[1:], strict=False):
+        assert order == [last[EIGHT.index(text)] for text in own]

@@ -58,8 +58,8 @@ def test_company_and_order_change_nothing(batches: list[list[int]]) -> None:
     assert in_batches(world().captions, batches, stage) == world().phrases
 
 
-def test_the_released_side_takes_what_stands_after_the_colon() -> None:
-    model = Scripted("Phrase: red cat", "")
+def test_the_released_side_keeps_a_phrase_whole() -> None:
+    model = Scripted('Phrase: "red cat".', "")
     (found,) = simplify([captions("a", "b")], model, prompts(), LLM, SEED, RELEASED)
-    assert found.texts == ("red cat", "b")
+    assert found.texts == ('Phrase: "red cat".', "b")
     assert len(model.asked) == 2

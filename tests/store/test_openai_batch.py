@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -48,6 +49,10 @@ class TestExport:
         assert body["messages"][1] == {"role": "user", "content": 'été\n"quoted" $5'}
         assert (body["model"], body["temperature"], body["seed"]) == ("gpt-4o", 0.3, 1)
         assert body["max_completion_tokens"] == 40
+
+    def test_a_request_without_a_limit_sends_none(self):
+        (text,) = batch_lines([replace(ONE, max_tokens=0)], "gpt-4o")
+        assert "max_completion_tokens" not in json.loads(text)["body"]
 
     def test_equal_requests_are_one_line_and_unequal_ones_are_two(self):
         lines = batch_lines([ONE, TWO, request(), request(seed=2)], "gpt-4o")
