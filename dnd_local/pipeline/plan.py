@@ -87,7 +87,7 @@ CAPTIONS = Stage(
 )  # fmt: skip
 
 PHRASES = Stage(
-    name="phrases", version=1, record=Phrases, needs=(CAPTIONS,),
+    name="phrases", version=2, record=Phrases, needs=(CAPTIONS,),
     settings=lambda c: (c.llm, c.seed, c.ledger.wording, c.ledger.draws), roles=("language-model",),
     prompts=("simplify",), batches=groups_of(64),
     run=lambda lab, items: simplify(
@@ -97,7 +97,7 @@ PHRASES = Stage(
 )  # fmt: skip
 
 CONCEPTS = Stage(
-    name="concepts", version=1, record=Concepts, needs=(PHRASES,),
+    name="concepts", version=2, record=Concepts, needs=(PHRASES,),
     settings=lambda c: (
         c.llm, c.concepts, c.seed, c.ledger.wording, c.ledger.top_up, c.ledger.draws,
     ),

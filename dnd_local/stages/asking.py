@@ -25,8 +25,7 @@ from dnd_local.stages.letter import (
     join_by_commas,
     read_letter,
 )
-
-_QUOTES = "\"'`“”‘’*"
+from dnd_local.stages.refusals import has_markup, no_answer, unlisted, unquoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +95,12 @@ def ask(
 def check(reply: Reply, max_words: int, max_characters: int) -> tuple[str, str]:
     """Return the reply's text on its own, and what is wrong with it ("" if nothing is).
 
-    A finished thinking block, quotation marks and the bullet of a list are taken off. With
+    A finished thinking block, a pair of quotation marks around the whole, and the bullet or number
+    of a list's first line are taken off. With
     `max_words`, a reply that lists several (`is_list`) passes: it is merged, not rejected.
     """
-    if reply.finish.startswith("error"):
-        return "", reply.finish
+    if problem := no_answer(reply):
+        return "", problem
     text = _bare(reply)
     problem = ""
     if reply.finish == "length":
@@ -110,7 +110,7 @@ def check(reply: Reply, max_words: int, max_characters: int) -> tuple[str, str]:
     elif not text.isprintable():
         problem = "has control characters"
     else:
-        problem = _unusable(text, max_characters)
+        problem = _unusable(text, max_characters) or ("has markup" if has_markup(text) else "")
     if not problem and max_words and not is_list(text):
         problem = _label_problem(text, max_words)
     return text, problem
@@ -122,8 +122,7 @@ def is_list(text: str) -> bool:
 
 
 def _bare(reply: Reply) -> str:
-    text = THINKING.sub("", reply.text).strip()
-    return text.removeprefix("- ").strip().strip(_QUOTES).strip()
+    return unquoted(unlisted(unquoted(THINKING.sub("", reply.text).strip())))
 
 
 def _unusable(text: str, max_characters: int) -> str:
@@ -133,8 +132,6 @@ def _unusable(text: str, max_characters: int) -> str:
         return f"longer than {max_characters} characters"
     if not any(c.isalnum() for c in text):
         return "has no letter or digit"
-    if text.startswith("<think>"):
-        return "never stopped thinking"
     return ""
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from dnd_local.core.conversations import Reply
+from dnd_local.stages.refusals import no_answer
 
 BACKGROUND_ENDINGS: Final = ("design", "designs", "graphic", "graphics")
 """A label that ends in one of these also enters with "background" added."""
@@ -26,15 +27,15 @@ def read_letter(reply: Reply, max_words: int, max_characters: int) -> tuple[str,
 
     A phrase is kept whole; of a label with colons the second piece is taken, of any length and
     with every mark and blank. What no later step could read or paint is refused, although the
-    release passes it on: nothing at all, control characters, a reply that was cut off.
+    release passes it on: nothing at all, control characters, a reply that was cut off, a refusal.
 
     Args:
         reply: the reply.
         max_words: 0 for a phrase, anything else for a label.
         max_characters: not looked at; both sides share one signature.
     """
-    if reply.finish.startswith("error"):
-        return "", reply.finish
+    if problem := no_answer(reply):
+        return "", problem
     # The release never met a thinking model; a finished thought is no part of its reply.
     text, thoughts = THINKING.subn("", reply.text)
     text = text.lstrip() if thoughts else text
@@ -42,8 +43,6 @@ def read_letter(reply: Reply, max_words: int, max_characters: int) -> tuple[str,
         text = text.split(":")[1]
     if reply.finish == "length":
         return text, "cut off at the token limit"
-    if text.lstrip().startswith("<think>"):
-        return text, "never stopped thinking"
     if _CONTROL.search(text):
         return text, "has control characters"
     return text, "" if text.removesuffix(".").strip() else "empty"

@@ -27,6 +27,8 @@ MAX_LINE_BYTES: Final = 1 << 20
 class _Message(Struct, frozen=True):
     content: str | None = None
     refusal: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
 
 
 class _Choice(Struct, frozen=True):
@@ -70,6 +72,9 @@ def chat_messages(request: Request) -> list[dict[str, str]]:
 def read_completion(body: bytes) -> Reply:
     """Return the first choice of a chat completion.
 
+    Where a model spent all it had on thinking, which its server told apart, the thought stands in
+    the reply as an unfinished one, for the checks to reject.
+
     Raises:
         ValueError: the body is not a chat completion; the message says how.
     """
@@ -82,7 +87,11 @@ def read_completion(body: bytes) -> Reply:
     choice = completion.choices[0]
     if choice.message.refusal:
         return Reply(choice.message.refusal, "refusal")
-    return Reply(choice.message.content or "", choice.finish_reason or "stop")
+    text, thought = choice.message.content, choice.message.reasoning_content
+    thought = thought or choice.message.reasoning
+    if not text and thought:
+        text = f"<think>{thought}"
+    return Reply(text or "", choice.finish_reason or "stop")
 
 
 def batch_lines(requests: Iterable[Request], model: str) -> list[str]:
@@ -120,12 +129,12 @@ def read_batch_file(path: Path, asked: Collection[str]) -> BatchReplies:
 def read_batch_lines(lines: Iterable[bytes], asked: Collection[str]) -> BatchReplies:
     """Return the replies among the lines of a batch output file to the requests `asked`.
 
-    A line that is malformed, answers nothing that was asked, repeats an answer in other words or
-    carries an error does not enter; it becomes one sentence with its number. What has no reply
-    afterwards is simply asked again in the next export.
+    A line that is malformed, answers nothing that was asked or carries an error does not enter; it
+    becomes one sentence with its number. Of lines that answer one request in different words none
+    enters, and each is named. What has no reply afterwards is asked again in the next export.
     """
-    replies: dict[str, Reply] = {}
-    problems: list[str] = []
+    answers: dict[str, list[tuple[int, Reply]]] = {}
+    problems: list[tuple[int, str]] = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -133,11 +142,20 @@ def read_batch_lines(lines: Iterable[bytes], asked: Collection[str]) -> BatchRep
             name, reply = _read_line(line)
             if name not in asked:
                 raise ValueError(f"unknown id '{_short(name)}': this run did not ask that")
-            if replies.setdefault(name, reply) != reply:
-                raise ValueError(f"id '{_short(name)}' again with another reply; the first counts")
+            answers.setdefault(name, []).append((number, reply))
         except ValueError as error:
-            problems.append(f"line {number}: {error}")
-    return BatchReplies(replies, tuple(problems))
+            problems.append((number, str(error)))
+    replies: dict[str, Reply] = {}
+    for name, given in answers.items():
+        if len({reply for _, reply in given}) == 1:
+            replies[name] = given[0][1]
+            continue
+        every = ", ".join(str(number) for number, _ in given)
+        told = f"id '{_short(name)}' has different replies on lines {every}; none of them counts"
+        problems += [(number, told) for number, _ in given]
+    return BatchReplies(
+        replies, tuple(f"line {number}: {problem}" for number, problem in sorted(problems))
+    )
 
 
 def missing(requests: Sequence[Request], replies: Collection[str]) -> tuple[Request, ...]:

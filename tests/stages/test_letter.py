@@ -87,6 +87,9 @@ def test_a_phrase_is_kept_whole() -> None:
         (Reply("red\x00squares"), "has control characters"),
         (Reply("red\ud800squares"), "has control characters"),
         (Reply("<think>the label is red"), "never stopped thinking"),
+        (Reply("Label: red", "content_filter"), "stopped by a content filter"),
+        (Reply("red", "refusal"), "refused to answer"),
+        (Reply("I'm sorry: I cannot"), "refused to answer"),
         (Reply("", "error: too long"), "error: too long"),
     ],
 )

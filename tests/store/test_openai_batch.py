@@ -92,7 +92,6 @@ class TestImport:
             (line(request_id(TWO), {"x": []}), "line 2: not a chat completion: .*choices"),
             (b'{"custom_id": "x", "error": null}', "line 2: id 'x' has no response"),
             (line(request_id(TWO), more="x" * MAX_LINE_BYTES), "line 2: longer than 1048576 b"),
-            (line(request_id(ONE), completion("pony")), "line 2: id .* again with another reply"),
         ],
     )
     def test_a_bad_line_is_named_and_the_others_enter(self, bad, problem):
@@ -102,6 +101,32 @@ class TestImport:
         (found,) = read.problems
         assert "\n" not in found
         assert re.match(problem, found), found
+
+    def test_of_lines_that_contradict_each_other_none_enters(self):
+        pony, horse = (line(request_id(ONE), completion(text)) for text in ("pony", "horse"))
+        read = read_batch_lines([horse, line(request_id(TWO)), pony, b"{", horse], ASKED)
+        assert set(read.replies) == {request_id(TWO)}
+        told = "has different replies on lines 1, 3, 5; none of them counts"
+        numbers = [problem.partition(":")[0] for problem in read.problems if told in problem]
+        assert numbers == ["line 1", "line 3", "line 5"]
+        assert read.problems[2].startswith("line 4: malformed")
+
+    @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+    def test_a_thought_without_an_answer_is_an_unfinished_thought(self, field):
+        body = completion("", "length")
+        body["choices"][0]["message"][field] = "Horses, all of them"
+        read = read_batch_lines([line(request_id(ONE), body)], ASKED)
+        assert read.replies == {request_id(ONE): Reply("<think>Horses, all of them", "length")}
+
+    def test_a_thought_beside_an_answer_is_no_part_of_it(self):
+        body = completion("horse")
+        body["choices"][0]["message"]["reasoning_content"] = "Horses, all of them"
+        read = read_batch_lines([line(request_id(ONE), body)], ASKED)
+        assert read.replies == {request_id(ONE): Reply("horse")}
+
+    def test_a_content_filters_stop_stays_one(self):
+        read = read_batch_lines([line(request_id(ONE), completion("", "content_filter"))], ASKED)
+        assert read.replies == {request_id(ONE): Reply("", "content_filter")}
 
     def test_a_refusal_is_a_reply_for_the_checks_to_reject(self):
         body = completion(None)
