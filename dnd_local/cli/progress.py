@@ -25,18 +25,6 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 from rich.text import Text
 
-WORDS = {
-    "responses": "responses: the network over the probe set",
-    "triage": "triage: live, dead, constant, duplicate",
-    "exemplars": "exemplars: top images and crops",
-    "captions": "captions",
-    "phrases": "phrases: captions cut short",
-    "concepts": "concepts: candidate labels",
-    "pictures": "pictures: painting the candidates",
-    "scores": "scores: which candidate fits",
-}
-
-
 LONGEST_NOTE = 72
 """Characters of what an engine says that are shown."""
 
@@ -114,8 +102,11 @@ class ProgressLines:
     def start(self, stage: str, total: int, missing: int) -> None:
         """Show a stage's line; what was done before counts as done."""
         self._forget()
-        words = WORDS.get(stage, stage)
-        self._tasks[stage] = self._bars.add_task(words, total=total, completed=total - missing)
+        from dnd_local.pipeline.plan import PLAN
+
+        titles = {one.name: one.title for one in PLAN}
+        title = titles.get(stage, stage)
+        self._tasks[stage] = self._bars.add_task(title, total=total, completed=total - missing)
 
     def advance(self, stage: str, done: int) -> None:
         """Move a stage's line on."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +22,9 @@ if TYPE_CHECKING:
     from dnd_local.evaluate.intervals import Interval
     from dnd_local.evaluate.verdicts import Verdict, Verdicts
     from dnd_local.pipeline.catalogue import KnownTarget
+    from dnd_local.pipeline.evidence import Evidence
     from dnd_local.pipeline.forecast import Forecast
-    from dnd_local.pipeline.reading import Evidence, RunSummary, StageStatus
+    from dnd_local.pipeline.reading import RunSummary, StageStatus
     from dnd_local.pipeline.runner import RunResult
 
 STATUS_COLOURS = {"described": "green", "failed": "red", "abstained": "yellow"}
@@ -232,8 +232,7 @@ def show_status(found: Sequence[StageStatus], verdicts: Sequence[str]) -> None:
 def show_evidence(found: Evidence, verdict: Verdict | None, as_json: bool) -> None:
     """Print everything that is known about a neuron."""
     if as_json:
-        known = {field.name: getattr(found, field.name) for field in fields(found)}
-        echo_json({**known, "verdict": verdict.record() if verdict else None})
+        echo_json({**found.as_json(), "verdict": verdict.record() if verdict else None})
         return
     out = console()
     out.print(f"[bold]{plain(str(found.neuron))}[/bold]: {found.triage.verdict}")

@@ -216,12 +216,13 @@ class Picture(Card):
 
 @dataclass(frozen=True, slots=True)
 class Pictures(Card):
-    """The generated pictures of one concept, shared by every neuron, layer and run."""
+    """Pictures painted of one concept, from index `first` on, shared by all neurons and runs."""
 
     concept: str
     prompt: str
     purpose: Literal["select", "judge"]
     pictures: tuple[Picture, ...]
+    first: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,17 +18,22 @@ from dnd_local.core.config import ProbeConfig
 from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
 from dnd_local.core.errors import EngineError, UnknownName, UserError
 from dnd_local.core.protocols import ProbeSet
-from dnd_local.core.records import Pictures, Pixels, SkippedImage
+from dnd_local.core.records import Pixels, SkippedImage
 from dnd_local.evaluate.null_tests import CONSTANT_WORD, PictureEvidence, ProbeEvidence, judge
 from dnd_local.evaluate.verdicts import Verdict
 from dnd_local.pipeline import opening
 from dnd_local.pipeline.executors import InProcess
 from dnd_local.pipeline.lab import Lab
-from dnd_local.pipeline.plan import PICTURES, responses_of
+from dnd_local.pipeline.plan import (
+    PICTURES,
+    paint_blocks,
+    painted_alike,
+    picture_blocks,
+    responses_of,
+)
 from dnd_local.pipeline.reading import OUTDATED, StoredRun
 from dnd_local.pipeline.runner import Progress, Quiet
-from dnd_local.pipeline.stage import Item
-from dnd_local.stages.pictures import paint
+from dnd_local.stages.pictures import join_blocks
 from dnd_local.store.probe_sets import read_ahead
 
 EvidenceKind: TypeAlias = Literal["images", "pictures"]
@@ -43,16 +48,9 @@ GROUP: Final = 64
 JUDGE_PICTURES: Final = replace(
     PICTURES,
     name="judge-pictures",
-    settings=lambda c: (c.pictures, c.seed, "judge"),
-    run=lambda lab, items: paint(
-        [item.text for item in items],
-        lab.painter,
-        lab.prompts,
-        lab.blobs,
-        lab.config.pictures.count,
-        lab.config.seed,
-        "judge",
-    ),
+    title="judge-pictures: fresh pictures of the labels",
+    settings=lambda c: painted_alike(c, "judge"),
+    run=lambda lab, items: paint_blocks(lab, items, "judge"),
 )
 """Fresh pictures of labels, from seeds that never selected one; kept like every other part."""
 
@@ -208,9 +206,8 @@ def fresh_pictures(
         EngineError: some could not be painted.
     """
     lab, layers, watch = run.lab, list(run.record.neurons), progress or Quiet()
-    items = [Item.of_concept(text) for text in dict.fromkeys(texts)]
-    missing = set(JUDGE_PICTURES.parts(lab).missing([item.name for item in items]))
-    todo = [item for item in items if item.name in missing]
+    items = picture_blocks(lab.config, texts)
+    todo = JUDGE_PICTURES.missing(lab, items)
     watch.start(JUDGE_PICTURES.name, len(items), len(todo))
     if todo:
         failed = InProcess(lab).make(
@@ -222,8 +219,7 @@ def fresh_pictures(
             raise EngineError(f"{len(failed)} texts were not painted: {failed[0].reason}")
     watch.finish(JUDGE_PICTURES.name, 0.0)
     reactions: dict[str, dict[str, NDArray[np.float32]]] = {layer: {} for layer in layers}
-    painted: list[Pictures] = JUDGE_PICTURES.read(lab, items)
-    for pictures in painted:
+    for pictures in join_blocks(JUDGE_PICTURES.read(lab, items)):
         pixels = [lab.blobs.get(picture.blob) for picture in pictures.pictures]
         for layer, values in lab.target.responses(pixels, layers).items():
             reactions[layer][pictures.concept] = values

@@ -34,7 +34,7 @@ from dnd_local.evaluate.pocket_figures import (
     truth_figures,
 )
 from dnd_local.pipeline.lab import Lab
-from dnd_local.pipeline.plan import CAPTIONS, EXEMPLARS, PICTURES, SCORES
+from dnd_local.pipeline.plan import CAPTIONS, EXEMPLARS, PICTURES, SCORES, picture_blocks
 from dnd_local.pipeline.runner import Progress, Session, open_session
 from dnd_local.pipeline.runner import dissect_neurons as dissect
 from dnd_local.pipeline.selection import Selection
@@ -44,6 +44,7 @@ from dnd_local.pocket import captions as grammar
 from dnd_local.pocket import words, world
 from dnd_local.stages.concepts import conceive
 from dnd_local.stages.phrases import simplify
+from dnd_local.stages.pictures import join_blocks
 from dnd_local.stages.scores import score
 
 TARGET, ODD = "pocket", "pocket-odd"
@@ -257,9 +258,9 @@ def _scored(
     """Yield the scores of each neuron's options, a few neurons at a time."""
     lab = session.lab
     texts = list(dict.fromkeys(text for own in options for text in own))
-    items = [Item.of_concept(text) for text in texts]
+    items = picture_blocks(lab.config, texts)
     session.make(PICTURES, items)
-    pictures = dict(zip(texts, PICTURES.read(lab, items), strict=True))
+    pictures = {one.concept: one for one in join_blocks(PICTURES.read(lab, items))}
     batch = []
     for index, own in zip(neurons, options, strict=True):
         neuron = Neuron(lab.config.network.name, layer, index)

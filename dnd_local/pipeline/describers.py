@@ -114,8 +114,7 @@ def _round(run: StoredRun, book: Mapping[str, Reply]) -> Round:
     """Ask as the stages ask, of the book, all neurons together: what it lacks is the round."""
     lab, config = run.lab, run.lab.config
     items = [Item.of_neuron(neuron) for neuron in run.record.wanted()]
-    missing = set(CAPTIONS.parts(lab).missing([item.name for item in items]))
-    captions = CAPTIONS.read(lab, [item for item in items if item.name not in missing])
+    captions = CAPTIONS.read(lab, CAPTIONS.there(lab, items))
     if not captions:
         raise UserError(
             f"run '{run.record.name}' has no captions yet, so there is nothing to ask; "

@@ -11,7 +11,7 @@ from dnd_local.core.records import Neuron, Scores, Triage
 from dnd_local.pipeline.executors import Failure
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.plan import PLAN, SCORES, TRIAGE
-from dnd_local.pipeline.stage import Item
+from dnd_local.pipeline.stage import Asked, Item
 from dnd_local.store.runs import RunRecord
 
 LABELS = 3
@@ -28,31 +28,29 @@ def describe_all(
 
     `unfinished` is the reason of a live neuron without scores of which no failure is known.
     """
-    layers = list(record.neurons)
-    triages = dict(zip(layers, TRIAGE.read(lab, [Item.of_layer(x) for x in layers]), strict=True))
-    record.check_widths({layer: len(own.neurons) for layer, own in triages.items()})
-    items = [Item.of_neuron(neuron) for neuron in record.wanted()]
-    unscored = set(SCORES.parts(lab).missing([item.name for item in items]))
+    asked = Asked(tuple(record.neurons), record.wanted())
+    triages = {part.layer: part for part in TRIAGE.read(lab, TRIAGE.items(lab, asked))}
+    record.check_widths({layer: len(part.neurons) for layer, part in triages.items()})
+    scored = set(SCORES.there(lab, SCORES.items(lab, asked)))
     reasons = {failure.item: f"{failure.stage}: {failure.reason}" for failure in failures}
     keys = tuple((stage.name, stage.key(lab)) for stage in PLAN)
-    made = []
-    for neuron, item in zip(record.wanted(), items, strict=True):
-        verdict: Triage = triages[neuron.layer].neurons[neuron.index]
-        if verdict.verdict == "live" and item.name not in unscored:
+    descriptions = []
+    for neuron in record.wanted():
+        item = Item.of_neuron(neuron)
+        if item in scored:
             (scores,) = SCORES.read(lab, [item])
-            made.append(_described(neuron, scores, lab.config, keys))
+            descriptions.append(_described(neuron, scores, lab.config, keys))
         else:
-            made.append(
-                _undescribed(neuron, verdict, lab.config, reasons.get(item.name, unfinished), keys)
-            )
-    return tuple(made)
+            triage = triages[neuron.layer].neurons[neuron.index]
+            reason = reasons.get(item.name, unfinished)
+            descriptions.append(_undescribed(neuron, triage, lab.config, reason, keys))
+    return tuple(descriptions)
 
 
 def read_scores(lab: Lab, record: RunRecord) -> list[Scores]:
     """Return the scores of every neuron of a run that has any, from the parts on disk."""
-    items = [Item.of_neuron(neuron) for neuron in record.wanted()]
-    unscored = set(SCORES.parts(lab).missing([item.name for item in items]))
-    return SCORES.read(lab, [item for item in items if item.name not in unscored])
+    items = SCORES.items(lab, Asked(tuple(record.neurons), record.wanted()))
+    return SCORES.read(lab, SCORES.there(lab, items))
 
 
 def _described(

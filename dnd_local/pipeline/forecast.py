@@ -8,19 +8,11 @@ from typing import Any
 
 from dnd_local.core.cards import Card
 from dnd_local.core.config import Config, Execution
+from dnd_local.core.records import Neuron
 from dnd_local.pipeline.lab import Lab
-from dnd_local.pipeline.plan import (
-    CAPTIONS,
-    CONCEPTS,
-    EXEMPLARS,
-    PHRASES,
-    PLAN,
-    RESPONSES,
-    SCORES,
-    TRIAGE,
-)
+from dnd_local.pipeline.plan import PICTURES, PLAN, TRIAGE, picture_blocks
 from dnd_local.pipeline.selection import Selection
-from dnd_local.pipeline.stage import Item, Stage, roles_of
+from dnd_local.pipeline.stage import Asked, Stage, roles_of
 from dnd_local.store.runs import RunFolder, default_name, run_names
 
 PICTURE_BYTES = 1.6
@@ -62,30 +54,27 @@ def forecast(
     absent = lab.missing_weights(roles_of(PLAN))
     counts = _neuron_counts(lab, selection) if not absent else dict.fromkeys(selection.layers, 0)
     wanted = selection.resolve(counts) if not absent else {}
-    items = {
-        RESPONSES: [Item.of_chunk(x, i) for i in range(lab.chunks) for x in selection.layers],
-        TRIAGE: [Item.of_layer(layer) for layer in selection.layers],
-    }
-    neurons = [Item(f"{layer}-{i:05d}", layer, i) for layer, ids in wanted.items() for i in ids]
+    neurons = [Neuron(config.network.name, layer, i) for layer, ids in wanted.items() for i in ids]
+    asked = Asked(tuple(selection.layers), tuple(neurons))
     rates = measured_rates(execution)
-    stages = [
-        _stage(lab, stage, items.get(stage, neurons), rates, bool(absent))
-        for stage in (RESPONSES, TRIAGE, EXEMPLARS, CAPTIONS, PHRASES, CONCEPTS)
-    ]
-    missing = len(neurons) if absent else len(SCORES.parts(lab).missing([i.name for i in neurons]))
-    concepts = missing * config.concepts.count
-    pictures = concepts * config.pictures.count
-    stages.append(_of("pictures", concepts, 0, rates))
-    stages.append(_of("scores", len(neurons), len(neurons) - missing, rates))
+    pictures = 0 if absent else _pictures(lab, asked)
     return Forecast(
         run=name or default_name(config, selection.layers),
-        stages=tuple(stages),
+        stages=tuple(_stage(lab, stage, asked, rates, bool(absent)) for stage in PLAN),
         pictures=pictures,
         disk_bytes=int(pictures * config.pictures.size**2 * PICTURE_BYTES),
         free_bytes=shutil.disk_usage(_existing(execution)).free,
         memory_bytes=lab.largest_memory(roles_of(PLAN)),
         missing_weights=absent,
     )
+
+
+def _pictures(lab: Lab, asked: Asked) -> int:
+    """Return how many pictures are left to paint, at most."""
+    known = PICTURES.missing(lab, PICTURES.items(lab, asked))
+    blocks = picture_blocks(lab.config, [""])
+    unknown = PICTURES.kind.unknown(lab, asked) // len(blocks) * lab.config.pictures.count
+    return sum(item.count for item in known) + unknown
 
 
 def measured_rates(execution: Execution) -> dict[str, float]:
@@ -100,24 +89,27 @@ def measured_rates(execution: Execution) -> dict[str, float]:
 
 
 def _neuron_counts(lab: Lab, selection: Selection) -> dict[str, int]:
-    layers = [Item.of_layer(layer) for layer in selection.layers]
-    if not TRIAGE.parts(lab).missing([item.name for item in layers]):
-        return {own.layer: len(own.neurons) for own in TRIAGE.read(lab, layers)}
+    layers = TRIAGE.items(lab, Asked(tuple(selection.layers)))
+    if not TRIAGE.missing(lab, layers):
+        return {part.layer: len(part.neurons) for part in TRIAGE.read(lab, layers)}
     try:
-        found = lab.target.layers()
-        selection.check(found)
-        return {layer.path: layer.neurons for layer in found}
+        layers_of_target = lab.target.layers()
+        selection.check(layers_of_target)
+        return {layer.path: layer.neurons for layer in layers_of_target}
     finally:
         lab.close()
 
 
 def _stage(
-    lab: Lab, stage: Stage[Any], items: list[Item], rates: dict[str, float], blind: bool
+    lab: Lab, stage: Stage[Any], asked: Asked, rates: dict[str, float], blind: bool
 ) -> StageForecast:
+    """Return one stage's forecast; without weights (`blind`) no key and no part is known."""
     if blind:
-        return _of(stage.name, len(items), 0, rates)
-    missing = stage.parts(lab).missing([item.name for item in items])
-    return _of(stage.name, len(items), len(items) - len(missing), rates)
+        known = stage.items(lab, asked) if stage.kind.follows == "layers" else []
+        return _of(stage.name, len(known), 0, rates)
+    items = stage.items(lab, asked)
+    done = len(stage.there(lab, items))
+    return _of(stage.name, len(items) + stage.kind.unknown(lab, asked), done, rates)
 
 
 def _of(stage: str, items: int, done: int, rates: dict[str, float]) -> StageForecast:

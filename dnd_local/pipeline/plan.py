@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
 
+import msgspec
+
+from dnd_local.core.config import Config
 from dnd_local.core.records import (
     Captions,
     Concepts,
@@ -17,15 +20,69 @@ from dnd_local.core.records import (
     Scores,
 )
 from dnd_local.pipeline.lab import Lab
-from dnd_local.pipeline.stage import Item, Stage, by_chunk, groups_of
+from dnd_local.pipeline.stage import Asked, Item, Kind, Stage, by_chunk, groups_of
 from dnd_local.stages.captions import caption
 from dnd_local.stages.concepts import conceive
 from dnd_local.stages.exemplars import exemplify, top_images
 from dnd_local.stages.phrases import simplify
-from dnd_local.stages.pictures import paint
+from dnd_local.stages.pictures import Purpose, join_blocks, paint
 from dnd_local.stages.responses import respond
 from dnd_local.stages.scores import score
 from dnd_local.stages.triage import triage
+
+
+def _chunks(lab: Lab, asked: Asked) -> list[Item]:
+    return [Item.of_chunk(layer, i) for i in range(lab.chunks) for layer in asked.layers]
+
+
+def _layers(lab: Lab, asked: Asked) -> list[Item]:
+    return [Item.of_layer(layer) for layer in asked.layers]
+
+
+def _live_neurons(lab: Lab, asked: Asked) -> list[Item]:
+    """List the neurons worth describing; before triage that may be every one."""
+    layers = TRIAGE.there(lab, _layers(lab, asked))
+    triages = {part.layer: part.neurons for part in TRIAGE.read(lab, layers)}
+    return [
+        Item.of_neuron(neuron)
+        for neuron in asked.neurons
+        if neuron.layer not in triages or triages[neuron.layer][neuron.index].verdict == "live"
+    ]
+
+
+def _candidate_pictures(lab: Lab, asked: Asked) -> list[Item]:
+    """List the pictures of every candidate concept that is known so far, in blocks."""
+    # Only live neurons have concepts, so the triage need not be read again for each neuron.
+    known = CONCEPTS.there(lab, [Item.of_neuron(neuron) for neuron in asked.neurons])
+    concepts = CONCEPTS.read(lab, known)
+    return picture_blocks(lab.config, [c.text for part in concepts for c in part.candidates])
+
+
+def _unknown_pictures(lab: Lab, asked: Asked) -> int:
+    unknown = len(CONCEPTS.missing(lab, _live_neurons(lab, asked))) * lab.config.concepts.count
+    return unknown * len(picture_blocks(lab.config, [""]))
+
+
+def picture_blocks(config: Config, texts: Iterable[str]) -> list[Item]:
+    """Return the items of each text's pictures: blocks of `BLOCK`, the last one may be shorter.
+
+    A run that asks for fewer pictures of a concept shares its blocks with one that asks for more.
+    """
+    count = config.pictures.count
+    return [
+        Item.of_block(text, first, min(BLOCK, count - first))
+        for text in dict.fromkeys(texts)
+        for first in range(0, count, BLOCK)
+    ]
+
+
+BLOCK: Final = 2
+"""Pictures of one concept that are one part: what a decision to paint on or to stop is about."""
+
+CHUNK: Final = Kind(_chunks, follows="layers")
+LAYER: Final = Kind(_layers, follows="layers")
+NEURON: Final = Kind(_live_neurons)
+PICTURE_BLOCK: Final = Kind(_candidate_pictures, _unknown_pictures)
 
 
 def _responses(lab: Lab, items: Sequence[Item]) -> list[Responses]:
@@ -38,7 +95,8 @@ def _responses(lab: Lab, items: Sequence[Item]) -> list[Responses]:
 
 
 RESPONSES = Stage(
-    name="responses", version=1, record=Responses,
+    name="responses", title="responses: the network over the probe set", kind=CHUNK, on_demand=True,
+    version=1, record=Responses,
     settings=lambda c: (c.network, c.probe.chunk),
     roles=("target",), reads_probe=True, batches=by_chunk, run=_responses,
 )  # fmt: skip
@@ -52,7 +110,8 @@ def responses_of(lab: Lab, layer: str) -> Iterator[Responses]:
 
 
 TRIAGE = Stage(
-    name="triage", version=1, record=LayerTriage, needs=(RESPONSES,),
+    name="triage", title="triage: live, dead, constant, duplicate", kind=LAYER,
+    version=1, record=LayerTriage, needs=(RESPONSES,),
     settings=lambda c: (c.triage, c.ledger.triage), batches=groups_of(1),
     run=lambda lab, items: [
         triage(item.layer, responses_of(lab, item.layer), lab.config.triage, lab.config.ledger)
@@ -72,7 +131,8 @@ def _exemplars(lab: Lab, items: Sequence[Item]) -> list[Exemplars]:
 
 
 EXEMPLARS = Stage(
-    name="exemplars", version=1, record=Exemplars, needs=(RESPONSES,),
+    name="exemplars", title="exemplars: top images and crops", kind=NEURON,
+    version=1, record=Exemplars, needs=(RESPONSES,),
     settings=lambda c: (
         c.exemplars, c.probe.holdout, c.seed if c.probe.holdout else 0,
         c.ledger.map_values, c.ledger.map_place, c.ledger.map_resize, c.ledger.crop_shape,
@@ -81,13 +141,15 @@ EXEMPLARS = Stage(
 )  # fmt: skip
 
 CAPTIONS = Stage(
-    name="captions", version=1, record=Captions, needs=(EXEMPLARS,),
+    name="captions", title="captions", kind=NEURON,
+    version=1, record=Captions, needs=(EXEMPLARS,),
     settings=lambda c: c.captions, roles=("captioner",), batches=groups_of(16),
     run=lambda lab, items: caption(EXEMPLARS.read(lab, items), lab.captioner, lab.blobs),
 )  # fmt: skip
 
 PHRASES = Stage(
-    name="phrases", version=2, record=Phrases, needs=(CAPTIONS,),
+    name="phrases", title="phrases: captions cut short", kind=NEURON,
+    version=2, record=Phrases, needs=(CAPTIONS,),
     settings=lambda c: (c.llm, c.seed, c.ledger.wording, c.ledger.draws), roles=("language-model",),
     prompts=("simplify",), batches=groups_of(64),
     run=lambda lab, items: simplify(
@@ -97,7 +159,8 @@ PHRASES = Stage(
 )  # fmt: skip
 
 CONCEPTS = Stage(
-    name="concepts", version=2, record=Concepts, needs=(PHRASES,),
+    name="concepts", title="concepts: candidate labels", kind=NEURON,
+    version=2, record=Concepts, needs=(PHRASES,),
     settings=lambda c: (
         c.llm, c.concepts, c.seed, c.ledger.wording, c.ledger.top_up, c.ledger.draws,
     ),
@@ -109,29 +172,41 @@ CONCEPTS = Stage(
     ),
 )  # fmt: skip
 
+
+def paint_blocks(lab: Lab, items: Sequence[Item], purpose: Purpose) -> list[Pictures]:
+    """Return the pictures of each block, painted for `purpose`."""
+    blocks = [(item.text, range(item.index, item.index + item.count)) for item in items]
+    return paint(blocks, lab.painter, lab.prompts, lab.blobs, lab.config.seed, purpose)
+
+
+def painted_alike(config: Config, purpose: Purpose) -> Any:
+    """Return what can change a picture: all its settings but how many pictures are asked for."""
+    return (msgspec.structs.replace(config.pictures, count=1), config.seed, purpose)
+
+
 PICTURES = Stage(
-    name="pictures", version=1, record=Pictures,
-    settings=lambda c: (c.pictures, c.seed, "select"), roles=("painter",), prompts=("picture",),
-    batches=groups_of(8),
-    run=lambda lab, items: paint(
-        [item.text for item in items], lab.painter, lab.prompts, lab.blobs,
-        lab.config.pictures.count, lab.config.seed,
-    ),
+    name="pictures", title="pictures: painting the candidates", kind=PICTURE_BLOCK,
+    join=join_blocks, version=2, record=Pictures,
+    settings=lambda c: painted_alike(c, "select"), roles=("painter",), prompts=("picture",),
+    batches=groups_of(40), run=lambda lab, items: paint_blocks(lab, items, "select"),
 )  # fmt: skip
 
 
 def _scores(lab: Lab, items: Sequence[Item]) -> list[Scores]:
     batch = list(zip(EXEMPLARS.read(lab, items), CONCEPTS.read(lab, items), strict=True))
     texts = dict.fromkeys(c.text for _, concepts in batch for c in concepts.candidates)
-    painted = PICTURES.read(lab, [Item.of_concept(text) for text in texts])
-    pictures = dict(zip(texts, painted, strict=True))
+    blocks = PICTURES.read(lab, picture_blocks(lab.config, texts))
+    pictures = {one.concept: one for one in join_blocks(blocks)}
     beta, ledger = lab.config.scores.beta, lab.config.ledger
     return score(batch, pictures, lab.target, lab.embedder, lab.blobs, beta, ledger)
 
 
 SCORES = Stage(
-    name="scores", version=1, record=Scores, needs=(EXEMPLARS, CONCEPTS, PICTURES),
-    settings=lambda c: (c.scores.beta, c.clip, c.ledger.picture_size, c.ledger.cosine_over),
+    name="scores", title="scores: which candidate fits", kind=NEURON,
+    version=1, record=Scores, needs=(EXEMPLARS, CONCEPTS, PICTURES),
+    settings=lambda c: (
+        c.scores.beta, c.clip, c.pictures.count, c.ledger.picture_size, c.ledger.cosine_over,
+    ),
     roles=("target", "embedder"), batches=groups_of(4), run=_scores,
 )  # fmt: skip
 

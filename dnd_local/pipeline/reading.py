@@ -4,38 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from dnd_local.core.cards import Card
 from dnd_local.core.config import Execution
 from dnd_local.core.descriptions import Description
 from dnd_local.core.errors import BadConfig, UserError
-from dnd_local.core.records import (
-    Captions,
-    Concepts,
-    Exemplars,
-    LayerTriage,
-    Neuron,
-    Phrases,
-    Pictures,
-    Scores,
-    Triage,
-)
+from dnd_local.core.records import LayerTriage, Neuron
 from dnd_local.pipeline.describing import describe_all
+from dnd_local.pipeline.evidence import Evidence, gather_evidence
 from dnd_local.pipeline.lab import Lab
-from dnd_local.pipeline.plan import (
-    CAPTIONS,
-    CONCEPTS,
-    EXEMPLARS,
-    PHRASES,
-    PICTURES,
-    PLAN,
-    RESPONSES,
-    SCORES,
-    TRIAGE,
-)
+from dnd_local.pipeline.plan import PLAN, TRIAGE
 from dnd_local.pipeline.settings import default_data, default_workspace
-from dnd_local.pipeline.stage import Item, Stage, places
+from dnd_local.pipeline.stage import Asked, places
 from dnd_local.store.runs import RunFolder, RunRecord, run_names
 from dnd_local.store.weights import default_root
 
@@ -66,21 +47,6 @@ class StageStatus(Card):
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence(Card):
-    """Everything that is known about one neuron; None where a stage has not run for it."""
-
-    neuron: Neuron
-    triage: Triage
-    exemplars: Exemplars | None
-    captions: Captions | None
-    phrases: Phrases | None
-    concepts: Concepts | None
-    pictures: tuple[Pictures, ...]
-    scores: Scores | None
-    description: Description
-
-
 class StoredRun:
     """A run of a workspace, read only.
 
@@ -98,7 +64,7 @@ class StoredRun:
         Raises:
             UserError: a layer has not been triaged yet.
         """
-        self._triages()
+        self.triages()
         return self._described(self.record)
 
     def outdated(self) -> bool:
@@ -121,23 +87,15 @@ class StoredRun:
         Raises:
             UserError: a layer has not been triaged yet, so nobody knows which neurons cost.
         """
-        layers = list(self.record.neurons)
-        chunks = [Item.of_chunk(layer, i) for i in range(self.lab.chunks) for layer in layers]
-        neurons = self._live()
-        known = self._there(CONCEPTS, neurons)
-        texts = [c.text for own in CONCEPTS.read(self.lab, known) for c in own.candidates]
-        items: dict[str, list[Item]] = {
-            RESPONSES.name: chunks,
-            TRIAGE.name: [Item.of_layer(layer) for layer in layers],
-            PICTURES.name: [Item.of_concept(text) for text in dict.fromkeys(texts)],
-        }
-        found = []
+        self.triages()
+        asked = Asked(tuple(self.record.neurons), self.record.wanted())
+        statuses = []
         for stage in PLAN:
-            own = items.get(stage.name, neurons)
-            done = len(self._there(stage, own))
+            items = stage.items(self.lab, asked)
+            done = len(stage.there(self.lab, items))
             seconds = self.record.seconds.get(stage.name, 0.0)
-            found.append(StageStatus(stage.name, done, len(own), seconds))
-        return tuple(found)
+            statuses.append(StageStatus(stage.name, done, len(items), seconds))
+        return tuple(statuses)
 
     def neuron(self, text: str) -> Neuron:
         """Return the neuron written as ``17``, or ``layer4:17`` where there are several layers.
@@ -172,59 +130,30 @@ class StoredRun:
         Raises:
             UserError: its layer has not been triaged yet.
         """
-        triage = self._triages()[neuron.layer]
-        item = Item.of_neuron(neuron)
-        concepts: Concepts | None = self._part(CONCEPTS, item)
-        wanted = [Item.of_concept(c.text) for c in concepts.candidates] if concepts else []
+        triages = self.triages()
         only = RunRecord(
             schema=self.record.schema, name=self.record.name, config=self.record.config,
             neurons={neuron.layer: (neuron.index,)},
         )  # fmt: skip
-        return Evidence(
-            neuron=neuron,
-            triage=triage.neurons[neuron.index],
-            exemplars=self._part(EXEMPLARS, item),
-            captions=self._part(CAPTIONS, item),
-            phrases=self._part(PHRASES, item),
-            concepts=concepts,
-            pictures=tuple(PICTURES.read(self.lab, self._there(PICTURES, wanted))),
-            scores=self._part(SCORES, item),
-            description=self._described(only)[0],
-        )
+        (evidence,) = gather_evidence(self.lab, self._described(only), triages)
+        return evidence
 
-    def _part(self, stage: Stage[Any], item: Item) -> Any:
-        there = self._there(stage, [item])
-        return stage.read(self.lab, there)[0] if there else None
-
-    def _there(self, stage: Stage[Any], items: list[Item]) -> list[Item]:
-        missing = set(stage.parts(self.lab).missing([item.name for item in items]))
-        return [item for item in items if item.name not in missing]
-
-    def _live(self) -> list[Item]:
-        triages = self._triages()
-        return [
-            Item.of_neuron(neuron)
-            for neuron in self.record.wanted()
-            if triages[neuron.layer].neurons[neuron.index].verdict == "live"
-        ]
-
-    def _triages(self) -> dict[str, LayerTriage]:
+    def triages(self) -> dict[str, LayerTriage]:
         """Return the triage of each layer of the run.
 
         Raises:
             UserError: a layer has not been triaged yet.
         """
-        layers = list(self.record.neurons)
-        absent = TRIAGE.parts(self.lab).missing([Item.of_layer(layer).name for layer in layers])
+        items = TRIAGE.items(self.lab, Asked(tuple(self.record.neurons)))
+        absent = TRIAGE.missing(self.lab, items)
         if absent:
             raise UserError(
-                f"run '{self.record.name}' has no triage of layer {absent[0]} yet (it was stopped "
-                "before, or its network, its probe set or a model has changed since); the same "
-                "dissect command goes on from there"
+                f"run '{self.record.name}' has no triage of layer {absent[0].layer} yet (it was "
+                "stopped before, or its network, its probe set or a model has changed since); the "
+                "same dissect command goes on from there"
             )
-        items = [Item.of_layer(layer) for layer in layers]
-        triages = dict(zip(layers, TRIAGE.read(self.lab, items), strict=True))
-        self.record.check_widths({layer: len(own.neurons) for layer, own in triages.items()})
+        triages = {part.layer: part for part in TRIAGE.read(self.lab, items)}
+        self.record.check_widths({layer: len(part.neurons) for layer, part in triages.items()})
         return triages
 
 

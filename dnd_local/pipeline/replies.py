@@ -7,11 +7,13 @@ what a model elsewhere answered to the questions about that run's neurons.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from dnd_local.core.conversations import Exchange, Reply
-from dnd_local.core.errors import Refused
-from dnd_local.core.records import Concepts, Phrases
+from dnd_local.core.errors import DamagedFile, Refused
 from dnd_local.engines.language_model_replay import book_of
 from dnd_local.store.parts import PartFolder
 from dnd_local.store.runs import RunFolder
@@ -72,19 +74,40 @@ def exchanges_of(run: str, workspace: Path) -> tuple[Exchange, ...]:
     places = folder.places()
     if not places:
         raise Refused(f"run '{run}' was never finished, so its replies cannot be replayed")
-    phrases = _parts(workspace, places["phrases"], Phrases)
-    concepts = _parts(workspace, places["concepts"], Concepts)
-    found: list[Exchange] = []
-    for parts in (phrases, concepts):
-        missing = set(parts.missing(items))
-        for item in items:
-            if item not in missing:
-                found += parts.read(item).exchanges
-    return tuple(found)
+    exchanges: list[Exchange] = []
+    for place in places.values():
+        parts = _asked_parts(workspace / "artefacts", place)
+        if parts is not None:
+            missing = set(parts.missing(items))
+            for item in items:
+                if item not in missing:
+                    exchanges += parts.read(item).exchanges
+    return tuple(exchanges)
 
 
-def _parts(
-    workspace: Path, place: str, record: type[Phrases] | type[Concepts]
-) -> PartFolder[Phrases | Concepts]:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is read here of a part that a language model had a hand in."""
+
+    exchanges: tuple[Exchange, ...]
+
+
+def _asked_parts(root: Path, place: str) -> PartFolder[_Asked] | None:
+    """Return a folder of parts, None where no language model had a hand in them.
+
+    Raises:
+        DamagedFile: what the folder's key stands for cannot be read.
+    """
+    path = root / place / "key.json"
+    if not path.parent.is_dir():  # the stage had nothing to do
+        return None
+    try:
+        meaning = msgspec.json.decode(path.read_bytes())
+        asks = "language-model" in meaning["of"]["weights"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise DamagedFile(
+            f"{path} cannot be read, so the replies beside it cannot be; run the same dissect "
+            "command again"
+        ) from None
     stage, _, key16 = place.rpartition("-")
-    return PartFolder(workspace / "artefacts", stage, key16, record)
+    return PartFolder(root, stage, key16, _Asked) if asks else None

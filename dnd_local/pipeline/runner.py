@@ -12,24 +12,14 @@ from typing import Any, Protocol
 
 from dnd_local.core.config import Config, Execution
 from dnd_local.core.descriptions import Description
-from dnd_local.core.errors import UserError
-from dnd_local.core.records import Concepts, LayerTriage, Neuron
+from dnd_local.core.errors import EngineError, UserError
+from dnd_local.core.records import LayerTriage
 from dnd_local.pipeline.describing import describe_all, read_scores
 from dnd_local.pipeline.executors import Executor, Failure, InProcess, Processes
 from dnd_local.pipeline.lab import Lab
-from dnd_local.pipeline.plan import (
-    CAPTIONS,
-    CONCEPTS,
-    EXEMPLARS,
-    PHRASES,
-    PICTURES,
-    PLAN,
-    RESPONSES,
-    SCORES,
-    TRIAGE,
-)
+from dnd_local.pipeline.plan import PLAN, RESPONSES, TRIAGE
 from dnd_local.pipeline.selection import Selection
-from dnd_local.pipeline.stage import Item, Stage, places, require
+from dnd_local.pipeline.stage import Asked, Item, Stage, places, require
 from dnd_local.pipeline.surroundings import isolation, remote_host, software
 from dnd_local.store.outputs import write_results
 from dnd_local.store.runs import PLACES, RunFolder, RunRecord, default_name
@@ -107,44 +97,70 @@ class Session:
     failures: list[Failure] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     made: int = 0
+    shown: set[str] = field(default_factory=set)
 
-    def make(self, stage: Stage[Any], items: Sequence[Item]) -> list[Item]:
-        """Make the missing parts of a stage; return the items that have one now."""
-        unique = list(dict.fromkeys(items))
-        folder = stage.parts(self.lab)
-        missing = set(folder.missing([item.name for item in unique]))
-        todo = [item for item in unique if item.name in missing]
-        self.progress.start(stage.name, len(unique), len(todo))
+    def make_all(self, asked: Asked, plan: Sequence[Stage[Any]] = PLAN) -> None:
+        """Make what is missing of `asked`, stage by stage; only live neurons cost."""
+        for stage in plan:
+            items = stage.items(self.lab, asked)
+            if items and (not stage.on_demand or self._in_demand(stage, asked, plan)):
+                self.make(stage, items)
+
+    def _in_demand(self, stage: Stage[Any], asked: Asked, plan: Sequence[Stage[Any]]) -> bool:
+        """Return whether a stage that needs `stage` has work."""
+        users = [user for user in plan if stage in user.needs]
+        return any(user.missing(self.lab, user.items(self.lab, asked)) for user in users)
+
+    def make(self, stage: Stage[Any], items: Sequence[Item]) -> None:
+        """Make the missing parts of a stage, but not those that rest on a part that is missing."""
+        missing = stage.missing(self.lab, list(dict.fromkeys(items)))
+        blocked = stage.blocked(self.lab, missing)
+        for item, (need, gap) in blocked.items():
+            if gap.name != item.name:
+                # Another item failed, so nothing has been said of this one yet.
+                reason = f"'{gap.text or gap.name}' could not be made"
+                self.failures.append(Failure(need.name, item.name, reason))
+        todo = [item for item in missing if item not in blocked]
+        total = len(set(items)) - len(blocked)
+        if not todo and stage.name in self.shown:
+            return
+        self.shown.add(stage.name)
+        self.progress.start(stage.name, total, len(todo))
         started = time.monotonic()
         if todo:
-            self.run.event("start", stage=stage.name, items=len(todo), of=len(unique))
-            failed = self.executor.make(
-                stage, todo, lambda done: self.progress.advance(stage.name, done)
-            )
-            self.failures += failed
-            self.made += len(todo) - len(failed)
-            took = time.monotonic() - started
-            self.seconds[stage.name] = self.seconds.get(stage.name, 0.0) + took
-            self.run.event(
-                "finish",
-                stage=stage.name,
-                items=len(todo),
-                failed=len(failed),
-                seconds=round(took, 3),
-            )
-            unmade = set(folder.missing([item.name for item in unique]))
-            unique = [item for item in unique if item.name not in unmade]
+            self._make(stage, todo, total)
         self.progress.finish(stage.name, time.monotonic() - started)
-        return unique
+
+    def _make(self, stage: Stage[Any], todo: list[Item], total: int) -> None:
+        started = time.monotonic()
+        self.run.event("start", stage=stage.name, items=len(todo), of=total)
+        failed = self.executor.make(
+            stage, todo, lambda done: self.progress.advance(stage.name, done)
+        )
+        took = time.monotonic() - started
+        self.failures += failed
+        self.made += len(todo) - len(failed)
+        self.seconds[stage.name] = self.seconds.get(stage.name, 0.0) + took
+        self.run.event(
+            "finish",
+            stage=stage.name,
+            items=len(todo),
+            failed=len(failed),
+            seconds=round(took, 3),
+        )
 
     def triage(self, layers: Sequence[str]) -> dict[str, LayerTriage]:
-        """Return the triage of each layer, making it and the responses if need be."""
-        wanted = [Item.of_layer(layer) for layer in layers]
-        if TRIAGE.parts(self.lab).missing([item.name for item in wanted]):
-            chunks = range(self.lab.chunks)
-            self.make(RESPONSES, [Item.of_chunk(layer, i) for i in chunks for layer in layers])
-        self.make(TRIAGE, wanted)
-        found = dict(zip(layers, TRIAGE.read(self.lab, wanted), strict=True))
+        """Return the triage of each layer, making it and the responses if need be.
+
+        Raises:
+            EngineError: the network failed on part of the probe set.
+            UserError: no image of the probe set could be read.
+        """
+        asked = Asked(tuple(layers))
+        self.make_all(asked)
+        if TRIAGE.missing(self.lab, TRIAGE.items(self.lab, asked)):
+            raise EngineError(f"triage is not possible: {self.failures[0].reason}")
+        found = {part.layer: part for part in TRIAGE.read(self.lab, TRIAGE.items(self.lab, asked))}
         for layer, result in found.items():
             if not result.n_images:
                 raise UserError(
@@ -152,32 +168,6 @@ class Session:
                     f"({result.n_skipped} skipped); `dnd-local probe info` says why"
                 )
         return found
-
-    def describe(self, neurons: Sequence[Neuron], triages: Mapping[str, LayerTriage]) -> None:
-        """Make every part that the descriptions of `neurons` rest on; only live ones cost."""
-        live = [n for n in neurons if triages[n.layer].neurons[n.index].verdict == "live"]
-        items = [Item.of_neuron(neuron) for neuron in live]
-        for stage in (EXEMPLARS, CAPTIONS, PHRASES, CONCEPTS):
-            items = self.make(stage, items)
-        concepts: list[Concepts] = CONCEPTS.read(self.lab, items)
-        texts = {
-            item: [c.text for c in own.candidates]
-            for item, own in zip(items, concepts, strict=True)
-        }
-        painted = set(
-            self.make(PICTURES, [Item.of_concept(t) for own in texts.values() for t in own])
-        )
-        ready = []
-        for item, own in texts.items():
-            unpainted = [t for t in own if Item.of_concept(t) not in painted]
-            if unpainted:
-                # The item that failed is a concept; who asks about the neuron is told as well.
-                self.failures.append(
-                    Failure(PICTURES.name, item.name, f"'{unpainted[0]}' could not be painted")
-                )
-            else:
-                ready.append(item)
-        self.make(SCORES, ready)
 
 
 def dissect_neurons(
@@ -217,7 +207,7 @@ def _dissect(session: Session, selection: Selection) -> RunResult:
         earlier.check_widths(widths)
     wanted = selection.resolve(widths)
     record = run.extend(config, wanted, execution.manifest, execution.prompts)
-    session.describe(record.wanted(), triages)
+    session.make_all(Asked(tuple(record.neurons), record.wanted()))
     descriptions = describe_all(lab, record, session.failures)
     scores = read_scores(lab, record)
     if session.made:
@@ -272,7 +262,7 @@ def open_session(
 
 def _check_first(lab: Lab, selection: Selection) -> None:
     """Check layers and indices before the pass over the probe set, not after it."""
-    if TRIAGE.parts(lab).missing(list(selection.layers)):
+    if TRIAGE.missing(lab, TRIAGE.items(lab, Asked(tuple(selection.layers)))):
         selection.check(lab.target.layers())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from dnd_local.core.config import Config
 from dnd_local.core.digest import key, sha256
@@ -18,15 +18,19 @@ P = TypeVar("P")
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing a stage makes a part for: a chunk of a layer, a layer, a neuron or a concept.
+    """One thing a stage makes a part for: a chunk, a layer, a neuron, or a block of pictures.
 
-    `name` is the part's name; `layer` and `index` say which chunk or neuron, `text` which concept.
+    `name` is the part's name. `layer` and `index` say which chunk or neuron; `text`, `index` and
+    `count` say which pictures of which concept. `round` counts how often a loop of stages has
+    come back to the item, from 0.
     """
 
     name: str
     layer: str = ""
     index: int = 0
     text: str = ""
+    count: int = 0
+    round: int = 0
 
     @staticmethod
     def of_chunk(layer: str, chunk: int) -> Item:
@@ -37,12 +41,45 @@ class Item:
         return Item(layer, layer)
 
     @staticmethod
-    def of_neuron(neuron: Neuron) -> Item:
-        return Item(f"{neuron.layer}-{neuron.index:05d}", neuron.layer, neuron.index)
+    def of_neuron(neuron: Neuron, round: int = 0) -> Item:
+        suffix = f".{round}" if round else ""
+        name = f"{neuron.layer}-{neuron.index:05d}{suffix}"
+        return Item(name, neuron.layer, neuron.index, round=round)
 
     @staticmethod
-    def of_concept(text: str) -> Item:
-        return Item(sha256(text.encode())[:24], text=text)
+    def of_block(text: str, first: int, count: int) -> Item:
+        """Return the item of `count` pictures of a concept, from picture `first` on."""
+        name = f"{sha256(text.encode())[:24]}-{first:03d}-{count}"
+        return Item(name, index=first, text=text, count=count)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The layers and neurons that items are listed for."""
+
+    layers: tuple[str, ...] = ()
+    neurons: tuple[Neuron, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of item: how its items are listed.
+
+    Attributes:
+        known: the items that `Asked` comes to, as far as parts on disk tell.
+        unknown: how many more there will be at most, of which no part on disk tells yet.
+        follows: whether the list depends on neurons (or only on layers).
+    """
+
+    known: Callable[[Lab, Asked], list[Item]]
+    unknown: Callable[[Lab, Asked], int] = lambda lab, asked: 0
+    follows: Literal["layers", "neurons"] = "neurons"
+
+    def of(self, lab: Lab, item: Item) -> Asked:
+        """Return what to ask for the items of this kind that concern `item` of another kind."""
+        if self.follows == "layers":
+            return Asked((item.layer,))
+        return Asked((item.layer,), (Neuron(lab.config.network.name, item.layer, item.index),))
 
 
 Batches: TypeAlias = Callable[[Sequence[Item]], Iterable[Sequence[Item]]]
@@ -54,20 +91,26 @@ class Stage(Generic[P]):
 
     Attributes:
         name: also the name of its folder of parts.
+        title: what a person watching reads while it works.
         version: raised when its code changes what it makes.
         record: the type of its parts.
+        kind: what it makes its parts for.
         needs: the stages whose parts it reads.
         settings: the slice of `Config` that can change its parts.
         roles: the engines it uses; their weights enter its key.
         prompts: the prompt files it reads; their digests enter its key.
         reads_probe: whether the probe set's digest enters its key.
+        on_demand: whether its parts are made only for a stage that needs them and has work.
         batches: how items are grouped; grouping changes speed, never results.
         run: the function; one record an item, in order.
+        join: how the parts that concern one neuron are put together for a reader.
     """
 
     name: str
+    title: str
     version: int
     record: type[P]
+    kind: Kind
     settings: Callable[[Config], Any]
     batches: Batches
     run: Callable[[Lab, Sequence[Item]], Sequence[P]]
@@ -75,15 +118,63 @@ class Stage(Generic[P]):
     roles: tuple[EngineRole, ...] = ()
     prompts: tuple[str, ...] = ()
     reads_probe: bool = False
+    on_demand: bool = False
+    join: Callable[[Sequence[P]], Sequence[P]] = tuple
+
+    def items(self, lab: Lab, asked: Asked) -> list[Item]:
+        """Return the items that `asked` comes to, each once, as far as they are known."""
+        return list(dict.fromkeys(self.kind.known(lab, asked)))
 
     def parts(self, lab: Lab) -> PartFolder[P]:
         """Return the folder of this stage's parts under a run's settings."""
         return PartFolder(lab.artefacts, self.name, self.key(lab), self.record)
 
+    def missing(self, lab: Lab, items: Sequence[Item]) -> list[Item]:
+        """Return the items without a part, in order; one listing of the folder, however many."""
+        names = set(self.parts(lab).missing([item.name for item in items]))
+        return [item for item in items if item.name in names]
+
+    def there(self, lab: Lab, items: Sequence[Item]) -> list[Item]:
+        """Return the items with a part, in order; one listing of the folder, however many."""
+        names = set(self.parts(lab).missing([item.name for item in items]))
+        return [item for item in items if item.name not in names]
+
     def read(self, lab: Lab, items: Sequence[Item]) -> list[P]:
-        """Return the parts of `items`, in order."""
+        """Return the parts of `items`, in order.
+
+        Raises:
+            DamagedFile: a part is gone or damaged.
+        """
         folder = self.parts(lab)
         return [folder.read(item.name) for item in items]
+
+    def blocked(self, lab: Lab, items: Sequence[Item]) -> dict[Item, tuple[Stage[Any], Item]]:
+        """Return, for each item that cannot be made yet, the first part it lacks and its stage."""
+        lacking: dict[Item, tuple[Stage[Any], Item]] = {}
+        for need in self.needs:
+            inputs = self._inputs(lab, need, items)
+            every = list(dict.fromkeys(one for some in inputs.values() for one in some))
+            absent = set(need.missing(lab, every))
+            for item, some in inputs.items():
+                gap = next((one for one in some if one in absent), None)
+                if gap is not None:
+                    lacking.setdefault(item, (need, gap))
+        return lacking
+
+    def _inputs(
+        self, lab: Lab, need: Stage[Any], items: Sequence[Item]
+    ) -> dict[Item, Sequence[Item]]:
+        """Return the parts of `need` that each item rests on."""
+        if need.kind is self.kind:
+            return {item: [item] for item in items}
+        listed: dict[Asked, list[Item]] = {}
+        inputs: dict[Item, Sequence[Item]] = {}
+        for item in items:
+            asked = need.kind.of(lab, item)
+            if asked not in listed:
+                listed[asked] = need.items(lab, asked)
+            inputs[item] = listed[asked]
+        return inputs
 
     def key(self, lab: Lab) -> str:
         """Return the key of this stage's parts: SHA-256 of everything that can change them."""

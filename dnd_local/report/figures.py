@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from dnd_local.core.errors import DamagedFile, UserError
 from dnd_local.core.records import Neuron
-from dnd_local.pipeline.reading import Evidence, StoredRun
+from dnd_local.pipeline.evidence import Evidence
+from dnd_local.pipeline.reading import StoredRun
 from dnd_local.report.cards import page_of
 
 COLUMNS: Final = 5

@@ -9,7 +9,7 @@ from dnd_local.core.cards import Card
 from dnd_local.core.conversations import Exchange, Message
 from dnd_local.core.ranking import LOWER_IS_BETTER, compared_cosine
 from dnd_local.core.records import RULES, Box, Candidate, Exemplar, Pictures, Rule, ScoredCandidate
-from dnd_local.pipeline.reading import Evidence
+from dnd_local.pipeline.evidence import Evidence
 from dnd_local.report import plots
 from dnd_local.report.cards import CardView
 from dnd_local.report.gather import Histogram

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from dnd_local.core.cards import Card
 from dnd_local.core.records import Exemplar
 from dnd_local.evaluate.verdicts import Verdict, read_verdicts
-from dnd_local.pipeline.reading import Evidence, StoredRun
+from dnd_local.pipeline.evidence import Evidence
+from dnd_local.pipeline.reading import StoredRun
 from dnd_local.report.pages import render
 from dnd_local.report.shelf import data_uri
 

@@ -19,11 +19,12 @@ from dnd_local.evaluate.describers import table_of_run
 from dnd_local.evaluate.exports import csv_text
 from dnd_local.evaluate.verdicts import Verdict, read_verdicts
 from dnd_local.pipeline.describing import read_scores
+from dnd_local.pipeline.evidence import gather_evidence
 from dnd_local.pipeline.reading import StoredRun
 from dnd_local.pipeline.runner import Progress, Quiet
 from dnd_local.report.cards import CardView, card_of, page_of
 from dnd_local.report.compare_view import compare_view
-from dnd_local.report.gather import every_evidence, exemplar_blobs, histograms, triages
+from dnd_local.report.gather import exemplar_blobs, histograms
 from dnd_local.report.neuron_view import Neighbour, NeuronView, neuron_view
 from dnd_local.report.pages import STATIC, render
 from dnd_local.report.run_view import run_view
@@ -71,7 +72,7 @@ def build_site(
     folder = (out or run.folder.folder / "report").absolute()
     check_folder(folder)
     watch, lab = progress or Quiet(), run.lab
-    descriptions, classes = run.descriptions(), triages(run)
+    descriptions, classes = run.descriptions(), run.triages()
     verdicts = read_verdicts(run.folder.folder)
     blobs = exemplar_blobs(run)
     vectors = label_vectors([[label.text for label in d.labels] for d in descriptions])
@@ -86,7 +87,7 @@ def build_site(
         ]  # fmt: skip
         pages = _NeuronPages(folder, run, cards, vectors)
         counted = histograms(run, [d.neuron for d in descriptions], classes)
-        for place, own in enumerate(every_evidence(run, descriptions, classes)):
+        for place, own in enumerate(gather_evidence(run.lab, descriptions, classes)):
             histogram = counted.get(own.neuron)
             view = neuron_view(own, cards[place], histogram, shelf, lab.blobs, blobs.whole)
             pages.write(view, place)

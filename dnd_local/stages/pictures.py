@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 from dnd_local.core.digest import seed
@@ -13,31 +14,43 @@ Purpose = Literal["select", "judge"]
 
 
 def paint(
-    concepts: Sequence[str],
+    blocks: Sequence[tuple[str, range]],
     painter: Painter,
     prompts: Prompts,
     blobs: Blobs,
-    count: int,
     run_seed: int,
     purpose: Purpose = "select",
 ) -> list[Pictures]:
-    """Return `count` pictures of each concept.
+    """Return the pictures of each block: a concept, and the indices of its pictures.
 
     A picture's noise depends on (run seed, purpose, concept, index) and nothing else. Pictures
     for judging a description never share a seed with those that selected it.
     """
-    texts = [prompts.messages("picture", label=concept)[-1].text for concept in concepts]
-    seeds = [
-        [seed(run_seed, purpose, concept, index) for index in range(count)] for concept in concepts
-    ]
+    texts = [prompts.messages("picture", label=concept)[-1].text for concept, _ in blocks]
+    seeds = [[seed(run_seed, purpose, concept, i) for i in indices] for concept, indices in blocks]
     painted = iter(
         painter.paint(
-            [text for text in texts for _ in range(count)], [one for own in seeds for one in own]
+            [text for text, some in zip(texts, seeds, strict=True) for _ in some],
+            [one for some in seeds for one in some],
         )
     )
     return [
         Pictures(
-            concept, text, purpose, tuple(Picture(blobs.put(next(painted)), one) for one in own)
+            concept,
+            text,
+            purpose,
+            tuple(Picture(blobs.put(next(painted)), one) for one in some),
+            indices.start,
         )
-        for concept, text, own in zip(concepts, texts, seeds, strict=True)
+        for (concept, indices), text, some in zip(blocks, texts, seeds, strict=True)
     ]
+
+
+def join_blocks(blocks: Sequence[Pictures]) -> tuple[Pictures, ...]:
+    """Return one record a concept, its blocks put together in the order of their pictures."""
+    joined: dict[str, Pictures] = {}
+    for block in sorted(blocks, key=lambda block: block.first):
+        before = joined.get(block.concept)
+        pictures = (*before.pictures, *block.pictures) if before else block.pictures
+        joined[block.concept] = replace(before or block, pictures=pictures)
+    return tuple(joined[concept] for concept in dict.fromkeys(block.concept for block in blocks))

@@ -35,6 +35,7 @@ from dnd_local.core.records import (
     Scores,
     Triage,
 )
+from dnd_local.pipeline.evidence import gather_evidence
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.plan import (
     CAPTIONS,
@@ -50,7 +51,6 @@ from dnd_local.pipeline.plan import (
 from dnd_local.pipeline.reading import StoredRun, open_run
 from dnd_local.pipeline.settings import default_data
 from dnd_local.pipeline.stage import Item
-from dnd_local.report.gather import every_evidence, triages
 from dnd_local.report.site import Site, build_site
 from dnd_local.store.runs import RunFolder
 from dnd_local.store.weights import default_root
@@ -100,15 +100,15 @@ class Copier:
         """Write every part and return the run."""
         shutil.copytree(self.source.lab.blobs.root, self.lab.blobs.root)
         self._copy_layer()
-        classes = triages(self.source)
+        classes = self.source.triages()
         wanted = [own for own in self.source.descriptions() if own.neuron.layer == self.layer]
-        for place, own in enumerate(every_evidence(self.source, wanted, classes)):
+        for place, own in enumerate(gather_evidence(self.source.lab, wanted, classes)):
             for index in range(place, self.count, len(self.indices)):
                 self._copy_neuron(own, index)
         return StoredRun(self.record, self.folder, self.lab)
 
     def _copy_layer(self) -> None:
-        triage = triages(self.source)[self.layer]
+        triage = self.source.triages()[self.layer]
         neurons = tuple(self._triage(triage, index) for index in range(self.count))
         TRIAGE.parts(self.lab).write(self.layer, replace(triage, neurons=neurons))
         columns = np.resize(np.array(self.indices), self.count)
@@ -140,7 +140,8 @@ class Copier:
             if text not in self._painted:
                 self._painted.add(text)
                 part = replace(pictures, concept=text)
-                PICTURES.parts(self.lab).write(Item.of_concept(text).name, part)
+                count = len(part.pictures)
+                PICTURES.parts(self.lab).write(Item.of_block(text, 0, count).name, part)
 
     def _exemplars(self, own: Exemplars, neuron: Neuron, copy: int) -> Exemplars:
         """Return the exemplars with pictures of this copy's own: the same, a little darker."""

@@ -118,9 +118,12 @@ def test_fresh_pictures_are_painted_once_and_from_other_seeds(bench: Bench) -> N
 
 
 def _judge_parts(run: StoredRun) -> list[Any]:
-    from dnd_local.pipeline.stage import Item
+    from dnd_local.pipeline.plan import picture_blocks
+    from dnd_local.stages.pictures import join_blocks
 
-    return JUDGE_PICTURES.read(run.lab, [Item.of_concept("red"), Item.of_concept("green")])
+    return list(
+        join_blocks(JUDGE_PICTURES.read(run.lab, picture_blocks(run.lab.config, ["red", "green"])))
+    )
 
 
 def test_a_painter_that_breaks_is_no_verdict(bench: Bench) -> None:

@@ -45,12 +45,12 @@ def test_what_is_done_costs_nothing_and_the_rest_by_measured_rates(bench: Bench)
     )
     bench.calls.opened.clear()
     found = ask(bench, "0-3")
-    assert counts(found)["captions"] == (2, 4)
+    assert counts(found)["captions"] == (2, 3), "neuron 3 is known to be dead"
     assert counts(found)["responses"] == (5, 5)
     seconds = {own.stage: own.seconds for own in found.stages}
     assert seconds["responses"] == 0.0
     rate = measured_rates(bench.execution())["captions"]
-    assert seconds["captions"] == pytest.approx(2 * rate, abs=0.1)
+    assert seconds["captions"] == pytest.approx(rate, abs=0.1)
     assert 9 < rate < 10.5
     assert not bench.calls.opened
 

@@ -66,7 +66,7 @@ SETTINGS: dict[str, tuple[Any, set[str]]] = {
     "concepts.max_draws": (11, FROM_CONCEPTS),
     "concepts.max_words": (2, FROM_CONCEPTS),
     "pictures.model": ("another", FROM_PICTURES),
-    "pictures.count": (7, FROM_PICTURES),
+    "pictures.count": (7, {"scores"}),
     "pictures.steps": (7, FROM_PICTURES),
     "pictures.guidance": (1.5, FROM_PICTURES),
     "pictures.size": (16, FROM_PICTURES),

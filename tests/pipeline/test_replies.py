@@ -52,3 +52,15 @@ def test_a_describer_has_a_book_of_its_own(bench: Bench) -> None:
         replies_of("mine/../up", bench.workspace)
     with pytest.raises(UnknownName, match="unknown run 'yours'"):
         replies_of("yours/gpt-4o", bench.workspace)
+
+
+def test_replies_beside_a_key_that_cannot_be_read_are_not_replayed(bench: Bench) -> None:
+    run = bench.run("0").record.name
+    (folder,) = (bench.workspace / "artefacts").glob("phrases-*")
+    (folder / "key.json").write_text("{}")
+    with pytest.raises(DamagedFile, match=r"phrases-\w+/key.json cannot be read"):
+        exchanges_of(run, bench.workspace)
+
+
+def test_a_run_of_dead_neurons_has_no_replies(bench: Bench) -> None:
+    assert exchanges_of(bench.run("3").record.name, bench.workspace) == ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dnd_local.core.errors import EngineError, OutOfMemory, Refused, UnknownName, UserError
 from dnd_local.core.records import LayerInfo, Pixels
 from dnd_local.pipeline.executors import Failure
-from dnd_local.pipeline.plan import PLAN
+from dnd_local.pipeline.plan import PLAN, RESPONSES
 from dnd_local.pipeline.reading import open_run
 from dnd_local.pipeline.runner import Quiet, dissect_neurons, triage_layers
 from dnd_local.pipeline.selection import read_selection
@@ -264,7 +264,7 @@ def test_a_picture_that_cannot_be_painted_fails_its_neurons_and_no_other(bench: 
     result = bench.run("0-2")
     assert [d.status for d in result.descriptions] == ["described", "failed", "described"]
     assert result.descriptions[1].reason.startswith("pictures: 'green ")
-    assert result.descriptions[1].reason.endswith("could not be painted")
+    assert result.descriptions[1].reason.endswith("could not be made")
     assert any("out of memory, even alone" in failure.reason for failure in result.failures)
     healed = Bench.over(bench)
     again = healed.run("0-2")
@@ -352,3 +352,29 @@ def test_progress_is_told_of_every_stage(bench: Bench) -> None:
         missing = sum(n for kind, name, n in told.lines if (kind, name) == ("start", stage.name))
         done = sum(n for kind, name, n in told.lines if (kind, name) == ("advance", stage.name))
         assert missing == done > 0
+
+
+def test_a_chunk_that_was_deleted_is_made_again_only_when_a_stage_reads_it(bench: Bench) -> None:
+    bench.run("0")
+    chunk = RESPONSES.parts(bench.lab()).path(f"{LAYER}-00001")
+    chunk.unlink()
+    again = bench.run("0")
+    assert (again.made, chunk.exists()) == (0, False), "nobody reads it"
+    more = bench.run("0,1")
+    assert [d.status for d in more.descriptions] == ["described"] * 2
+    assert chunk.exists(), "the exemplars of neuron 1 read it"
+
+
+def test_a_network_that_fails_on_part_of_the_probe_set_leaves_no_triage(bench: Bench) -> None:
+    class Limping(FakeTarget):
+        seen = 0
+
+        def responses(self, pictures: Sequence[Pixels], layers: Sequence[str]) -> Any:
+            Limping.seen += len(pictures)
+            if Limping.seen > 12:
+                raise EngineError("it fell over")
+            return super().responses(pictures, layers)
+
+    bench.replaced["target"] = Limping(bench.calls)
+    with pytest.raises(EngineError, match="triage is not possible: it fell over"):
+        bench.run("0")

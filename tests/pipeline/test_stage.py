@@ -13,9 +13,11 @@ def test_items_are_named_for_what_they_are() -> None:
     assert Item.of_chunk("a.b", 7) == Item("a.b-00007", "a.b", 7)
     assert Item.of_layer("a.b") == Item("a.b", "a.b")
     assert Item.of_neuron(Neuron("net", "a.b", 12)) == Item("a.b-00012", "a.b", 12)
-    red = Item.of_concept("red squares")
-    assert red == Item.of_concept("red squares") != Item.of_concept("red square")
-    assert (red.text, len(red.name)) == ("red squares", 24)
+    assert Item.of_neuron(Neuron("net", "a.b", 12), round=2).name == "a.b-00012.2"
+    red = Item.of_block("red squares", 4, 2)
+    assert red == Item.of_block("red squares", 4, 2) != Item.of_block("red square", 4, 2)
+    assert red.name.endswith("-004-2")
+    assert (red.text, red.index, red.count) == ("red squares", 4, 2)
 
 
 ITEMS = st.lists(

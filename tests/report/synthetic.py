@@ -123,7 +123,7 @@ def _write_neuron(lab: Lab, neuron: Neuron, blobs: list[str], grey: str, label) 
     for text in texts:
         painted = tuple(Picture(blobs[(n + i) % 12], i) for i in range(2))
         own = Pictures(text, f"a picture of {text}", "select", painted)
-        PICTURES.parts(lab).write(Item.of_concept(text).name, own)
+        PICTURES.parts(lab).write(Item.of_block(text, 0, 2).name, own)
     responses = [[float(n % 5 + i), float(i)] for i in range(len(texts))]
     scored = score_candidates(texts, responses, [[0.5, 0.6]] * len(texts), 5)
     SCORES.parts(lab).write(item.name, Scores(neuron, scored))

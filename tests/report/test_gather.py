@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from dnd_local.core.records import Neuron
+from dnd_local.pipeline.evidence import gather_evidence
 from dnd_local.pipeline.plan import CAPTIONS, PICTURES, RESPONSES, responses_of
 from dnd_local.pipeline.reading import open_run
-from dnd_local.report.gather import BINS, every_evidence, exemplar_blobs, histograms, triages
+from dnd_local.report.gather import BINS, exemplar_blobs, histograms
 from tests.bench import Bench
 from tests.fakes import LAYER, ColourProbe
 from tests.report.conftest import Desk
@@ -16,7 +17,7 @@ from tests.report.conftest import Desk
 
 def test_every_neurons_evidence_is_that_of_the_neuron(desk: Desk) -> None:
     run = desk.plain
-    found = list(every_evidence(run, run.descriptions(), triages(run)))
+    found = list(gather_evidence(run.lab, run.descriptions(), run.triages()))
     assert found == [run.evidence(str(i)) for i in range(6)]
     assert found[0].pictures
 
@@ -27,7 +28,7 @@ def test_what_is_missing_is_none(own: Bench) -> None:
     for stage in (CAPTIONS, PICTURES):
         for path in stage.parts(run.lab).folder.glob("*.json"):
             path.unlink()
-    (found,) = every_evidence(run, result.descriptions, triages(run))
+    (found,) = gather_evidence(run.lab, result.descriptions, run.triages())
     assert found.captions is None
     assert found.pictures == ()
     assert found.exemplars is not None
@@ -38,7 +39,7 @@ def test_histograms_count_every_usable_image(own: Bench) -> None:
     own.run("0-5", name="one")
     run = open_run("one", own.workspace)
     neurons = run.record.wanted()
-    found = histograms(run, neurons, triages(run))
+    found = histograms(run, neurons, run.triages())
     values = np.concatenate([chunk.values for chunk in responses_of(run.lab, LAYER)])
     values = values[~np.isnan(values).all(axis=1)].astype(np.float64)
     assert len(values) == 28
@@ -56,7 +57,7 @@ def test_no_histogram_where_the_responses_are_gone(own: Bench) -> None:
     own.run("0", name="one")
     run = open_run("one", own.workspace)
     next(RESPONSES.parts(run.lab).folder.glob("*.safetensors")).unlink()
-    assert histograms(run, run.record.wanted(), triages(run)) == {}
+    assert histograms(run, run.record.wanted(), run.triages()) == {}
 
 
 def test_exemplars_by_neuron_and_whole_images(desk: Desk) -> None:

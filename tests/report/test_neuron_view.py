@@ -6,15 +6,18 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dnd_local.core.conversations import Exchange, Message, Reply, Request
 from dnd_local.core.ledger import OURS
 from dnd_local.core.records import RULES, Box
-from dnd_local.pipeline.reading import Evidence
+from dnd_local.pipeline.evidence import Evidence
+from dnd_local.pipeline.plan import CAPTIONS, CONCEPTS, EXEMPLARS, PHRASES, PICTURES, SCORES
+from dnd_local.pipeline.stage import Stage
 from dnd_local.report.cards import card_of
-from dnd_local.report.gather import exemplar_blobs, histograms, triages
+from dnd_local.report.gather import exemplar_blobs, histograms
 from dnd_local.report.neuron_view import NeuronView, conversations, neuron_view
 from dnd_local.report.shelf import Shelf
 from tests.report.conftest import Desk
@@ -30,7 +33,7 @@ def shelf(desk: Desk, tmp_path: Path) -> Iterator[Shelf]:
 def view_of(desk: Desk, evidence: Evidence, shelf: Shelf, *, hostile: bool = False) -> NeuronView:
     run = desk.hostile if hostile else desk.plain
     card = card_of(evidence.description, evidence.triage, (), shelf)
-    counted = histograms(run, [evidence.neuron], triages(run))
+    counted = histograms(run, [evidence.neuron], run.triages())
     whole = exemplar_blobs(run).whole
     return neuron_view(evidence, card, counted[evidence.neuron], shelf, run.lab.blobs, whole)
 
@@ -94,15 +97,22 @@ def test_a_scene_kept_as_an_exemplar_is_not_kept_again(desk: Desk, shelf: Shelf)
     assert view.plot is None
 
 
+def without(evidence: Evidence, *stages: Stage[Any]) -> Evidence:
+    """Return the evidence as it is before some stages have run."""
+    gone = {stage.name for stage in stages}
+    parts = {name: records for name, records in evidence.parts.items() if name not in gone}
+    return replace(evidence, parts=parts)
+
+
 def test_a_neuron_half_way_shows_what_there_is(desk: Desk, shelf: Shelf) -> None:
     whole = desk.plain.evidence("0")
-    unscored = view_of(desk, replace(whole, scores=None, captions=None, phrases=None), shelf)
+    unscored = view_of(desk, without(whole, SCORES, CAPTIONS, PHRASES), shelf)
     assert {own.place for own in unscored.candidates} == {0}
     assert {p.response for own in unscored.candidates for p in own.pictures} == {None}
     assert {x.caption for x in unscored.exemplars} == {""}
-    unpainted = view_of(desk, replace(whole, scores=None, pictures=()), shelf)
+    unpainted = view_of(desk, without(whole, SCORES, PICTURES), shelf)
     assert {own.pictures for own in unpainted.candidates} == {()}
-    early = view_of(desk, replace(whole, scores=None, concepts=None, exemplars=None), shelf)
+    early = view_of(desk, without(whole, SCORES, CONCEPTS, EXEMPLARS), shelf)
     assert (early.candidates, early.exemplars) == ((), ())
 
 

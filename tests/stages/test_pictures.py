@@ -12,12 +12,14 @@ CONCEPTS = ["red squares", "green dots", "blue sky", "a horse"]
 
 
 def painted(concepts: list[str], count: int = 3, run_seed: int = 7, **words):
-    return paint(concepts, FakePainter(Calls()), prompts(), MemoryBlobs(), count, run_seed, **words)
+    blocks = [(concept, range(count)) for concept in concepts]
+    return paint(blocks, FakePainter(Calls()), prompts(), MemoryBlobs(), run_seed, **words)
 
 
 def test_each_concept_has_its_pictures_from_the_template() -> None:
     blobs, painter = MemoryBlobs(), FakePainter(Calls())
-    found = paint(CONCEPTS[:2], painter, prompts(), blobs, 3, 7)
+    blocks = [(concept, range(3)) for concept in CONCEPTS[:2]]
+    found = paint(blocks, painter, prompts(), blobs, 7)
     for own, concept in zip(found, CONCEPTS, strict=False):
         assert (own.concept, own.purpose, len(own.pictures)) == (concept, "select", 3)
         assert own.prompt == prompts().messages("picture", label=concept)[-1].text

@@ -113,7 +113,8 @@ class World:
             self.phrases, language_model, prompts(), LLM, ConceptsConfig(), SEED
         )
         self.texts = list(dict.fromkeys(c.text for own in self.concepts for c in own.candidates))
-        painted = paint(self.texts, FakePainter(self.calls), prompts(), self.blobs, 3, SEED)
+        blocks = [(text, range(3)) for text in self.texts]
+        painted = paint(blocks, FakePainter(self.calls), prompts(), self.blobs, SEED)
         self.pictures: dict[str, Pictures] = dict(zip(self.texts, painted, strict=True))
 
 
