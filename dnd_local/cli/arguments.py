@@ -20,7 +20,9 @@ Workspace = Annotated[
 Probe = Annotated[
     str | None, typer.Option(help="Probe set: pocket, imagenet-val, broden, a folder, or A+B.")
 ]
-Preset = Annotated[str, typer.Option(help="paper, fast or pocket. Default: by the target.")]
+Preset = Annotated[
+    str, typer.Option(help="paper, released, fast or pocket. Default: by the target.")
+]
 Settings = Annotated[
     Path | None, typer.Option("--config", help="TOML file of settings, over the preset.")
 ]

@@ -89,7 +89,7 @@ class CaptionsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     batch: Annotated[int, Meta(ge=1, description="padded batch shape")] = 16
     dtype: Annotated[Dtype, Meta(description="precision")] = "float16"
     quantisation: Annotated[Quantisation, Meta(description="bitsandbytes, or none")] = "none"
-    min_tokens: Annotated[int, Meta(ge=1, description="shortest caption in new tokens")] = 5
+    min_tokens: Annotated[int, Meta(ge=1, description="shortest caption in new tokens")] = 4
     max_tokens: Annotated[int, Meta(ge=1, description="longest caption in new tokens")] = 32
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias, get_args
 
 import msgspec
 from msgspec import Meta, Struct
@@ -32,8 +32,8 @@ PICKLES: Final = (
 )
 """Endings of files that run code when they are loaded, or may."""
 
-Profile: TypeAlias = Literal["paper", "fast", "pocket", "eval", "usecases"]
-PROFILES: Final[tuple[Profile, ...]] = ("paper", "fast", "pocket", "eval", "usecases")
+Profile: TypeAlias = Literal["paper", "released", "fast", "pocket", "eval", "usecases"]
+PROFILES: Final[tuple[Profile, ...]] = get_args(Profile)
 
 Sha256: TypeAlias = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Size: TypeAlias = Annotated[int, Meta(ge=0, le=1 << 50)]

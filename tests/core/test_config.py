@@ -24,7 +24,7 @@ def test_the_defaults_are_the_papers_numbers() -> None:
     assert (exemplars.images, exemplars.count, exemplars.crops) == (10, 10, 4)
     assert (exemplars.crop_iou, exemplars.whole_iou) == (0.5, 0.8)
     captions = config.captions
-    assert (captions.model, captions.min_tokens, captions.max_tokens) == ("blip-base", 5, 32)
+    assert (captions.model, captions.min_tokens, captions.max_tokens) == ("blip-base", 4, 32)
     assert config.llm.temperature == 0.3
     assert (config.concepts.count, config.concepts.max_words) == (5, 5)
     pictures = config.pictures
@@ -112,8 +112,8 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
         BadConfig, match=r"concepts.max_draws is 3, fewer than concepts.count \(5\)"
     ):
         read_config({"concepts": {"max_draws": 3}})
-    with pytest.raises(BadConfig, match=r"captions.max_tokens is 4, below captions.min_tokens"):
-        read_config({"captions": {"max_tokens": 4}})
+    with pytest.raises(BadConfig, match=r"captions.max_tokens is 3, below captions.min_tokens"):
+        read_config({"captions": {"max_tokens": 3}})
 
 
 def test_compat_picks_the_side_of_every_row_and_nothing_else() -> None:

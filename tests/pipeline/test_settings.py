@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from dnd_local.core.errors import BadConfig, UnknownName
 from dnd_local.pipeline.settings import default_data, default_workspace, make_config, presets
+from dnd_local.store.manifest import Manifest
 
 
 def test_each_preset_is_a_config() -> None:
-    assert {"paper", "fast", "pocket"} <= set(presets())
+    assert {"paper", "released", "fast", "pocket"} == set(presets())
     for name in presets():
         assert make_config("resnet50", name).network.name == "resnet50"
 
@@ -21,6 +23,16 @@ def test_the_paper_preset_is_the_defaults_and_others_differ() -> None:
     assert paper == make_config("resnet50", "paper")
     assert (paper.pictures.steps, paper.pictures.count, paper.scores.beta) == (50, 10, 5)
     assert make_config("resnet50", "fast") != paper
+
+
+def test_the_released_preset_is_the_paper_with_the_released_generator() -> None:
+    paper, released = make_config("resnet50"), make_config("resnet50", "released")
+    assert released.pictures.model == "sd14"
+    as_paper = msgspec.structs.replace(released.pictures, model=paper.pictures.model)
+    assert msgspec.structs.replace(released, pictures=as_paper) == paper
+    profile = {entry.id for entry in Manifest.read().select(["released"])}
+    assert profile - {"sd14"} == {e.id for e in Manifest.read().select(["paper"])} - {"sd15"}
+    assert "sd14" in profile
 
 
 def test_pocket_targets_take_the_pocket_preset_by_themselves() -> None:
