@@ -139,7 +139,7 @@ def _children() -> list[int]:
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             # "pid (name) state parent ...": the name may hold spaces and brackets.
-            fields = stat.read_text().rpartition(")")[2].split()
+            fields = stat.read_text("utf-8", "replace").rpartition(")")[2].split()
         except OSError:  # it ended while we looked
             continue
         if fields[1] == me:

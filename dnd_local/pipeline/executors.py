@@ -294,5 +294,5 @@ def write_outcome(job: Job, rank: int, outcome: Outcome) -> None:
     """Leave a worker's answer where the process that started it looks."""
     path = job.outcome / f"outcome-{rank}.json"
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(msgspec.to_builtins(outcome)))
+    temporary.write_text(json.dumps(msgspec.to_builtins(outcome)), "utf-8")
     temporary.replace(path)

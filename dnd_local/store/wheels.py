@@ -58,7 +58,8 @@ def _wheel(python: str, folder: Path, wanted: Sequence[str], runner: Runner, *op
     folder.mkdir(parents=True)
     constraints = folder / "constraints.txt"
     lines = [f"{name}=={version}\n" for name, version in _versions(python, runner).items()]
-    constraints.write_text("".join(line for line in lines if not line.startswith(f"{NAME}==")))
+    kept = "".join(line for line in lines if not line.startswith(f"{NAME}=="))
+    constraints.write_text(kept, "utf-8")
     pip = (python, "-m", "pip", "wheel", "--wheel-dir", str(folder))
     runner((*pip, *options, "--constraint", str(constraints), *wanted))
     constraints.unlink()

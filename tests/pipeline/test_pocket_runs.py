@@ -24,6 +24,7 @@ from dnd_local.store.guard import child_environment
 from dnd_local.store.netns import isolated, why_no_loopback, why_not
 from dnd_local.store.weights import Weights
 from tests.outside import ADDRESS, ask_for_a_way_out
+from tests.sharing import made_once
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800, func_only=True)]
 needs_namespaces = pytest.mark.skipif(bool(why_not()), reason=why_not())
@@ -88,22 +89,24 @@ def triaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     needed = [name for ids in model_ids(make_config("pocket")).values() for name in ids]
     if absent := Weights.open().missing(needed):
         pytest.skip(f"this copy has no weights of {', '.join(absent)}")
-    workspace = tmp_path_factory.mktemp("triaged")
-    subprocess.run(
-        [*COMMAND, "triage", "pocket", LAYER, "--workspace", str(workspace)],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return workspace
+
+    def make(workspace: Path) -> None:
+        command = [*COMMAND, "triage", "pocket", LAYER, "--workspace", str(workspace)]
+        subprocess.run(command, check=True, capture_output=True)
+
+    return made_once(tmp_path_factory, "triaged", make)
 
 
 @pytest.fixture(scope="module")
 def finished(triaged: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace in which the run is done."""
-    workspace = tmp_path_factory.mktemp("finished") / "work"
-    shutil.copytree(triaged, workspace)
-    done = dissect(workspace, "1,2,3")
-    assert done.returncode == 0, done.stderr
-    return workspace
+
+    def make(workspace: Path) -> None:
+        shutil.copytree(triaged, workspace, dirs_exist_ok=True)
+        done = dissect(workspace, "1,2,3")
+        assert done.returncode == 0, done.stderr
+
+    return made_once(tmp_path_factory, "finished", make)
 
 
 @pytest.fixture(scope="module")
@@ -191,12 +194,28 @@ def test_a_planted_call_that_the_guard_sees_fails_anywhere(uncaptioned: Path) ->
     assert made <= {"key.json"}
 
 
+def up_to(stage: str, finished: Path, workspace: Path) -> None:
+    """Copy a finished run as it was when `stage` began: without its parts and all that follows."""
+    shutil.copytree(finished, workspace, ignore=shutil.ignore_patterns("runs", "blobs"))
+    everything = ("responses", "triage", *STAGES[1:])
+    for later in everything[everything.index(stage) :]:
+        for folder in workspace.glob(f"artefacts/{later}-*"):
+            shutil.rmtree(folder)
+    parts = [part.read_bytes() for part in workspace.rglob("*.json")]
+    for blob in (path for path in finished.glob("blobs/**/*") if path.is_file()):
+        if any(blob.stem.encode() in part for part in parts):
+            place = workspace / blob.relative_to(finished)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(blob, place)
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_killed_in_a_stage_and_resumed(
-    stage: str, workspace: Path, reference: bytes, tmp_path: Path
+    stage: str, finished: Path, reference: bytes, tmp_path: Path
 ) -> None:
-    if stage == "responses":
-        shutil.rmtree(workspace)
+    workspace = tmp_path / "work"
+    up_to(stage, finished, workspace)
+    assert not list(workspace.glob(f"artefacts/{stage}-*"))
     command = [*COMMAND, "dissect", "pocket", LAYER, "--ids", "1,2,3", "--run", "same", *QUICK]
     with subprocess.Popen(
         [*command, "--workspace", str(workspace)],
@@ -213,8 +232,8 @@ def test_killed_in_a_stage_and_resumed(
     assert outcome(workspace) == reference
 
 
-def test_the_same_again_takes_no_time(workspace: Path, reference: bytes) -> None:
-    assert dissect(workspace, "1,2,3").returncode == 0
+def test_the_same_again_takes_no_time(finished: Path, reference: bytes, tmp_path: Path) -> None:
+    workspace = Path(shutil.copytree(finished, tmp_path / "work"))
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     again = dissect(workspace, "1,2,3")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
