@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -24,6 +24,15 @@ Describer = Annotated[str, typer.Option(help="What to call the model that answer
 Prompts = Annotated[
     Path | None, typer.Option(help="The folder of prompts that the run was made with.")
 ]
+
+
+_JOINING: Final = {
+    "summarise": "--compat official joins the phrases by ', ', as the release does; otherwise each "
+    "is a line",
+    "merge": "--compat official splits the list at ',' and joins it by ', ', as the release does; "
+    "otherwise it goes as it came",
+}
+"""How several texts enter a prompt of the release, where they do."""
 
 
 class Format(StrEnum):
@@ -141,9 +150,10 @@ def import_release(
         return
     for prompt in found.prompts:
         typer.echo(f"{prompt.path}: {len(prompt.roles)} turns, {prompt.source} line {prompt.line}")
-        if prompt.joint.strip(" "):
-            typer.echo(f"  (the release joins several with '{prompt.joint}', here each is a line)")
-    typer.echo(f"Use them with: dnd-local dissect MODEL LAYER --prompts {found.folder}")
+        if joining := _JOINING.get(prompt.name, ""):
+            typer.echo(f"  ({joining})")
+    typer.echo("To send what the release sends, to the byte: dnd-local dissect MODEL LAYER "
+               f"--compat official --prompts {found.folder}")  # fmt: skip
 
 
 def _show_import(found: Imported, run: str, describer: str, as_json: bool) -> None:

@@ -1,7 +1,8 @@
 """The prompt files: role-marked text with strict `$variables`.
 
 A file is a list of turns, each opened by a line ``--- system``, ``--- user`` or ``--- assistant``.
-Worked examples are earlier turns of the conversation. The same bytes go to every model.
+Worked examples are earlier turns of the conversation. The same bytes go to every model. Blanks and
+empty lines around a turn do not count, unless its line says ``--- user verbatim``.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ VARIABLES: Final = {
 }
 """Every prompt file and the variables it must use, each at least once."""
 
-_MARKER = re.compile(r"^--- (\S+)[ \t]*$", re.MULTILINE)
+VERBATIM: Final = "verbatim"
+_MARKER = re.compile(rf"^--- (\S+)(?: ({VERBATIM}))?[ \t]*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +91,12 @@ def _turns(text: str, path: Path) -> tuple[Message, ...]:
         raise BadConfig(f"prompt {path} must open with a line '--- system' or '--- user'")
     roles = get_args(Role)
     turns = []
-    for role, body in zip(pieces[1::2], pieces[2::2], strict=True):
+    for role, kept, body in zip(pieces[1::3], pieces[2::3], pieces[3::3], strict=True):
         if role not in roles:
             raise BadConfig(f"prompt {path}: unknown role '{role}'; use {', '.join(roles)}")
-        turns.append(Message(role, body.strip()))  # type: ignore[arg-type]  # checked above
+        # A turn begins after its marker's line break and ends before that of the next marker.
+        whole = body.removeprefix("\n").removesuffix("\n") if kept else body.strip()
+        turns.append(Message(role, whole))  # type: ignore[arg-type]  # checked above
     if turns[-1].role != "user":
         raise BadConfig(f"prompt {path} must close with a '--- user' turn, for the model to answer")
     return tuple(turns)

@@ -17,7 +17,7 @@ from dnd_local.core.conversations import Role
 from dnd_local.core.digest import sha256
 from dnd_local.core.errors import BadConfig
 from dnd_local.store.files import write_atomic
-from dnd_local.store.prompts import VARIABLES, PromptFolder
+from dnd_local.store.prompts import VARIABLES, VERBATIM, PromptFolder
 
 MODELS_FILE: Final = "DnD_models.py"
 MAIN_FILE: Final = "describe_neurons.py"
@@ -27,6 +27,16 @@ _CONVERSATIONS: Final = {
     "merge": ("GPT_model_single", 1),
 }
 """For each prompt the function of `MODELS_FILE` that holds it, and which of its conversations."""
+
+_ROLES: Final = {
+    "simplify": ("user", "assistant", "user"),
+    "summarise": ("user", "assistant", "user", "assistant", "user"),
+    "merge": ("user",),
+}
+"""The release's turns: worked examples, then the request; a list to be merged goes alone."""
+
+JOINT: Final = ", "
+"""What `--compat official` puts between phrases, and between the pieces of a list."""
 
 _PICTURE_NAME: Final = "sd_prompt"
 _LARGEST_FILE: Final = 1 << 20
@@ -149,6 +159,12 @@ def import_release(checkout: Path, out: Path) -> ReleasePrompts:
         talk = _find_conversation(models, checkout / MODELS_FILE, function, number)
         files[name] = _render(name, talk.turns, checkout / MODELS_FILE)
         roles = tuple(role for role, _ in talk.turns)
+        if roles != _ROLES[name]:
+            told = ", ".join(roles)
+            raise _unknown(checkout / MODELS_FILE, f"the {name} prompt has other turns ({told})")
+        if talk.joint not in ("", JOINT):
+            joined = f"the {name} prompt joins by '{talk.joint}', not '{JOINT}'"
+            raise _unknown(checkout / MODELS_FILE, joined)
         path = out / f"{name}.txt"
         prompts.append(FoundPrompt(name, MODELS_FILE, talk.line, roles, path, talk.joint))
     line, template = _find_picture(main, checkout / MAIN_FILE)
@@ -199,17 +215,21 @@ def _find_picture(module: ast.Module, path: Path) -> tuple[int, str]:
 
 
 def _render(name: str, turns: list[tuple[str, str]], source: Path) -> str:
-    """Return a prompt file of `turns`, the hole of its last one named as its variable."""
+    """Return a prompt file of `turns`, the hole of its last one named as its variable.
+
+    The turns are kept to the byte, blanks around them included.
+    """
     (variable,) = VARIABLES[name]
     holes = [text.count(_HOLE) for _, text in turns]
     if any(holes[:-1]) or holes[-1] != 1:
         raise _unknown(source, f"the {name} prompt has its open places elsewhere ({holes})")
     lines = []
     for role, text in turns:
-        if role not in get_args(Role) or any(line.startswith("--- ") for line in text.split("\n")):
+        marked = any(line.startswith("--- ") for line in text.split("\n"))
+        if role not in get_args(Role) or marked or "\r" in text:
             raise _unknown(source, f"the {name} prompt has a turn of '{role}' we cannot write down")
         escaped = text.replace("$", "$$").replace(_HOLE, f"${{{variable}}}")
-        lines += [f"--- {role}", escaped]
+        lines += [f"--- {role} {VERBATIM}", escaped]
     return "\n".join(lines) + "\n"
 
 

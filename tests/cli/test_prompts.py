@@ -107,6 +107,11 @@ def test_the_release_becomes_a_prompt_set(checkout: Path, tmp_path: Path) -> Non
     assert done.exit_code == 0, done.output
     assert f"{out}/simplify.txt: 3 turns, DnD_models.py line" in done.output.replace("\n", "")
     assert "describe_neurons.py" in done.output
+    told = [line.strip() for line in done.output.splitlines() if line.startswith("  (")]
+    assert [line.split(",")[0] for line in told] == [
+        "(--compat official joins the phrases by '", "(--compat official splits the list at '",
+    ]  # fmt: skip
+    assert f"--compat official --prompts {out}" in done.output
     PromptFolder(out)
 
 

@@ -68,6 +68,13 @@ def test_blanks_after_a_marker_and_around_a_turn_do_not_count(tmp_path: Path) ->
     assert prompt.turns == (Message("user", "$caption"),)
 
 
+def test_a_verbatim_turn_keeps_its_blanks(tmp_path: Path) -> None:
+    text = "--- user verbatim \n\n $caption\n\n--- assistant\n\n x \n--- user verbatim\n"
+    assert read_prompt(write(tmp_path, text + "y ")).turns == (
+        Message("user", "\n $caption\n"), Message("assistant", "x"), Message("user", "y "),
+    )  # fmt: skip
+
+
 def test_a_marker_is_a_line_of_its_own(tmp_path: Path) -> None:
     text = "--- user\nuse --- user here and\n--- two words\n$caption\n"
     assert read_prompt(write(tmp_path, text)).turns == (

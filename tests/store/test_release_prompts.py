@@ -22,13 +22,13 @@ def GPT_model_single(descriptions, headers=None, model="m", temperature=0.3):
         "Worked example one: "
         + "first."
         + ", "
-        + "second costs $5."
+        + "second costs $5.\\n"
     )
     content_assist_1 = (
         "one"
     )
     content_user_2 = ("Worked example two: " + "third.")
-    content_assist_2 = ("two")
+    content_assist_2 = (" two")
     content_user = "Now these: "
     for i in range(len(descriptions)):
         content_user = content_user + descriptions[i]
@@ -58,6 +58,7 @@ def GPT_model_single(descriptions, headers=None, model="m", temperature=0.3):
             if several[i] != several[-1]:
                 again = again + ', '
         payload = {"messages": [{"role": "user", "content": again}], "temperature": temperature}
+        post("http://nowhere.invalid", json=payload)
     return said
 
 def GPT_simplify(description, headers=None):
@@ -72,6 +73,7 @@ def GPT_simplify(description, headers=None):
             {"role": "user", "content": content_user},
         ],
     }
+    post("http://nowhere.invalid", json=payload)
 """
 
 MAIN = """
@@ -108,10 +110,10 @@ def test_the_wording_becomes_a_prompt_set(checkout, tmp_path):
         Message("user", "Without a period, shorten: $5 for {}"),
     )
     assert prompts.messages("summarise", phrases="a\nb") == (
-        Message("user", "Worked example one: first., second costs $5."),
+        Message("user", "Worked example one: first., second costs $5.\n"),
         Message("assistant", "one"),
         Message("user", "Worked example two: third."),
-        Message("assistant", "two"),
+        Message("assistant", " two"),
         Message("user", "Now these: a\nb"),
     )
     assert prompts.messages("merge", label="a, b") == (Message("user", "Only one: a, b"),)
@@ -170,6 +172,17 @@ def test_a_missing_file_is_refused(checkout, tmp_path):
             '{"role": "tool", "content": again',
             "turn of 'tool'",
         ),
+        (
+            '"role": "assistant", "content": "A thing"',
+            '"role": "user", "content": "A"',
+            "other turns",
+        ),
+        (
+            "content_user = content_user + ', '",
+            "content_user = content_user + '; '",
+            "joins by '; '",
+        ),
+        ('"Only one: "', '"Only one:\\r"', "turn of 'user' we cannot write down"),
         ('"Only one: "', '"Only one:\\n--- user\\n"', "turn of 'user' we cannot write down"),
     ],
 )
