@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -25,7 +26,7 @@ from dnd_local.cli import (
     weights,
 )
 from dnd_local.cli.stopping import Stoppable
-from dnd_local.core.errors import DndError
+from dnd_local.core.errors import DndError, disk_error
 from dnd_local.store.guard import go_offline
 
 app = typer.Typer(
@@ -81,9 +82,35 @@ app.add_typer(prompts.app, name="prompts", cls=Stoppable)
 
 
 def run() -> None:
-    """Run the command line; an error of ours is one line and its exit code."""
+    """Run the command line; an error of ours, or of the disk, is one line and its exit code."""
     try:
-        app()
+        try:
+            app()
+        finally:
+            _flush()
     except DndError as error:
-        typer.secho(f"dnd-local: {error}", err=True, fg="red")
-        sys.exit(error.exit_code)
+        _stop(error)
+    except OSError as error:
+        if (refused := disk_error(error)) is None:
+            raise
+        _stop(refused)
+
+
+def _stop(error: DndError) -> NoReturn:
+    typer.secho(f"dnd-local: {error}", err=True, fg="red")
+    sys.exit(error.exit_code)
+
+
+def _flush() -> None:
+    """Write out what was printed while an error can still be told.
+
+    Raises:
+        OSError: the output's disk is full; nothing more is printed then.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        # Python flushes once more at its end, and would complain in its words.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        error.filename = "the output"
+        raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from dnd_local.core.errors import DndError
+from dnd_local.core.errors import DndError, disk_error
 from dnd_local.pipeline.executors import (
     Job,
     Outcome,
@@ -35,6 +35,10 @@ def work(job: Job, rank: int, workers: int, device: str) -> None:
         failures = make_parts(stage, lab, batches, lambda done: None)
     except DndError as error:
         write_outcome(job, rank, outcome_of(error))
+    except OSError as error:
+        if (refused := disk_error(error)) is None:
+            raise
+        write_outcome(job, rank, outcome_of(refused))
     else:
         write_outcome(job, rank, Outcome(failures=tuple(failures)))
     finally:

@@ -23,7 +23,7 @@ from PIL import Image
 
 from dnd_local.core.cards import Card
 from dnd_local.core.digest import key
-from dnd_local.core.errors import DamagedFile
+from dnd_local.core.errors import DamagedFile, DiskError
 from dnd_local.core.ledger import Ledger
 from dnd_local.core.protocols import Blobs, ProbeSet, UnreadableImage
 from dnd_local.core.records import BlobId, Pixels
@@ -125,7 +125,7 @@ class Shelf:
     def _image(self, image: int) -> Shown | None:
         try:
             pixels = SHAPED[self._shape](self._probe.pixels(image))
-        except (UnreadableImage, IndexError):
+        except (UnreadableImage, DiskError, IndexError):
             return None
         height, width = pixels.shape[:2]
         shown = _places(key([self._probe.digest, image, self._shape]), width, height)

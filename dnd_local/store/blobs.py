@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dnd_local.core.digest import sha256
 from dnd_local.core.errors import DamagedFile
 from dnd_local.core.records import BlobId, Pixels
-from dnd_local.store.files import write_atomic
+from dnd_local.store.files import read_whole, write_atomic
 
 COMPRESSION = 3
 """PNG effort: 9 takes five times as long for a twentieth less disk."""
@@ -39,7 +39,7 @@ class BlobFolder:
         data = encoded.tobytes()
         blob = sha256(data)
         path = self.path(blob)
-        if not path.is_file() or path.read_bytes() != data:
+        if not path.is_file() or read_whole(path) != data:
             write_atomic(path, data)
         return blob
 
@@ -51,7 +51,7 @@ class BlobFolder:
         """
         path = self.path(blob)
         try:
-            data = path.read_bytes()
+            data = read_whole(path)
         except FileNotFoundError:
             raise self._damaged(blob, "gone; delete") from None
         if sha256(data) != blob:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dnd_local.core.digest import canonical
+from dnd_local.store.files import naming, read_whole
 from dnd_local.store.sealed import sealed, unseal
 
 
@@ -21,16 +22,17 @@ class EventLog:
     def add(self, kind: str, **facts: Any) -> None:
         """Append an event."""
         line = canonical(sealed({"time": round(time.time(), 3), "event": kind, **facts})) + b"\n"
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        # One write of one line in append mode: lines of two processes do not mix.
-        with self.path.open("a+b", buffering=0) as file:
-            if _is_cut(file.fileno()):
-                line = b"\n" + line
-            file.write(line)
+        with naming(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            # One write of one line in append mode: lines of two processes do not mix.
+            with self.path.open("a+b", buffering=0) as file:
+                if _is_cut(file.fileno()):
+                    line = b"\n" + line
+                file.write(line)
 
     def lines(self) -> Iterator[dict[str, Any]]:
         """Yield the events; a line that was cut off or damaged is left out."""
-        for line in self.path.read_bytes().splitlines() if self.path.exists() else []:
+        for line in read_whole(self.path).splitlines() if self.path.exists() else []:
             try:
                 yield unseal(line, dict[str, Any])
             except ValueError:

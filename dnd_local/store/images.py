@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 import warnings
 import zlib
@@ -24,6 +25,7 @@ from typing import Final
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from dnd_local.core.errors import DiskError, disk_error
 from dnd_local.core.protocols import UnreadableImage
 from dnd_local.core.records import Pixels
 from dnd_local.core.regions import to_eight_bit
@@ -92,6 +94,7 @@ def decode(path: Path) -> Pixels:
 
     Raises:
         UnreadableImage: it cannot be used; the reason names no path, so that it may enter parts.
+        DiskError: the system does not give the file, so nobody knows whether it could be used.
     """
     try:
         with Image.open(path, formats=_formats()) as image:
@@ -103,7 +106,18 @@ def decode(path: Path) -> Pixels:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise UnreadableImage(_too_large("hundreds of")) from None
     except _BROKEN as error:
+        _raise_system_error(error, path)
         raise UnreadableImage(_reason(error)) from None
+
+
+def _raise_system_error(error: BaseException, path: Path) -> None:
+    """Tell a disk that fails from an image that is broken: a part must never blame the image."""
+    if not isinstance(error, OSError) or error.errno is None:
+        return
+    if error.errno == errno.ENOENT:
+        raise DiskError(f"{path}: {error.strerror}; it was there when the folder was listed")
+    if (refused := disk_error(OSError(error.errno, error.strerror, str(path)))) is not None:
+        raise refused from None
 
 
 def _refuse_size(width: int, height: int) -> None:
@@ -120,8 +134,8 @@ def _too_large(megapixels: str) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+    if isinstance(error, OSError) and error.strerror:  # an offset beyond the file, for example
+        return f"broken image: {error.strerror}"
     return f"broken image: {' '.join(str(error).split()) or type(error).__name__}"
 
 

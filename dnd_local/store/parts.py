@@ -18,12 +18,12 @@ import msgspec
 import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from dnd_local.core.digest import canonical, sha256
 from dnd_local.core.errors import DamagedFile
 from dnd_local.core.records import Responses, SkippedImage
-from dnd_local.store.files import write_atomic
+from dnd_local.store.files import read_whole, write_atomic
 
 R = TypeVar("R")
 
@@ -85,7 +85,7 @@ class PartFolder(Generic[R]):
         """Write ``key.json``: what the key stands for, for people and for tools."""
         path = self.folder / "key.json"
         data = msgspec.json.format(canonical({"key": self.key, "of": meaning}))
-        if not path.is_file() or path.read_bytes() != data:
+        if not path.is_file() or read_whole(path) != data:
             write_atomic(path, data)
 
     def path(self, item: str) -> Path:
@@ -127,7 +127,7 @@ class PartFolder(Generic[R]):
         """
         path = self.path(item)
         try:
-            of, record = self._read(path)
+            of, record = self._read(read_whole(path))
         except FileNotFoundError:
             raise DamagedFile(f"part {path} is gone; {_AGAIN}") from None
         except _OldError:
@@ -147,10 +147,10 @@ class PartFolder(Generic[R]):
     def _of(self, item: str) -> _Of:
         return _Of(self.stage, self.key, item)
 
-    def _read(self, path: Path) -> tuple[_Of, R]:
+    def _read(self, data: bytes) -> tuple[_Of, R]:
         if self._record is Responses:
-            return _read_responses(path)  # type: ignore[return-value]
-        return _decode(path.read_bytes(), self._record)
+            return _decode_responses(data)  # type: ignore[return-value]
+        return _decode(data, self._record)
 
 
 _AGAIN: Final = "run the same command again"
@@ -199,10 +199,11 @@ def _encode_responses(of: _Of, record: Responses) -> bytes:
     return data
 
 
-def _read_responses(path: Path) -> tuple[_Of, Responses]:
-    with safe_open(path, framework="numpy") as file:
-        about = msgspec.json.decode(file.metadata()["about"], type=_About)
-        values = file.get_tensor("values")
+def _decode_responses(data: bytes) -> tuple[_Of, Responses]:
+    # Not through the library's own reading: it takes any error of the disk for a file that is gone.
+    values = safetensors.numpy.load(data)["values"]
+    header = data[8 : 8 + int.from_bytes(data[:8], "little")]
+    about = msgspec.json.decode(msgspec.json.decode(header)["__metadata__"]["about"], type=_About)
     if about.of is None:
         raise _OldError
     promised, about.sha256 = about.sha256, ""

@@ -24,7 +24,7 @@ from dnd_local.core.errors import DamagedFile, Refused, UnknownName, UserError
 from dnd_local.core.ledger import Side, sides
 from dnd_local.core.records import Neuron
 from dnd_local.store.events import EventLog
-from dnd_local.store.files import write_atomic
+from dnd_local.store.files import read_whole, write_atomic
 from dnd_local.store.sealed import SEAL, sealed_text, unseal
 
 T = TypeVar("T")
@@ -115,7 +115,7 @@ class RunFolder:
         """
         path = self.folder / "run.json"
         try:
-            return self._record(path.read_bytes())
+            return self._record(read_whole(path))
         except ValueError as error:  # bad JSON, or bad UTF-8, or a value out of range
             raise DamagedFile(f"{path} is damaged ({error}); {_AGAIN}") from None
         except FileNotFoundError:
@@ -227,7 +227,7 @@ class RunFolder:
             DamagedFile: it is not what its checksum promises, or is another run's.
         """
         path = self.folder / name
-        data = path.read_bytes()
+        data = read_whole(path)
         try:
             return unseal(data, kind, f"{self.name}/{name}")
         except ValueError as error:  # bad JSON, or bad UTF-8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -19,7 +20,9 @@ from dnd_local.cli import main
 from dnd_local.cli.stopping import AFTER
 from dnd_local.core.errors import EngineError
 from dnd_local.pipeline.request import Request
+from tests.bench import Bench
 from tests.cli.conftest import Command
+from tests.fakes import LAYER
 from tests.signals import STOPPING, hearing
 
 HEAVY = ("torch", "torchvision", "transformers", "diffusers", "accelerate", "open_clip", "timm",
@@ -119,6 +122,46 @@ def test_our_own_fault_has_exit_code_1(command: Command, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Request, "run_now", broken)
     assert command("dissect", "pocket", "layer4") == (1, "", "dnd-local: it broke\n")
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EMFILE, errno.EACCES])
+def test_a_disk_that_refuses_is_one_line_and_the_next_run_works(
+    command: Command, bench: Bench, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refuse(_: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", refuse)
+        said = command("dissect", "pocket", LAYER, "--ids", "0", "--run", "mine")
+    assert said.code == 2
+    assert said.err.count("\n") == 1
+    assert os.strerror(code) in said.err
+    assert str(bench.workspace) in said.err
+    assert command("dissect", "pocket", LAYER, "--ids", "0", "--run", "mine").code == 0
+
+
+def test_output_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", "from dnd_local.cli.main import run; run()", "runs",
+             "--workspace", str(tmp_path)],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "No space left on device" in done.stderr
+
+
+def test_an_error_of_the_system_that_is_our_fault_is_told_whole(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(main, "app", refuse)
+    with pytest.raises(OSError, match="Invalid argument"):
+        command("runs")
 
 
 @pytest.mark.parametrize("words", [["dissect", "pocket", "layer4"], ["triage", "pocket", "layer4"]])

@@ -9,6 +9,7 @@ import errno
 import os
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -113,6 +114,25 @@ def test_an_error_becomes_an_answer(bench: Bench, tmp_path: Path) -> None:
     work(job(bench, tmp_path), 0, 2, "cpu")
     assert outcome(tmp_path, 0).error == "EngineError"
     assert "it broke" in outcome(tmp_path, 0).message
+
+
+def test_a_full_disk_becomes_an_answer_and_our_own_fault_does_not(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", fail_with(errno.ENOSPC))
+    work(job(bench, tmp_path), 0, 2, "cpu")
+    assert outcome(tmp_path, 0).error == "UserError"
+    assert "No space left on device; make room" in outcome(tmp_path, 0).message
+    monkeypatch.setattr(os, "fsync", fail_with(errno.EINVAL))
+    with pytest.raises(OSError, match="Invalid argument"):
+        work(job(bench, tmp_path), 1, 2, "cpu")
+
+
+def fail_with(code: int) -> Callable[[int], None]:
+    def fail(_: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    return fail
 
 
 @pytest.mark.parametrize(("kind", "index", "device"), [("cpu", None, "cpu"), ("cuda", 1, "1")])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dnd_local.store.files import write_atomic
+from dnd_local.store.files import naming, read_whole, write_atomic
 
 
 def test_a_file_is_written_whole_into_a_folder_that_is_made(tmp_path: Path) -> None:
@@ -33,3 +33,25 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
         write_atomic(path, b"new")
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["file.json"]
+
+
+def test_an_error_names_its_file_whichever_call_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file.json"
+
+    def broken(*_: object, **__: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", broken)
+        with pytest.raises(OSError, match="Input/output") as caught:
+            write_atomic(path, b"new")
+        assert caught.value.filename == str(path)
+        patch.setattr(Path, "unlink", broken)
+        with pytest.raises(OSError, match="Input/output") as caught:
+            write_atomic(path, b"new")
+        assert caught.value.filename == str(path)
+    with pytest.raises(FileNotFoundError) as caught, naming(tmp_path / "other"):
+        read_whole(path)
+    assert caught.value.filename == str(path)

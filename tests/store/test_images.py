@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import random
@@ -13,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
+from dnd_local.core.errors import DiskError
 from dnd_local.core.protocols import UnreadableImage
 from dnd_local.store import images
 from dnd_local.store.images import MAX_ASPECT, decode, image_suffixes
@@ -234,9 +236,25 @@ def test_what_is_no_image_is_refused(tmp_path: Path) -> None:
     assert refused(tmp_path / "a.jpg") == "not an image that Pillow can read"
 
 
-def test_a_file_that_is_gone_is_refused(tmp_path: Path) -> None:
-    assert refused(tmp_path / "a.jpg") == "No such file or directory"
-    assert refused(tmp_path) == "Is a directory"
+def test_a_file_that_the_system_does_not_give_is_no_broken_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a disk that fails for a moment would leave its mark in parts for ever."""
+    with pytest.raises(DiskError, match=r"a\.jpg: No such file or directory; it was there when"):
+        decode(tmp_path / "a.jpg")
+    with pytest.raises(DiskError, match="Is a directory"):
+        decode(tmp_path)
+    photograph().save(tmp_path / "a.png")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(Image, "open", refuse)
+    for code in (errno.EIO, errno.EMFILE, errno.EACCES):
+        with pytest.raises(DiskError, match=rf"a\.png: {os.strerror(code)}; "):
+            decode(tmp_path / "a.png")
+    code = errno.EINVAL  # an offset of a damaged file
+    assert refused(tmp_path / "a.png") == "broken image: Invalid argument"
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "bmp", "tiff", "jp2"])
