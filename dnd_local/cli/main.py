@@ -111,6 +111,6 @@ def _flush() -> None:
         sys.stdout.flush()
     except OSError as error:
         # Python flushes once more at its end, and would complain in its words.
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
         error.filename = "the output"
         raise
