@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from dnd_local.core.cards import Card
 from dnd_local.core.config import Config
 from dnd_local.core.descriptions import Status
-from dnd_local.core.ledger import ROWS, Row, Side
+from dnd_local.core.ledger import Side
+from dnd_local.core.ledger_rows import ROWS, Row
 from dnd_local.evaluate.verdicts import LEGEND, Word
 from dnd_local.pipeline import opening
 from dnd_local.pipeline.lab import Lab

@@ -21,7 +21,8 @@ from msgspec import Struct
 from dnd_local.core.config import Config
 from dnd_local.core.digest import key
 from dnd_local.core.errors import DamagedFile, Refused, UnknownName, UserError
-from dnd_local.core.ledger import Side, sides
+from dnd_local.core.ledger import Side
+from dnd_local.core.ledger_rows import sides
 from dnd_local.core.records import Neuron
 from dnd_local.store.events import EventLog
 from dnd_local.store.files import read_whole, write_atomic

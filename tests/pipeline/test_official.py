@@ -7,7 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dnd_local.core.ledger import OURS, RELEASED, sides
+from dnd_local.core.ledger import OURS, RELEASED
+from dnd_local.core.ledger_rows import sides
 from dnd_local.core.records import Concepts, Exemplars
 from dnd_local.pipeline.describers import next_round
 from dnd_local.pipeline.plan import CONCEPTS, EXEMPLARS, PICTURES, PLAN, RESPONSES

@@ -12,7 +12,7 @@ import pytest
 
 from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
 from dnd_local.core.errors import Refused
-from dnd_local.core.ledger import ROWS
+from dnd_local.core.ledger_rows import ROWS
 from dnd_local.pipeline.reading import StoredRun, open_run
 from dnd_local.report.site import Site, build_site, write_comparison
 from tests.bench import Bench

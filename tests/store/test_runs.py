@@ -11,7 +11,7 @@ import pytest
 
 from dnd_local.core.config import Config, read_config
 from dnd_local.core.errors import DamagedFile, Refused, UnknownName, UserError
-from dnd_local.core.ledger import sides
+from dnd_local.core.ledger_rows import sides
 from dnd_local.core.records import Neuron
 from dnd_local.store.runs import SCHEMA, RunFolder, default_name, run_names
 
