@@ -85,7 +85,9 @@ class ExemplarsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class CaptionsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The captioner and its decoding (greedy)."""
 
-    model: Annotated[str, Meta(description="manifest id of the captioner")] = "blip-base"
+    model: Annotated[str, Meta(description="manifest id of the captioner, or file.py:factory")] = (
+        "blip-base"
+    )
     batch: Annotated[int, Meta(ge=1, description="padded batch shape")] = 16
     dtype: Annotated[Dtype, Meta(description="precision")] = "float16"
     quantisation: Annotated[Quantisation, Meta(description="bitsandbytes, or none")] = "none"
@@ -96,7 +98,9 @@ class CaptionsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class LlmConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The language model that writes phrases and labels."""
 
-    engine: Annotated[str, Meta(description="vllm, transformers, or replay:RUN")] = "vllm"
+    engine: Annotated[
+        str, Meta(description="vllm, transformers, replay:RUN, or file.py:factory")
+    ] = "vllm"
     model: Annotated[str, Meta(description="manifest id of the language model")] = (
         "qwen3-4b-instruct"
     )
@@ -123,7 +127,9 @@ class ConceptsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class PicturesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The image generator."""
 
-    model: Annotated[str, Meta(description="manifest id of the image generator")] = "sd15"
+    model: Annotated[
+        str, Meta(description="manifest id of the image generator, or file.py:factory")
+    ] = "sd15"
     count: Annotated[int, Meta(ge=1, description="Q, pictures a candidate")] = 10
     steps: Annotated[int, Meta(ge=1, description="DPM-Solver++ multistep steps")] = 50
     guidance: Annotated[float, Meta(ge=0, description="classifier-free guidance scale")] = 7.5
@@ -136,7 +142,9 @@ class PicturesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class ClipConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The embedder behind the CLIP cosines."""
 
-    model: Annotated[str, Meta(description="manifest id of the open_clip model")] = "clip-vit-b-16"
+    model: Annotated[
+        str, Meta(description="manifest id of the open_clip model, or file.py:factory")
+    ] = "clip-vit-b-16"
     batch: Annotated[int, Meta(ge=1, description="padded batch shape")] = 32
     dtype: Annotated[Dtype, Meta(description="precision")] = "float32"
 

@@ -7,31 +7,27 @@ at the end. Paths are folders whose files were verified before.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, cast
 
 from dnd_local.core.config import (
-    CaptionsConfig,
-    ClipConfig,
     Execution,
     LlmConfig,
     NetworkConfig,
-    PicturesConfig,
 )
 from dnd_local.core.digest import key
-from dnd_local.core.errors import UnknownName, UserError
-from dnd_local.core.protocols import Captioner, Embedder, LanguageModel, Painter, Target
+from dnd_local.core.errors import MissingWeights, UnknownName, UserError
+from dnd_local.core.protocols import EngineRole, LanguageModel, Target
 
 _EXTRAS: Final = {
     "sentence_transformers": "pip install 'dnd-local[eval]'",
     "vllm": "pip install 'dnd-local[vllm]'",
 }
 """How to get a library that is not part of a plain installation."""
-
-LLM_ENGINES: Final = ("vllm", "transformers")
 
 
 def adapter(name: str) -> ModuleType:
@@ -50,6 +46,88 @@ def adapter(name: str) -> ModuleType:
         raise UserError(f"the Python library '{missing}' is not installed; run: {how}") from error
 
 
+@dataclass(frozen=True, slots=True)
+class EngineKind:
+    """A built-in kind of captioner, painter or embedder, known by the folder of its weights.
+
+    Attributes:
+        name: as people call it.
+        module: the adapter's module in this package.
+        build: its class; called with the folder, the role's settings and `devices`.
+        file: a file that a folder of this kind holds.
+        types: the `model_type` that the file names, any if empty.
+    """
+
+    name: str
+    module: str
+    build: str
+    file: str
+    types: tuple[str, ...] = ()
+
+    def reads(self, folder: Path) -> bool:
+        """Return whether a folder is of this kind."""
+        path = folder / self.file
+        if not path.is_file():
+            return False
+        settings = adapter("folders").settings_of(folder, self.file)
+        return not self.types or settings.get("model_type") in self.types
+
+
+BUILT_IN: Final[Mapping[EngineRole, tuple[EngineKind, ...]]] = {
+    "captioner": (
+        EngineKind("BLIP", "captioner_blip", "BlipCaptioner", "config.json", ("blip", "blip-2")),
+    ),
+    "painter": (
+        EngineKind("diffusers", "painter_diffusers", "DiffusersPainter", "model_index.json"),
+    ),
+    "embedder": (
+        EngineKind("open_clip", "embedder_open_clip", "OpenClipEmbedder", "open_clip_config.json"),
+    ),
+}
+"""The kinds of each role, in the order in which they are tried."""
+
+
+def open_built_in(
+    role: EngineRole, settings: Any, folders: Sequence[Path], devices: Sequence[str]
+) -> AbstractContextManager[Any]:
+    """Hand over a captioner, a painter or an embedder.
+
+    Args:
+        role: which of them.
+        settings: the role's section of the settings.
+        folders: the model's folder; after it the small decoder's, if a painter's settings name one.
+        devices: as in `Execution.devices`.
+
+    Raises:
+        MissingWeights: the folder is not there.
+        UserError: no kind reads such a folder.
+    """
+    folder = folders[0]
+    if not folder.is_dir():
+        raise MissingWeights(f"there is no folder {folder} for the {role}")
+    for kind in BUILT_IN[role]:
+        if kind.reads(folder):
+            build = getattr(adapter(kind.module), kind.build)
+            more = {"decoder": folders[1]} if len(folders) > 1 else {}
+            return _held(build(folder, settings, devices=devices, **more))
+    known = ", ".join(f"{kind.name} (has {kind.file})" for kind in BUILT_IN[role])
+    raise UserError(
+        f"{folder} holds no {role} that is known here: {known}; for another one give "
+        "path/to/file.py:function"
+    )
+
+
+TARGET_SOURCES: Final[Mapping[str, str]] = {
+    "": "target_loading",
+    "torchvision": "target_torchvision",
+}
+"""The module of each source of target networks.
+
+By what the manifest entry's `network` starts with; empty: the folder's `config.json` tells all. A
+module has ``load(folder, published, origin) -> (module, transform)``.
+"""
+
+
 def open_target(
     config: NetworkConfig,
     folder: Path,
@@ -63,77 +141,52 @@ def open_target(
         config: how the network is read.
         folder: its files.
         devices: as in `Execution.devices`.
-        network: what the manifest says of its kind, ``torchvision:NAME@MEMBER``; empty for a
+        network: what the manifest says of its source, ``torchvision:NAME@MEMBER``; empty for a
             folder whose `config.json` says it.
         origin: the name of the file that its weights were converted from.
 
     Raises:
-        UserError: the network cannot be built from it.
+        UnknownName: no such source of networks.
+        UserError: the network cannot be built from the folder.
     """
-    kind, _, published = network.partition(":")
-    if kind == "torchvision":
-        path = adapter("folders").only_safetensors(folder)
-        loaded = adapter("target_torchvision").load_torchvision(published, path, origin)
-        return _target(loaded, config, devices)
-    if kind:
-        raise UnknownName("kind of network", kind, ("torchvision",), f"{folder} cannot be read.")
-    if not (folder / "config.json").is_file():
-        raise UserError(
-            f"nothing says which network {folder} is: give its entry in the weights manifest "
-            f'"network": "torchvision:{config.name}@MEMBER"'
-        )
-    return _target(adapter("target_loading").load_folder(folder), config, devices)
+    source, _, published = network.partition(":")
+    if source not in TARGET_SOURCES:
+        known = [name for name in TARGET_SOURCES if name]
+        raise UnknownName("source of networks", source, known, f"{folder} cannot be read.")
+    loaded = adapter(TARGET_SOURCES[source]).load(folder, published, origin)
+    return _target(loaded, config, devices)
 
 
-def open_factory(config: NetworkConfig, devices: Sequence[str]) -> AbstractContextManager[Target]:
-    """Hand over a user's own network, named ``path/to/file.py:function``.
+def open_factory(
+    role: EngineRole, name: str, settings: Any, devices: Sequence[str]
+) -> AbstractContextManager[Any]:
+    """Hand over a user's own engine, named ``path/to/file.py:function``.
 
     Raises:
-        UserError: the file or the function is not there, or gives no network.
+        UserError: the file or the function is not there, or gives no engine of that role.
     """
-    return _target(adapter("target_loading").load_factory(config.name), config, devices)
+    factory = adapter("factory")
+    if role == "target":
+        return _target(factory.load_target(name), settings, devices)
+    device = str(adapter("device").home(devices))
+    return _held(factory.load_engine(role, name, settings, device))
 
 
-def factory_state_digest(name: str) -> str:
-    """Return what stands in a key for a user's own network: its tensors and its transform.
+def factory_state_digest(role: EngineRole, name: str, settings: Any) -> str:
+    """Return what stands in a key for the state of a user's own engine.
 
-    The network is built for it; its source is the caller's to hash.
+    For a target its tensors and its transform. The engine is built for it; its source is the
+    caller's to hash.
 
     Raises:
         UserError: as `open_factory`.
     """
-    loading = adapter("target_loading")
-    module, transform = loading.load_factory(name)
-    return key([loading.state_digest(module), loading.transform_digest(transform)])
-
-
-def open_captioner(
-    config: CaptionsConfig, folder: Path, devices: Sequence[str]
-) -> AbstractContextManager[Captioner]:
-    """Hand over a captioner."""
-    return _held(adapter("captioner_blip").BlipCaptioner(folder, config, devices))
-
-
-def open_painter(
-    config: PicturesConfig, folders: Sequence[Path], devices: Sequence[str]
-) -> AbstractContextManager[Painter]:
-    """Hand over a painter.
-
-    Args:
-        config: the settings.
-        folders: the pipeline, then the small decoder if the settings name one.
-        devices: as in `Execution.devices`.
-    """
-    decoder = folders[1] if len(folders) > 1 else None
-    painter = adapter("painter_diffusers").DiffusersPainter
-    return _held(painter(folders[0], config, decoder, devices))
-
-
-def open_embedder(
-    config: ClipConfig, folder: Path, devices: Sequence[str]
-) -> AbstractContextManager[Embedder]:
-    """Hand over an embedder of pictures and texts."""
-    return _held(adapter("embedder_open_clip").OpenClipEmbedder(folder, config, devices))
+    loading, factory = adapter("target_loading"), adapter("factory")
+    if role == "target":
+        module, transform = factory.load_target(name)
+        return key([loading.state_digest(module), loading.transform_digest(transform)])
+    digest: str = factory.engine_digest(factory.load_engine(role, name, settings, "cpu"))
+    return digest
 
 
 def open_text_encoder(
@@ -161,13 +214,32 @@ def open_language_model(
     Raises:
         UnknownName: another engine.
     """
-    if config.engine == "vllm":
-        opened = adapter("language_model_vllm").open_vllm(config, folders[0], execution, devices)
-        return cast(AbstractContextManager[LanguageModel], opened)
-    if config.engine == "transformers":
-        language_model = adapter("language_model_transformers").TransformersLanguageModel
-        return _held(language_model(folders[0], config, devices or execution.devices))
-    raise UnknownName("LLM engine", config.engine, LLM_ENGINES, f"Use {' or '.join(LLM_ENGINES)}.")
+    if config.engine not in LANGUAGE_MODELS:
+        known = tuple(LANGUAGE_MODELS)
+        hint = f"Use {' or '.join(known)}, or path/to/file.py:function."
+        raise UnknownName("LLM engine", config.engine, known, hint)
+    opened = LANGUAGE_MODELS[config.engine](config, folders, execution, devices)
+    return cast(AbstractContextManager[LanguageModel], opened)
+
+
+def _vllm(
+    config: LlmConfig, folders: Sequence[Path], execution: Execution, devices: Sequence[str] | None
+) -> Any:
+    return adapter("language_model_vllm").open_vllm(config, folders[0], execution, devices)
+
+
+def _transformers(
+    config: LlmConfig, folders: Sequence[Path], execution: Execution, devices: Sequence[str] | None
+) -> Any:
+    build = adapter("language_model_transformers").TransformersLanguageModel
+    return _held(build(folders[0], config, devices or execution.devices))
+
+
+LANGUAGE_MODELS: Final[Mapping[str, Callable[..., Any]]] = {
+    "vllm": _vllm,
+    "transformers": _transformers,
+}
+"""The kinds of language model by the name of the setting: several can read the same folder."""
 
 
 def _target(
@@ -182,5 +254,7 @@ def _held(engine: Any) -> Iterator[Any]:
     try:
         yield engine
     finally:
-        engine.close()
+        close = getattr(engine, "close", None)  # a user's own need not have one
+        if close is not None:
+            close()
         adapter("device").release()

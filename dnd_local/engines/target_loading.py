@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import re
-import sys
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
@@ -20,7 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.transforms._presets import ImageClassification
 
-from dnd_local.core.errors import DamagedFile, MissingWeights, UnknownName, UserError
+from dnd_local.core.errors import DamagedFile, MissingWeights, UserError
 from dnd_local.engines.folders import settings_of
 from dnd_local.engines.framing import Transform
 from dnd_local.engines.small_resnet import SmallResNet
@@ -28,13 +25,25 @@ from dnd_local.engines.small_resnet import SmallResNet
 SMALL_RESNET: Final = "torchvision-resnet-basicblock"
 Loaded = tuple[nn.Module, Transform]
 
-_FACTORY = re.compile(r"^(?P<file>.+\.py):(?P<function>[A-Za-z_]\w*)$")
-
 _OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.\w+)$")
 """DenseNet's published weights are older than its module names: ``norm.1`` for ``norm1``."""
 
 _DIGEST_PICTURES: Final = ((96, 128), (160, 90))
 """Height and width of the pictures by which a transform is told from another."""
+
+
+def load(folder: Path, published: str, origin: str) -> Loaded:
+    """Return the network of a folder whose `config.json` says all about it.
+
+    Raises:
+        UserError: nothing says which network the folder holds.
+    """
+    if not (folder / "config.json").is_file():
+        raise UserError(
+            f"nothing says which network {folder} is: give its entry in the weights manifest "
+            f'"network": "torchvision:NAME@MEMBER"'
+        )
+    return load_folder(folder)
 
 
 def load_folder(folder: Path) -> Loaded:
@@ -64,73 +73,6 @@ def load_folder(folder: Path) -> Loaded:
         raise DamagedFile(f"{folder / 'config.json'} is not whole: {error!r}") from None
     load_state(module, folder / "model.safetensors", folder.name)
     return channels_last(module), transform
-
-
-def factory_file(name: str) -> Path:
-    """Return the file of ``path/to/file.py:function``.
-
-    Raises:
-        UserError: the name has another form.
-    """
-    match = _FACTORY.match(name)
-    if match is None:
-        raise UserError(f"'{name}' is not of the form path/to/file.py:function")
-    return Path(match["file"])
-
-
-def load_factory(name: str) -> Loaded:
-    """Return what a user's own function gives: a network and its transform.
-
-    The file is run as Python, from its path; it is the user's own code. It may import files that
-    lie beside it. What it raises itself passes through, with its traceback.
-
-    Raises:
-        UserError: no such file or function, or the result is not (module, transform).
-    """
-    path = factory_file(name).resolve()
-    function = name.rpartition(":")[2]
-    if not path.is_file():
-        raise UserError(f"there is no file {path} to take the network from")
-    source = _import_file(path)
-    make = getattr(source, function, None)
-    if not callable(make):
-        known = [key for key, value in vars(source).items() if callable(value)]
-        raise UnknownName("function", function, known, f"{path} does not define it.")
-    made = make()
-    if not (
-        isinstance(made, tuple | list)
-        and len(made) == 2
-        and isinstance(made[0], nn.Module)
-        and callable(made[1])
-    ):
-        raise UserError(
-            f"{name} must return (module, transform), a torch module and a function from a PIL "
-            f"picture to a tensor; it returned {_describe(made)}"
-        )
-    return made[0], made[1]
-
-
-def _describe(made: Any) -> str:
-    if isinstance(made, tuple | list):
-        return f"({', '.join(type(item).__name__ for item in made)})"
-    return type(made).__name__
-
-
-def _import_file(path: Path) -> ModuleType:
-    digest = hashlib.sha256(str(path).encode()).hexdigest()[:16]
-    spec = importlib.util.spec_from_file_location(f"dnd_factory_{digest}", path)
-    if spec is None or spec.loader is None:  # pragma: no cover - a .py file always has a loader
-        raise UserError(f"cannot import {path}")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up there
-    sys.path.insert(0, str(path.parent))
-    try:
-        spec.loader.exec_module(module)
-    except (SyntaxError, ImportError) as error:
-        raise UserError(f"cannot import {path}: {error}") from error
-    finally:
-        sys.path.remove(str(path.parent))
-    return module
 
 
 def load_state(module: nn.Module, path: Path, name: str) -> None:

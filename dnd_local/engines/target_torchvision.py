@@ -17,6 +17,7 @@ from torch import nn
 from torchvision.models import WeightsEnum, get_model_builder, get_model_weights, list_models
 
 from dnd_local.core.errors import UnknownName, UserError
+from dnd_local.engines.folders import only_safetensors
 from dnd_local.engines.target_loading import Loaded, channels_last, load_state
 
 
@@ -55,6 +56,11 @@ def member_of(published: str, origin: str = "") -> WeightsEnum:
 def file_name(weights: WeightsEnum) -> str:
     """Return the name of the file that a member is downloaded as."""
     return PurePosixPath(urlsplit(weights.url).path).name
+
+
+def load(folder: Path, published: str, origin: str) -> Loaded:
+    """Return the network of a folder that holds the state dict of `published`, see `member_of`."""
+    return load_torchvision(published, only_safetensors(folder), origin)
 
 
 def load_torchvision(published: str, state_path: Path, origin: str = "") -> Loaded:

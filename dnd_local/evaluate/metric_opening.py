@@ -121,7 +121,9 @@ def _open(
     if not folder.is_dir():
         raise UserError(f"no folder {folder} with the weights of {name}")
     if name == "clip":
-        clip = held.enter_context(registry.open_embedder(ClipConfig(), folder, devices))
+        clip = held.enter_context(
+            registry.open_built_in("embedder", ClipConfig(), [folder], devices)
+        )
         return [EmbeddingCosine("CLIP cosine", folder.name, clip)]
     if name == "bertscore":
         scorer = registry.adapter("bertscore").BertScorer(folder, devices=devices)

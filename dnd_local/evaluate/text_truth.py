@@ -12,11 +12,12 @@ import numpy as np
 from dnd_local.core.cards import Card
 from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
 from dnd_local.core.errors import UserError
+from dnd_local.core.factory_names import is_factory
 from dnd_local.engines import registry
 from dnd_local.evaluate.planted_truth import read_truth
 from dnd_local.evaluate.tables import ReadTable, read_text
 from dnd_local.evaluate.text_similarity import EmbeddingCosine, Values
-from dnd_local.pipeline.opening import POCKET_TARGETS, is_factory
+from dnd_local.pipeline.opening import POCKET_TARGETS
 from dnd_local.pipeline.reading import StoredRun
 
 POCKET_LAST_LAYER: Final = "fc"

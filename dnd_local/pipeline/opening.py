@@ -14,7 +14,8 @@ import numpy as np
 from dnd_local.core.config import Config, Execution, ProbeConfig
 from dnd_local.core.conversations import Reply
 from dnd_local.core.digest import file_sha256, key
-from dnd_local.core.errors import UserError
+from dnd_local.core.errors import BadConfig, UserError
+from dnd_local.core.factory_names import is_factory, split_factory
 from dnd_local.core.protocols import EngineRole, ProbeSet
 from dnd_local.core.records import Pixels
 from dnd_local.engines import registry
@@ -27,34 +28,61 @@ POCKET_TARGETS = {"pocket": "pocket-target", "pocket-odd": "pocket-target-odd"}
 """The embedded targets by the name a user types."""
 
 
-def is_factory(name: str) -> bool:
-    """Return whether a target's name is ``path/to/file.py:factory``."""
-    path, colon, function = name.rpartition(":")
-    return bool(colon) and path.endswith(".py") and function.isidentifier()
+def settings_of(role: EngineRole, config: Config) -> Any:
+    """Return a role's section of the settings."""
+    sections = {
+        "target": config.network,
+        "captioner": config.captions,
+        "language-model": config.llm,
+        "painter": config.pictures,
+        "embedder": config.clip,
+    }
+    return sections[role]
+
+
+def engine_name(role: EngineRole, config: Config) -> str:
+    """Return what the settings call a role's engine: a manifest id, a kind, or a factory."""
+    if role == "target":
+        return config.network.name
+    if role == "language-model":
+        return config.llm.engine
+    name: str = settings_of(role, config).model
+    return name
 
 
 def model_ids(config: Config) -> dict[EngineRole, tuple[str, ...]]:
-    """Return the manifest ids behind each role; a user's own factory and a replay have none."""
+    """Return the manifest ids behind each role; a user's own factory and a replay have none.
+
+    Raises:
+        BadConfig: a small decoder is named beside a painter of the user's own.
+    """
     name = config.network.name
-    target = () if is_factory(name) else (POCKET_TARGETS.get(name, name),)
     pictures = config.pictures
     decoder = () if pictures.decoder == "own" else (pictures.decoder,)
-    replayed = config.llm.engine.startswith("replay:")
-    return {
-        "target": target,
+    if decoder and is_factory(pictures.model):
+        raise BadConfig(
+            f"pictures.decoder '{pictures.decoder}' is for a painter of the weights folder, and "
+            f"{pictures.model} is your own; leave it out"
+        )
+    ids: dict[EngineRole, tuple[str, ...]] = {
+        "target": (POCKET_TARGETS.get(name, name),),
         "captioner": (config.captions.model,),
-        "language-model": () if replayed else (config.llm.model,),
+        "language-model": () if config.llm.engine.startswith("replay:") else (config.llm.model,),
         "painter": (pictures.model, *decoder),
         "embedder": (config.clip.model,),
+    }
+    return {
+        role: () if is_factory(engine_name(role, config)) else names for role, names in ids.items()
     }
 
 
 def weights_digest(role: EngineRole, config: Config, execution: Execution, weights: Weights) -> str:
     """Return what stands in a key for the weights behind a role."""
-    if role == "target" and is_factory(config.network.name):
-        return _factory_digest(config.network.name)
-    if role == "language-model" and config.llm.engine.startswith("replay:"):
-        return key(_replayed(config.llm.engine, execution))
+    name = engine_name(role, config)
+    if is_factory(name):
+        return _factory_digest(role, name, settings_of(role, config))
+    if role == "language-model" and name.startswith("replay:"):
+        return key(_replayed(name, execution))
     return key([weights.digest(name) for name in model_ids(config)[role]])
 
 
@@ -63,27 +91,22 @@ def open_engine(
     role: EngineRole, config: Config, execution: Execution, weights: Weights, device: str
 ) -> Iterator[Any]:
     """Open the engine of a role, from verified local files only, and let go of it afterwards."""
-    folders = [weights.folder(name) for name in model_ids(config)[role]]
+    name, settings = engine_name(role, config), settings_of(role, config)
+    ids = model_ids(config)[role]
+    folders = [weights.folder(model) for model in ids]
     devices = execution.devices if execution.workers == 1 else (device,)
     opened: AbstractContextManager[Any]
-    match role:
-        case "target" if is_factory(config.network.name):
-            opened = registry.open_factory(config.network, devices)
-        case "target":
-            entry = weights.manifest.entry(*model_ids(config)[role])
-            opened = registry.open_target(
-                config.network, folders[0], devices, entry.network, entry.origin
-            )
-        case "captioner":
-            opened = registry.open_captioner(config.captions, folders[0], devices)
-        case "language-model" if config.llm.engine.startswith("replay:"):
-            opened = _replay(config.llm.engine, execution)
-        case "language-model":
-            opened = registry.open_language_model(config.llm, folders, execution, devices)
-        case "painter":
-            opened = registry.open_painter(config.pictures, folders, devices)
-        case _:  # the embedder
-            opened = registry.open_embedder(config.clip, folders[0], devices)
+    if is_factory(name):
+        opened = registry.open_factory(role, name, settings, devices)
+    elif role == "target":
+        entry = weights.manifest.entry(*ids)
+        opened = registry.open_target(settings, folders[0], devices, entry.network, entry.origin)
+    elif role == "language-model" and name.startswith("replay:"):
+        opened = _replay(name, execution)
+    elif role == "language-model":
+        opened = registry.open_language_model(settings, folders, execution, devices)
+    else:
+        opened = registry.open_built_in(role, settings, folders, devices)
     with opened as engine:
         yield engine
 
@@ -139,13 +162,13 @@ def decoding_threads() -> int:
     return min(os.cpu_count() or 1, 8)
 
 
-def _factory_digest(name: str) -> str:
-    """Return the digest of a user's factory: its source; its weights are hashed when it is opened.
+def _factory_digest(role: EngineRole, name: str, settings: Any) -> str:
+    """Return the digest of a user's factory: its source, and the state of what it makes.
 
     Raises:
-        UserError: the file is not there.
+        UserError: the file is not there, or what it makes is not an engine of that role.
     """
-    path = Path(name.rpartition(":")[0])
+    path, _ = split_factory(name)
     if not path.is_file():
-        raise UserError(f"no file {path} for the target '{name}'; give path/to/file.py:factory")
-    return key([file_sha256(path), registry.factory_state_digest(name)])
+        raise UserError(f"no file {path} for the {role} '{name}'; give path/to/file.py:factory")
+    return key([file_sha256(path), registry.factory_state_digest(role, name, settings)])

@@ -188,18 +188,13 @@ def _models(lab: Lab) -> tuple[ModelView, ...]:
         views.append(
             ModelView(
                 role=role,
-                names=names or (_unlisted(role, lab.config),),
+                names=names or (opening.engine_name(role, lab.config),),
                 sources=tuple(_source(entry.source) for entry in entries),
                 licences=tuple(entry.licence.spdx or "not stated" for entry in entries),
                 digest=digests[role],
             )
         )
     return tuple(views)
-
-
-def _unlisted(role: str, config: Config) -> str:
-    """Return the name of an engine that has no entry in the manifest."""
-    return config.llm.engine if role == "language-model" else config.network.name
 
 
 def _source(source: Hub | Url | Shipped | User) -> str:

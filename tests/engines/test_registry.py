@@ -44,15 +44,18 @@ def test_the_registry_itself_is_light():
 
 def test_each_engine_opens_and_lets_go(models):
     opened = {
-        Captioner: registry.open_captioner(
-            CaptionsConfig(batch=1, dtype="float32"), models("blip"), CPU
+        Captioner: registry.open_built_in(
+            "captioner", CaptionsConfig(batch=1, dtype="float32"), [models("blip")], CPU
         ),
-        Painter: registry.open_painter(
+        Painter: registry.open_built_in(
+            "painter",
             PicturesConfig(batch=1, dtype="float32", size=16, steps=2),
             [models("stable_diffusion"), models("small_decoder")],
             CPU,
         ),
-        Embedder: registry.open_embedder(ClipConfig(batch=1), models("open_clip"), CPU),
+        Embedder: registry.open_built_in(
+            "embedder", ClipConfig(batch=1), [models("open_clip")], CPU
+        ),
     }
     for protocol, opening in opened.items():
         with opening as engine:
@@ -111,9 +114,9 @@ def test_a_torchvision_network_from_its_folder(tmp_path):
         registry.open_target(config, tmp_path / "none", CPU, member)
     with pytest.raises(UserError, match=r"these weights come from another\.pth"):
         registry.open_target(config, tmp_path, CPU, member, "another.pth")
-    with pytest.raises(UserError, match=r'"network": "torchvision:squeezenet1_1@MEMBER"'):
+    with pytest.raises(UserError, match=r'"network": "torchvision:NAME@MEMBER"'):
         registry.open_target(config, tmp_path, CPU)
-    with pytest.raises(UnknownName, match="unknown kind of network 'caffe'"):
+    with pytest.raises(UnknownName, match="unknown source of networks 'caffe'"):
         registry.open_target(config, tmp_path, CPU, "caffe:alexnet")
 
 
@@ -149,12 +152,45 @@ def test_a_users_own_network_and_its_digest(tmp_path):
     for seed in (1, 2):
         (tmp_path / f"mine{seed}.py").write_text(FACTORY.format(seed=seed))
     name = f"{tmp_path / 'mine1.py'}:make"
-    with registry.open_factory(NetworkConfig(name=name, batch=1), CPU) as target:
+    with registry.open_factory("target", name, NetworkConfig(name=name, batch=1), CPU) as target:
         assert [info.path for info in target.layers()] == ["0"]
-    digest = registry.factory_state_digest(name)
+    digest = registry.factory_state_digest("target", name, None)
     assert len(digest) == 64
-    assert digest == registry.factory_state_digest(name)
-    assert digest != registry.factory_state_digest(f"{tmp_path / 'mine2.py'}:make")
+    assert digest == registry.factory_state_digest("target", name, None)
+    assert digest != registry.factory_state_digest("target", f"{tmp_path / 'mine2.py'}:make", None)
+
+
+def test_a_folder_of_another_kind_lists_the_known(tmp_path):
+    with pytest.raises(MissingWeights, match="there is no folder"):
+        registry.open_built_in("painter", PicturesConfig(), [tmp_path / "none"], CPU)
+    with pytest.raises(UserError, match=r"holds no painter .* diffusers \(has model_index.json\)"):
+        registry.open_built_in("painter", PicturesConfig(), [tmp_path], CPU)
+    (tmp_path / "config.json").write_text('{"model_type": "git"}')
+    with pytest.raises(UserError, match=r"holds no captioner .* BLIP \(has config.json\)"):
+        registry.open_built_in("captioner", CaptionsConfig(), [tmp_path], CPU)
+
+
+PAINTER = """
+import torch
+
+class Painter:
+    def __init__(self, settings, device):
+        torch.manual_seed({seed})
+        self.net = torch.nn.Linear(2, 2)
+
+    def paint(self, prompts, seeds):
+        return []
+"""
+
+
+def test_the_state_of_a_users_own_engine_is_that_of_its_modules(tmp_path):
+    def digest(seed):
+        (tmp_path / "mine.py").write_text(PAINTER.format(seed=seed))
+        return registry.factory_state_digest("painter", f"{tmp_path / 'mine.py'}:Painter", None)
+
+    assert digest(1) == digest(1) != digest(2)
+    with registry.open_factory("painter", f"{tmp_path / 'mine.py'}:Painter", None, CPU) as painter:
+        assert painter.paint([], []) == [], "it needs no close"
 
 
 @pytest.mark.parametrize(

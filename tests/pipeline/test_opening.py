@@ -12,7 +12,7 @@ import pytest
 
 from dnd_local.core.config import Config, Execution, ProbeConfig, read_config
 from dnd_local.core.conversations import Message, Reply, Request
-from dnd_local.core.errors import UserError
+from dnd_local.core.errors import BadConfig, UserError
 from dnd_local.core.protocols import EngineRole, LanguageModel
 from dnd_local.engines import registry
 from dnd_local.pipeline import opening
@@ -74,8 +74,8 @@ class Opened:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.given: dict[str, tuple[Any, ...]] = {}
         self.closed: list[str] = []
-        for name in ("target", "factory", "captioner", "language-model", "painter", "embedder"):
-            monkeypatch.setattr(registry, f"open_{name.replace('-', '_')}", self._opener(name))
+        for name in ("target", "factory", "language_model", "built_in"):
+            monkeypatch.setattr(registry, f"open_{name}", self._opener(name))
 
     def _opener(self, name: str) -> Any:
         @contextmanager
@@ -100,20 +100,22 @@ def test_an_engine_gets_its_settings_folder_and_devices(
     settings = config(pictures={"decoder": "small"})
     where = execution(tmp_path, workers)
     with opening.open_engine(role, settings, where, Shelf(), "1") as engine:  # type: ignore[arg-type]
-        assert engine == f"the {role}"
+        assert str(engine).startswith("the ")
         assert not opened.closed
-    assert opened.closed == [role]
+    (name,) = opened.closed
     models = Path("/models")
     assert (
-        opened.given[role]
+        opened.given[name]
         == {
             "target": (settings.network, models / "pocket-target", devices, "", ""),
-            "captioner": (settings.captions, models / "blip-base", devices),
+            "captioner": ("captioner", settings.captions, [models / "blip-base"], devices),
             "language-model": (settings.llm, [models / "qwen3-4b-instruct"], where, devices),
-            "painter": (settings.pictures, [models / "sd15", models / "small"], devices),
-            "embedder": (settings.clip, models / "clip-vit-b-16", devices),
+            "painter": (
+                "painter", settings.pictures, [models / "sd15", models / "small"], devices,
+            ),
+            "embedder": ("embedder", settings.clip, [models / "clip-vit-b-16"], devices),
         }[role]
-    )
+    )  # fmt: skip
 
 
 def test_a_network_by_name_gets_what_the_manifest_says_of_it(
@@ -130,7 +132,44 @@ def test_a_users_own_network_needs_no_weights(opened: Opened, tmp_path: Path) ->
     settings = config(network={"name": "net.py:make"})
     with opening.open_engine("target", settings, execution(tmp_path), Shelf(), "0") as engine:  # type: ignore[arg-type]
         assert engine == "the factory"
-    assert opened.given["factory"] == (settings.network, ("0", "1"))
+    assert opened.given["factory"] == ("target", "net.py:make", settings.network, ("0", "1"))
+
+
+CAPTIONER = """
+class Loud:
+    identity = "loud 1"
+
+    def __init__(self, settings, device):
+        self.settings, self.device = settings, device
+
+    def caption(self, pictures):
+        return [f"{self.device} {self.settings.max_tokens}"] * len(pictures)
+"""
+
+
+def test_a_users_own_captioner_stands_in_for_the_built_in_one(tmp_path: Path) -> None:
+    path = tmp_path / "loud.py"
+    path.write_text(CAPTIONER)
+    settings = config(captions={"model": f"{path}:Loud", "max_tokens": 9})
+    assert opening.model_ids(settings)["captioner"] == ()
+    one = digest("captioner", settings, tmp_path)
+    where = execution(tmp_path, workers=2)
+    with opening.open_engine("captioner", settings, where, Shelf(), "cpu") as engine:  # type: ignore[arg-type]
+        assert engine.caption([None, None]) == ["cpu 9"] * 2
+    path.write_text(CAPTIONER.replace("loud 1", "loud 2"))
+    assert digest("captioner", settings, tmp_path) != one
+
+
+def test_what_is_no_captioner_is_refused_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "mute.py").write_text("def make(settings, device):\n    return settings\n")
+    settings = config(captions={"model": f"{tmp_path / 'mute.py'}:make"})
+    with pytest.raises(UserError, match=r"must return a captioner, an object with caption; it"):
+        digest("captioner", settings, tmp_path)
+
+
+def test_a_small_decoder_is_no_part_of_a_users_own_painter() -> None:
+    with pytest.raises(BadConfig, match=r"pictures.decoder 'small' is for a painter of the"):
+        opening.model_ids(config(pictures={"model": "my.py:make", "decoder": "small"}))
 
 
 def digest(role: EngineRole, settings: Config, home: Path) -> str:
@@ -148,7 +187,7 @@ def test_a_users_own_network_counts_by_source_and_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state = ["one"]
-    monkeypatch.setattr(registry, "factory_state_digest", lambda name: state[0])
+    monkeypatch.setattr(registry, "factory_state_digest", lambda *_: state[0])
     path = tmp_path / "net.py"
     settings = config(network={"name": f"{path}:make"})
     with pytest.raises(UserError, match=f"no file {path} for the target"):

@@ -1,0 +1,27 @@
+"""Names of a user's own engines: ``path/to/file.py:function``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from dnd_local.core.errors import UserError
+
+_FACTORY = re.compile(r"^(?P<file>.+\.py):(?P<function>[A-Za-z_]\w*)$")
+
+
+def is_factory(name: str) -> bool:
+    """Return whether a name has the form ``path/to/file.py:function``."""
+    return _FACTORY.match(name) is not None
+
+
+def split_factory(name: str) -> tuple[Path, str]:
+    """Return the file and the function of ``path/to/file.py:function``.
+
+    Raises:
+        UserError: the name has another form.
+    """
+    match = _FACTORY.match(name)
+    if match is None:
+        raise UserError(f"'{name}' is not of the form path/to/file.py:function")
+    return Path(match["file"]), match["function"]
