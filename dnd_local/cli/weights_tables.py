@@ -88,7 +88,7 @@ def tell(facts: dict[str, Any], as_json: bool) -> None:
             for one, size in value.items():
                 typer.echo(f"{one}: {size_text(size)} freed")
         elif name == "pinned" and value:
-            typer.echo(f"hashes pinned in the lock file: {len(value)}")
+            typer.echo(f"hashes pinned: {len(value)}")
         elif value:
             shown = size_text(value) if name == "size" else value
             typer.echo(f"{name}: {shown if isinstance(shown, str) else ', '.join(shown)}")

@@ -236,6 +236,15 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return settings by their dotted names (``probe.sets``), sections unfolded."""
+    unfolded: dict[str, Any] = {}
+    for name, value in values.items():
+        below = flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else None
+        unfolded |= {prefix + name: value} if below is None else below
+    return unfolded
+
+
 def read_config(values: Mapping[str, Any], source: str = "settings") -> Config:
     """Return the checked `Config` of nested `values` over the defaults.
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnd_local.core.cards import Card
-from dnd_local.core.config import Config
+from dnd_local.core.config import Config, flat
 from dnd_local.core.descriptions import Status
 from dnd_local.core.ledger import Side
 from dnd_local.core.ledger_rows import ROWS, Row
@@ -121,7 +121,7 @@ def run_view(run: StoredRun, cards: Sequence[CardView], places: NDArray[np.float
     return RunView(
         name=record.name,
         config=record.config,
-        settings=tuple(flat_settings(msgspec.to_builtins(record.config))),
+        settings=tuple(settings_in_words(msgspec.to_builtins(record.config))),
         layers=tuple((layer, len(ids)) for layer, ids in record.neurons.items()),
         counts=tuple((s, counted[s]) for s in get_args(Status) if counted[s]),
         verdicts=tuple((word, judged[word]) for word in LEGEND if judged),
@@ -148,17 +148,12 @@ def run_view(run: StoredRun, cards: Sequence[CardView], places: NDArray[np.float
     )
 
 
-def flat_settings(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def settings_in_words(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return settings as (dotted name, value as text) pairs."""
-    found: list[tuple[str, str]] = []
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            found += flat_settings(value, f"{prefix}{name}.")
-        elif isinstance(value, list | tuple):
-            found.append((prefix + name, ", ".join(map(str, value))))
-        else:
-            found.append((prefix + name, str(value)))
-    return found
+    return [
+        (name, ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
+        for name, value in flat(values).items()
+    ]
 
 
 def _stages(run: StoredRun) -> tuple[StageView, ...]:

@@ -28,8 +28,8 @@ from dnd_local.store.bundle import (
 )
 from dnd_local.store.fetch import Progress
 from dnd_local.store.install_script import install_script
-from dnd_local.store.lock import LOCK_NAME, Lock
 from dnd_local.store.manifest import Entry, Shipped, User
+from dnd_local.store.pins import PINS_NAME, Pins
 from dnd_local.store.weights import Weights
 
 
@@ -116,15 +116,15 @@ def _item(weights: Weights, entry: Entry, path: str) -> _Item:
 
 
 def _papers(weights: Weights, entries: Iterable[Entry], wheels: Iterable[_Item]) -> list[_Item]:
-    """Return the bundle's own small files: manifest, lock, sums and script."""
+    """Return the bundle's own small files: manifest, pins, sums and script."""
     ids = [entry.id for entry in entries]
-    lock = Lock(Path(), [pin for pin in weights.lock.pins() if pin.id in ids])
+    pins = Pins(Path(), [pin for pin in weights.pins.every() if pin.id in ids])
     names = [item.name for item in wheels]
     script = install_script(ids, has_wheels=bool(names), has_vllm=_has(names, "wheels/vllm/"))
     sums = "".join(f"{item.sha256}  {item.name}\n" for item in wheels)
     return [
         _Item.of(MANIFEST, _readable(weights.manifest)),
-        _Item.of(f"{WEIGHTS}/{LOCK_NAME}", lock.encoded()),
+        _Item.of(f"{WEIGHTS}/{PINS_NAME}", pins.encoded()),
         _Item.of(SCRIPT, script.encode()),
         _Item.of(SUMS, sums.encode()),
     ]

@@ -27,8 +27,8 @@ from dnd_local.core.errors import Interrupted, UserError
 from dnd_local.store.consent import Consent, agree, never, with_hashes
 from dnd_local.store.convert import convert
 from dnd_local.store.fetch import Landed, Offer, Progress, Wanted, ask, fetch
-from dnd_local.store.lock import Pin, source_text
 from dnd_local.store.manifest import Entry, File, Hub, Shipped, Url, User, size_text
+from dnd_local.store.pins import Pin, source_text
 from dnd_local.store.weights import Weights
 
 HUB: Final = "https://huggingface.co"
@@ -230,7 +230,7 @@ def _land(
         _all(parallel, [lambda job=job: bring(job) for job in jobs], stop)  # type: ignore[misc]
     finally:
         if pins:
-            weights.lock.add(pins)
+            weights.pins.add(pins)
     for entry in {job.entry.id for job in jobs}:
         weights.vouch(entry, [job.file.path for job in jobs if job.entry.id == entry])
     _sweep(weights.root / PARTIAL)

@@ -29,7 +29,7 @@ def remove(weights: Weights, name: str) -> int:
         if path.exists():
             shutil.rmtree(path)
     forget_stamps(weights.root, name)
-    weights.lock.forget(name)
+    weights.pins.forget(name)
     return freed
 
 

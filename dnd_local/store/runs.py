@@ -18,7 +18,7 @@ import msgspec
 from filelock import FileLock
 from msgspec import Struct
 
-from dnd_local.core.config import Config
+from dnd_local.core.config import Config, flat
 from dnd_local.core.digest import key
 from dnd_local.core.errors import DamagedFile, Refused, UnknownName, UserError
 from dnd_local.core.ledger import Side
@@ -286,15 +286,5 @@ def default_name(config: Config, layers: Iterable[str]) -> str:
 
 def _differences(old: Config, new: Config) -> list[str]:
     """Return the dotted names of the settings that differ, old and new value beside them."""
-    one, other = (_flat(msgspec.to_builtins(config)) for config in (old, new))
+    one, other = (flat(msgspec.to_builtins(config)) for config in (old, new))
     return [f"{name} was {one[name]}, is {other[name]}" for name in one if one[name] != other[name]]
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat.update(_flat(value, f"{prefix}{name}."))
-        else:
-            flat[prefix + name] = value
-    return flat

@@ -11,8 +11,8 @@ from pathlib import Path
 from dnd_local.core.errors import DamagedFile, Refused, UserError
 from dnd_local.store.bundle import WEIGHTS, Bundle, copy_checked, opened, read_inventory
 from dnd_local.store.fetch import Progress
-from dnd_local.store.lock import LOCK_NAME, Lock, Pin, parse_lock
 from dnd_local.store.manifest import Entry, size_text
+from dnd_local.store.pins import PINS_NAME, Pin, Pins, parse_pins
 from dnd_local.store.weights import Weights
 
 
@@ -76,7 +76,7 @@ def _land(
     entry: Entry,
     source: Path,
     bundle: Bundle,
-    pins: Lock,
+    pins: Pins,
     progress: Progress,
 ) -> None:
     with tempfile.TemporaryDirectory(dir=weights.root, prefix=".unpack-") as scratch:
@@ -84,7 +84,7 @@ def _land(
         for file in entry.files:
             name = f"{WEIGHTS}/{entry.id}/{file.path}"
             pin = pins.find(entry, file.path)
-            expected = weights.expected(entry, file) or (pin.sha256 if pin else None)
+            expected = weights.expected(entry, file) or pins.hash_of(entry, file)
             if expected is None:
                 raise Refused(f"{source}: no hash of '{name}' is known, so it is not taken")
             with bundle.open(name) as data:
@@ -94,7 +94,7 @@ def _land(
             if pin is not None:
                 fresh.append(pin)
         if fresh:
-            weights.lock.add(fresh)
+            weights.pins.add(fresh)
         folder = weights.place(entry)
         for file in entry.files:
             (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
@@ -106,18 +106,18 @@ def _check_contents(source: Path, bundle: Bundle, entries: Iterable[Entry]) -> N
     """Refuse a bundle whose weights are not exactly the files of its ids."""
     right = {f"{WEIGHTS}/{entry.id}/{path}" for entry in entries for path in _paths(entry)}
     held = {name for name in bundle.sizes if name.startswith(f"{WEIGHTS}/")}
-    if extra := sorted(held - right - {f"{WEIGHTS}/{LOCK_NAME}"}):
+    if extra := sorted(held - right - {f"{WEIGHTS}/{PINS_NAME}"}):
         raise Refused(f"{source} holds '{extra[0]}', which no id of it names")
     if absent := sorted(right - held):
         raise DamagedFile(f"{source} lacks '{absent[0]}'")
 
 
-def _bundled_pins(source: Path, bundle: Bundle) -> Lock:
-    name = f"{WEIGHTS}/{LOCK_NAME}"
+def _bundled_pins(source: Path, bundle: Bundle) -> Pins:
+    name = f"{WEIGHTS}/{PINS_NAME}"
     if name not in bundle.sizes:
-        return Lock(source)
+        return Pins(source)
     with bundle.open(name) as file:
-        return Lock(source, parse_lock(file.read(), f"{source}, {name}"))
+        return Pins(source, parse_pins(file.read(), f"{source}, {name}"))
 
 
 def _paths(entry: Entry) -> list[str]:

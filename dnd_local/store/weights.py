@@ -16,8 +16,8 @@ from typing import Final, Literal, TypeAlias
 
 from dnd_local.core.digest import file_sha256, key
 from dnd_local.core.errors import DamagedFile, MissingWeights
-from dnd_local.store.lock import LOCK_NAME, Lock
 from dnd_local.store.manifest import Entry, File, Manifest, Shipped, User, size_text
+from dnd_local.store.pins import PINS_NAME, Pins
 from dnd_local.store.resources import shipped, user_folder
 from dnd_local.store.stamps import Stamp, read_stamps, stamp_of, write_stamps
 from dnd_local.store.trust import extra_files, refuse_code, refuse_strangers
@@ -56,26 +56,26 @@ class Weights:
     Args:
         root: the weights folder; it need not exist.
         manifest: what may be read.
-        lock: hashes pinned at the first pull.
+        pins: hashes taken at the first pull.
         models: where the shipped models lie; the package's own folder by default.
     """
 
     def __init__(
-        self, root: Path, manifest: Manifest, lock: Lock, models: Path | None = None
+        self, root: Path, manifest: Manifest, pins: Pins, models: Path | None = None
     ) -> None:
-        self.root, self.manifest, self.lock = root, manifest, lock
+        self.root, self.manifest, self.pins = root, manifest, pins
         self._models = models
         self._checked: set[str] = set()
 
     @classmethod
     def open(cls, root: Path | None = None, manifest: Path | None = None) -> Weights:
-        """Return the weights of a folder (the default one if not given) and its lock file.
+        """Return the weights of a folder (the default one if not given) with its pins.
 
         Raises:
-            BadConfig: manifest or lock cannot be read.
+            BadConfig: manifest or pins cannot be read.
         """
         root = root or default_root()
-        return cls(root, Manifest.read(manifest), Lock.read(root / LOCK_NAME))
+        return cls(root, Manifest.read(manifest), Pins.read(root / PINS_NAME))
 
     def place(self, entry: Entry) -> Path:
         """Return where an entry's files belong, whether or not they are there."""
@@ -126,9 +126,9 @@ class Weights:
         entry = self.manifest.entry(name)
         hashes = []
         for file in entry.files:
-            pin = self.lock.find(entry, file.path)
-            known = file.sha256 or (pin.sha256 if pin else None)
+            known = self.pins.hash_of(entry, file)
             if file.converted_from is not None:
+                pin = self.pins.find(entry, file.path)
                 known = file.converted_from.sha256 or (pin.origin if pin else None)
             if known is None:
                 raise MissingWeights(self._missing_text(entry, [file]))
@@ -202,9 +202,8 @@ class Weights:
         self._remember(entry, {**self._stamps(entry), **fresh})
 
     def expected(self, entry: Entry, file: File) -> str | None:
-        """Return the hash a local file must have, None where neither manifest nor lock says."""
-        pin = self.lock.find(entry, file.path)
-        return file.sha256 or (pin.sha256 if pin else None)
+        """Return the hash a local file must have, None where neither manifest nor pins say."""
+        return self.pins.hash_of(entry, file)
 
     def _verify(self, entry: Entry, file: File, stamps: Mapping[str, Stamp]) -> Stamp:
         """Return the stamp of a file that is what its hash promises."""

@@ -139,7 +139,7 @@ def real(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
 
 def opening(name: str, folder: Path) -> Path:
     here = Weights.open()
-    return Weights(here.root, here.manifest, here.lock, folder.parent).folder(name)
+    return Weights(here.root, here.manifest, here.pins, folder.parent).folder(name)
 
 
 def test_all_that_runs_is_among_what_ships() -> None:

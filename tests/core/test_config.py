@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from dnd_local.core.config import Config, Execution, merge, read_config, read_toml
+from dnd_local.core.config import Config, Execution, flat, merge, read_config, read_toml
 from dnd_local.core.errors import BadConfig
 from dnd_local.core.ledger import OURS, RELEASED
 
@@ -141,6 +141,11 @@ def test_merge_leaves_its_arguments_alone() -> None:
     alone = merge(first)
     alone["pictures"]["steps"] = 1
     assert first == {"pictures": {"steps": 50}}
+
+
+def test_flat_settings_have_dotted_names() -> None:
+    values = {"seed": 0, "probe": {"sets": ["a", "b"], "deep": {"er": 1}}, "none": {}}
+    assert flat(values) == {"seed": 0, "probe.sets": ["a", "b"], "probe.deep.er": 1}
 
 
 def test_a_toml_file_is_read_as_nested_settings(tmp_path: Path) -> None:

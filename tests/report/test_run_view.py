@@ -11,7 +11,7 @@ from dnd_local.evaluate.verdicts import Ruling, Verdict
 from dnd_local.pipeline import opening
 from dnd_local.pipeline.plan import PLAN
 from dnd_local.report.cards import CardView
-from dnd_local.report.run_view import NAMED, NAMED_SMALL, RunView, flat_settings, run_view
+from dnd_local.report.run_view import NAMED, NAMED_SMALL, RunView, run_view, settings_in_words
 from tests.report.conftest import Desk
 from tests.report.synthetic import plain_label
 
@@ -92,5 +92,5 @@ def test_models_with_source_licence_and_digest(desk: Desk, monkeypatch: pytest.M
 
 
 def test_settings_are_flat_and_readable() -> None:
-    found = flat_settings({"seed": 0, "probe": {"sets": ["a", "b"], "holdout": 0.2}})
+    found = settings_in_words({"seed": 0, "probe": {"sets": ["a", "b"], "holdout": 0.2}})
     assert found == [("seed", "0"), ("probe.sets", "a, b"), ("probe.holdout", "0.2")]

@@ -10,8 +10,8 @@ from types import ModuleType
 import pytest
 
 from dnd_local.core.errors import BadConfig
-from dnd_local.store.lock import Lock
 from dnd_local.store.manifest import Manifest, Shipped
+from dnd_local.store.pins import Pins
 from dnd_local.store.resources import shipped
 from dnd_local.store.weights import Weights
 from tests.store.hub import put, sha256
@@ -62,7 +62,7 @@ def test_the_manifest_is_as_the_script_leaves_it(script):
 
 
 def test_every_shipped_model_verifies(tmp_path):
-    there = Weights(tmp_path, Manifest.read(), Lock(tmp_path / "lock"))
+    there = Weights(tmp_path, Manifest.read(), Pins(tmp_path / "lock"))
     names = {
         entry.source.folder: entry.id
         for entry in there.manifest.entries
@@ -93,11 +93,11 @@ def test_a_flipped_bit_or_a_planted_pickle_stops_every_pocket_model_by_name(tmp_
             bad = bytearray(good)
             bad[min(int(len(bad) * position), len(bad) - 1)] ^= 1
             path.write_bytes(bad)
-            there = Weights(tmp_path, Manifest.read(), Lock(tmp_path / "l"), tmp_path / "models")
+            there = Weights(tmp_path, Manifest.read(), Pins(tmp_path / "l"), tmp_path / "models")
             with pytest.raises(DamagedFile, match=path.name):
                 there.folder(entry.id)
             path.write_bytes(good)
         put(copy, {"pytorch_model.bin": b"cposix\nsystem\n(S'false'\ntR."})
-        there = Weights(tmp_path, Manifest.read(), Lock(tmp_path / "l"), tmp_path / "models")
+        there = Weights(tmp_path, Manifest.read(), Pins(tmp_path / "l"), tmp_path / "models")
         with pytest.raises(Refused, match=r"pytorch_model.bin can run code"):
             there.folder(entry.id)

@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 
-from dnd_local.store.lock import LOCK_NAME, Lock
 from dnd_local.store.manifest import Manifest, parse_manifest
+from dnd_local.store.pins import PINS_NAME, Pins
 from dnd_local.store.weights import Weights
 
 REPOSITORY = "someone/some-model"
@@ -218,7 +218,7 @@ def manifest(*entries: Mapping[str, Any]) -> Manifest:
 
 
 def weights(root: Path, *entries: Mapping[str, Any], models: Path | None = None) -> Weights:
-    return Weights(root, manifest(*entries), Lock.read(root / LOCK_NAME), models)
+    return Weights(root, manifest(*entries), Pins.read(root / PINS_NAME), models)
 
 
 def put(folder: Path, files: Mapping[str, bytes]) -> Path:

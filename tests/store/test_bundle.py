@@ -20,8 +20,8 @@ from dnd_local.core.errors import DamagedFile, DndError, MissingWeights, Refused
 from dnd_local.store import bundle as bundles
 from dnd_local.store import unpack as unpacking
 from dnd_local.store.bundle import opened, read_inventory
-from dnd_local.store.lock import LOCK_NAME, Pin
 from dnd_local.store.pack import Packed, pack
+from dnd_local.store.pins import PINS_NAME, Pin
 from dnd_local.store.unpack import unpack
 from tests.store.hub import REPOSITORY, REVISION, Watcher, entry, put, sha256, weights
 
@@ -45,7 +45,7 @@ def home(tmp_path: Path) -> Path:
     put(root / "model", FILES)
     put(root / "pinned", UNKNOWN)
     source = f"{REPOSITORY}@{REVISION}"
-    weights(root, *entries()).lock.add(
+    weights(root, *entries()).pins.add(
         Pin(id="pinned", path=path, source=source, size=len(data), sha256=sha256(data))
         for path, data in UNKNOWN.items()
     )
@@ -80,7 +80,7 @@ def test_what_is_packed_moves_and_verifies_elsewhere(home, tmp_path, name):
         ".verified",
         "model",
         "pinned",
-        LOCK_NAME,
+        PINS_NAME,
     ]
     assert unpack(again, moved, Watcher()).kept == ("model", "pinned")
 
@@ -276,7 +276,7 @@ def test_a_pickle_beside_the_weights_is_refused_even_if_listed(home, tmp_path):
         (lambda m: altered(m, "bundle.json", b"{"), "bundle.json: "),
         (lambda m: relisted(altered(m, "weights/model/config.json", None)), "lacks 'weights/mod"),
         (lambda m: relisted(m, ids=["model", "stranger"]), "does not know; install .*dnd-local 9"),
-        (lambda m: relisted(altered(m, f"weights/{LOCK_NAME}", b"x")), "lock.json: "),
+        (lambda m: relisted(altered(m, f"weights/{PINS_NAME}", b"x")), "lock.json: "),
     ],
 )
 def test_a_bundle_that_does_not_agree_with_itself_is_refused(home, tmp_path, change, message):
@@ -289,7 +289,7 @@ def test_a_bundle_that_does_not_agree_with_itself_is_refused(home, tmp_path, cha
 
 def test_a_file_without_any_known_hash_is_not_taken(home, tmp_path):
     packed(home, tmp_path / "b.tar")
-    members = relisted(altered(members_of(tmp_path / "b.tar"), f"weights/{LOCK_NAME}", None))
+    members = relisted(altered(members_of(tmp_path / "b.tar"), f"weights/{PINS_NAME}", None))
     source = write(tmp_path / "c.tar", members)
     with pytest.raises(Refused, match=r"no hash of 'weights/pinned/vocab.txt' is known"):
         unpack(weights(tmp_path / "away", *entries()), source, Watcher())
@@ -343,7 +343,7 @@ def test_a_pin_of_the_bundle_does_not_replace_one_that_is_here(home, tmp_path):
     packed(home, tmp_path / "b.tar")
     away = weights(tmp_path / "away", *entries())
     source = f"{REPOSITORY}@{REVISION}"
-    away.lock.add([Pin(id="pinned", path="vocab.txt", source=source, size=1, sha256="c" * 64)])
+    away.pins.add([Pin(id="pinned", path="vocab.txt", source=source, size=1, sha256="c" * 64)])
     with pytest.raises(DamagedFile, match=r"'weights/pinned/vocab.txt' is damaged"):
         unpack(away, tmp_path / "b.tar", Watcher())
 

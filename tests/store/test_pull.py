@@ -455,13 +455,13 @@ def test_a_failure_stops_the_files_that_are_on_their_way(hub, tmp_path):
 PULL = """
 import sys, httpx, msgspec
 from pathlib import Path
-from dnd_local.store.lock import Lock
+from dnd_local.store.pins import Pins
 from dnd_local.store.manifest import Manifest
 from dnd_local.store.pull import Hosts, pull
 from dnd_local.store.weights import Weights
 from tests.store.hub import Watcher
 root, manifest, address = sys.argv[1:]
-there = Weights(Path(root), Manifest.read(Path(manifest)), Lock.read(Path(root) / "l"))
+there = Weights(Path(root), Manifest.read(Path(manifest)), Pins.read(Path(root) / "l"))
 with httpx.Client() as client:
     pull(there, ["model"], client, Watcher(), hosts=Hosts(address))
 """

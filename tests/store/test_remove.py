@@ -20,7 +20,7 @@ def test_folder_pins_stamps_and_partial_files_go(tmp_path):
     assert remove(there, "model") == sum(map(len, FILES.values())) + 3
     left = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*"))
     assert left == [".partial", ".verified", "other", "other/x", "weights.lock.json"]
-    assert there.lock.pins() == ()
+    assert there.pins.every() == ()
     assert remove(there, "model") == 0
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from dnd_local.core.errors import DamagedFile, MissingWeights, Refused, UnknownName
 from dnd_local.store import weights as module
-from dnd_local.store.lock import LOCK_NAME, Pin
 from dnd_local.store.manifest import Manifest
+from dnd_local.store.pins import PINS_NAME, Pin
 from dnd_local.store.weights import Weights, default_root
 from tests.store.hub import REPOSITORY, REVISION, entry, put, sha256, weights
 
@@ -102,7 +102,7 @@ def test_a_file_of_unknown_hash_is_not_handed_out_until_it_is_pinned(root):
 
 def pin(there: Weights) -> None:
     source = f"{REPOSITORY}@{REVISION}"
-    there.lock.add(
+    there.pins.add(
         Pin(id="model", path=path, source=source, size=len(data), sha256=sha256(data))
         for path, data in FILES.items()
     )
@@ -138,7 +138,7 @@ def test_the_digest_of_a_converted_file_is_that_of_its_pickle(tmp_path):
     made = Pin(
         id="model", path="w.safetensors", source=source, size=1, sha256="b" * 64, origin="a" * 64
     )
-    unknown.lock.add([made])
+    unknown.pins.add([made])
     assert unknown.digest("model") == digests[0]
 
 
@@ -275,5 +275,5 @@ def test_opening_reads_the_shipped_manifest_and_the_folders_lock(tmp_path, monke
     assert there.root == tmp_path
     assert there.manifest == Manifest.read()
     pin(there)
-    assert (tmp_path / LOCK_NAME).is_file()
-    assert len(Weights.open(tmp_path).lock.pins()) == 2
+    assert (tmp_path / PINS_NAME).is_file()
+    assert len(Weights.open(tmp_path).pins.every()) == 2

@@ -1,7 +1,7 @@
-"""The lock file: hashes of files that the manifest cannot name, pinned when they first land.
+"""Pins: hashes of files that the manifest cannot name, taken when the files first land.
 
-`weights.lock.json` lies at the top of the weights folder and travels with it. A pin counts only
-for the source (repository and commit, or address) that it was made from.
+They lie in `weights.lock.json` at the top of the weights folder, which travels with it. A
+pin counts only for the source (repository and commit, or address) that it was made from.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from msgspec import Struct
 from dnd_local.core.digest import canonical, sha256
 from dnd_local.core.errors import BadConfig, DamagedFile
 from dnd_local.store.files import write_atomic
-from dnd_local.store.manifest import Entry, Hub, Sha256, Size, Url
+from dnd_local.store.manifest import Entry, File, Hub, Sha256, Size, Url
 
-LOCK_NAME: Final = "weights.lock.json"
+PINS_NAME: Final = "weights.lock.json"
 
 
 class Pin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,12 +32,12 @@ class Pin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     origin: Sha256 | None = None
 
 
-class _LockFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _PinsFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     schema: int
     pins: tuple[Pin, ...]
 
 
-class Lock:
+class Pins:
     """The pins of one weights folder."""
 
     def __init__(self, path: Path, pins: Iterable[Pin] = ()) -> None:
@@ -45,7 +45,7 @@ class Lock:
         self._pins = {(pin.id, pin.path): pin for pin in pins}
 
     @classmethod
-    def read(cls, path: Path) -> Lock:
+    def read(cls, path: Path) -> Pins:
         """Return the pins of a lock file; none where there is no file yet.
 
         Raises:
@@ -57,16 +57,21 @@ class Lock:
             return cls(path)
         except OSError as error:
             raise BadConfig(f"cannot read {path}: {error.strerror}") from None
-        return cls(path, parse_lock(data, str(path)))
+        return cls(path, parse_pins(data, str(path)))
 
-    def pins(self) -> tuple[Pin, ...]:
-        """Return every pin, by id and path."""
+    def every(self) -> tuple[Pin, ...]:
+        """Return the pins, sorted by id and path."""
         return tuple(self._pins[name] for name in sorted(self._pins))
 
     def find(self, entry: Entry, path: str) -> Pin | None:
         """Return the pin of an entry's file, None where there is none for its source."""
         pin = self._pins.get((entry.id, path))
         return pin if pin is not None and pin.source == source_text(entry) else None
+
+    def hash_of(self, entry: Entry, file: File) -> str | None:
+        """Return the hash that a file must have: the manifest's, or else the pinned one."""
+        pin = self.find(entry, file.path)
+        return file.sha256 or (pin.sha256 if pin else None)
 
     def add(self, pins: Iterable[Pin]) -> None:
         """Pin files and write the lock file.
@@ -94,21 +99,21 @@ class Lock:
 
     def encoded(self) -> bytes:
         """Return the lock file's bytes."""
-        value = _LockFile(schema=1, pins=self.pins())
+        value = _PinsFile(schema=1, pins=self.every())
         return msgspec.json.format(canonical(value), indent=2) + b"\n"
 
     def _write(self) -> None:
         write_atomic(self._path, self.encoded())
 
 
-def parse_lock(data: bytes, name: str) -> tuple[Pin, ...]:
+def parse_pins(data: bytes, name: str) -> tuple[Pin, ...]:
     """Return the pins of a lock file's bytes.
 
     Raises:
         BadConfig: it is not a lock file; the message starts with `name`.
     """
     try:
-        return msgspec.json.decode(data, type=_LockFile).pins
+        return msgspec.json.decode(data, type=_PinsFile).pins
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadConfig(f"{name}: {' '.join(str(error).split())}") from None
 
