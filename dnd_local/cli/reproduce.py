@@ -33,7 +33,11 @@ app = typer.Typer(
 )
 
 Describers = Annotated[
-    list[Path], typer.Argument(help="The describers' CSV files; those of one format are joined.")
+    list[str],
+    typer.Argument(
+        help="The describers' CSV files, or DESCRIBER=FILE (clip-dissect=FILE.csv); those of one "
+        "describer are joined."
+    ),
 ]
 
 
@@ -75,6 +79,13 @@ def milannotations(
     layer: FileLayer = "",
     agree_above: AgreeAbove = None,
     all_neurons: AllNeurons = False,
+    published: Annotated[
+        bool,
+        typer.Option(
+            "--as-published",
+            help="Also mpnet letter by letter, as the published figures were computed.",
+        ),
+    ] = False,
     out: Out = None,
     baseline: Baseline = None,
     seed: Seed = 0,
@@ -86,25 +97,27 @@ def milannotations(
 
     Example:
 
-      dnd-local reproduce milannotations MILANNOTATIONS.csv resnet152_layer4.csv milan.csv
+      dnd-local reproduce milannotations MILANNOTATIONS.csv resnet152_layer4.csv milan=m.csv
     """
     from dnd_local.core.errors import UserError
     from dnd_local.evaluate import reproduce
+    from dnd_local.evaluate.tables import read_table
 
     above = least_agreement(agree_above, all_neurons)
-    (people,) = _joined([annotations], layer)
+    people = read_table(annotations, layer)
     if not people.stacked:
         raise UserError(f"{people.source} holds no annotations; name that file first")
     reads = _joined(describers, layer)
-    with metrics_asked_for(metric, weights, devices, baseline) as opened:
+    with metrics_asked_for(metric, weights, devices, baseline) as asked:
+        opened = reproduce.as_published(asked) if published else asked
         figures = reproduce.milannotations(people, reads, opened, above, seed)
     show_text_figures("milannotations", figures, [people, *reads], opened, out, as_json)
 
 
 @app.command("captioner-swap")
 def captioner_swap(
-    files: Annotated[list[Path], typer.Argument(help="One captioner's files, a layer each.")],
-    against: Annotated[list[Path], typer.Option(help="The other captioner's; give it repeatedly.")],
+    files: Annotated[list[str], typer.Argument(help="One captioner's files, a layer each.")],
+    against: Annotated[list[str], typer.Option(help="The other captioner's; give it repeatedly.")],
     metric: Metrics = None,
     layer: FileLayer = "",
     out: Out = None,
@@ -163,9 +176,8 @@ def scoring_rules(
     write_all(out, {"scoring-rules": records})
 
 
-def _joined(paths: Sequence[Path], layer: str) -> list[ReadTable]:
-    """Return one table a describer; files of one format for several layers are joined."""
-    from dnd_local.evaluate.reproduce import join
-    from dnd_local.evaluate.tables import read_table
+def _joined(files: Sequence[str], layer: str) -> list[ReadTable]:
+    """Return one table a describer; files of one describer for several layers are joined."""
+    from dnd_local.evaluate.release_files import join, read_release
 
-    return list(join([read_table(path, layer) for path in paths]))
+    return list(join([read_release(file, layer) for file in files]))

@@ -23,6 +23,9 @@ from dnd_local.evaluate.tables import ReadTable
 from dnd_local.evaluate.text_similarity import EmbeddingCosine, References, TextMetric
 from dnd_local.evaluate.text_truth import RELIABLE_ABOVE, Retrieval, reliable, retrieval
 
+LETTERS: Final = "mpnet cosine, letter by letter"
+"""The metric behind the mpnet figures that were published for MILANNOTATIONS."""
+
 LAST_LAYER_WORDS: Final = ("animal",)
 ANNOTATION_WORDS: Final = ("depiction", "objects")
 """Constant words: one label for every neuron, the null that text similarity falls to."""
@@ -36,13 +39,14 @@ PUBLISHED: Final[Mapping[tuple[str, str, str], float]] = {
     ("last-layer", "MILAN", "BERTScore"): 0.8206,
     ("last-layer", "CLIP-Dissect", "CLIP cosine"): 0.7900,
     ("last-layer", "CLIP-Dissect", "mpnet cosine"): 0.5239,
+    ("milannotations", "DnD", LETTERS): 0.109,
+    ("milannotations", "MILAN", LETTERS): 0.139,
     ("captioner-swap", "DnD", "CLIP cosine"): 0.848,
     ("captioner-swap", "DnD", "BERTScore"): 0.887,
 }
-"""Published figures by table, describer and metric, for `PUBLISHED_NEURONS`. The mpnet figures of
-the MILANNOTATIONS table are not among them: they were computed letter by letter."""
+"""Published figures by table, describer and metric, for `PUBLISHED_NEURONS`."""
 
-PUBLISHED_NEURONS: Final = {"last-layer": 1000, "captioner-swap": 200}
+PUBLISHED_NEURONS: Final = {"last-layer": 1000, "captioner-swap": 200, "milannotations": 103}
 """How many neurons each published figure is over; another number is another case."""
 
 
@@ -147,52 +151,26 @@ def milannotations(
     )
 
 
+def as_published(opened: Opened) -> Opened:
+    """Return the metrics with mpnet's letter by letter among them, as table 9 was computed.
+
+    Raises:
+        UserError: mpnet is not among the metrics.
+    """
+    mpnet = opened.cosine("mpnet cosine")
+    if mpnet is None:
+        raise UserError(
+            "the published mpnet figures compare letter by letter, by mpnet: give --metric mpnet "
+            "(or mpnet=FOLDER)"
+        )
+    return replace(opened, metrics=(*opened.metrics, mpnet.by_letters(LETTERS)))
+
+
 def captioner_swap(
     left: ReadTable, right: ReadTable, metrics: Sequence[TextMetric], seed: int = 0
 ) -> tuple[Figure, ...]:
     """Return how alike two describers' labels are (one captioner for another)."""
     return tuple(_against("captioner-swap", left, right, metrics, (), 0, seed))
-
-
-def join(tables: Sequence[ReadTable]) -> tuple[ReadTable, ...]:
-    """Return one table a describer: files of one format that cover different layers, joined.
-
-    The release keeps a layer a file. Formats that name the layer in a column are left alone.
-
-    Raises:
-        UserError: two files of one format cover the same layer.
-    """
-    joined: dict[str, ReadTable] = {}
-    for read in tables:
-        name = FAMILY.get(read.format, read.table.describer)
-        rows = tuple(replace(row, describer=name) for row in read.table.rows)
-        earlier = joined.get(name)
-        if earlier is None:
-            joined[name] = replace(read, table=DescriptionTable(name, rows))
-            continue
-        twice = {row.layer for row in rows} & {row.layer for row in earlier.table.rows}
-        if twice:
-            raise UserError(
-                f"{earlier.source} and {read.source} both describe "
-                f"{', '.join(sorted(twice)) or 'a layer they do not name'}; name one of them"
-            )
-        joined[name] = replace(
-            earlier,
-            table=DescriptionTable(name, (*earlier.table.rows, *rows)),
-            source=f"{earlier.source}, {read.source}",
-            notes=(*earlier.notes, *read.notes),
-        )
-    return tuple(joined.values())
-
-
-FAMILY: Final = {
-    "DnD release": "DnD",
-    "DnD release, last layer": "DnD",
-    "MILAN": "MILAN",
-    "CLIP-Dissect": "CLIP-Dissect",
-    "NetDissect": "NetDissect",
-}
-"""Whose labels a format holds; a file of our own names its describer."""
 
 
 def _against(
@@ -206,7 +184,7 @@ def _against(
 ) -> list[Figure]:
     matching = match([read.table, truth.table])
     labels, refs = first_labels(matching.columns[0]), references(matching.columns[1], truth.stacked)
-    name = FAMILY.get(read.format, read.table.describer)
+    name = read.table.describer
     figures = []
     for metric in metrics:
         figure, _ = agreement(metric, name, labels, truth.table.describer, refs, seed)

@@ -115,6 +115,21 @@ class EmbeddingCosine:
         flat = self._vectors([text for own in references for text in own])
         return _group_means(flat, references)
 
+    def by_letters(self, name: str) -> EmbeddingCosine:
+        """Return the metric called `name` that compares a label with each letter of a reference."""
+        return _LetterCosine(name, self.needs, self._encoder)
+
+
+class _LetterCosine(EmbeddingCosine):
+    """The cosine of a label and a reference's letters, averaged: a text taken for a list.
+
+    Blanks and marks are letters too.
+    """
+
+    def _means(self, references: References) -> Values:
+        texts = [text for own in references for text in own]
+        return _group_means(super()._means([list(text) or [text] for text in texts]), references)
+
 
 class BertScore:
     """BERTScore F1 by one scorer; with a `baseline`, rescaled so that chance is about 0.

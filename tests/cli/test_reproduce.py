@@ -44,12 +44,16 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
 def test_last_layer(files: tuple[Path, Path], tmp_path: Path) -> None:
     classes = write(tmp_path / "classes.txt", "dog\ncat\nsky\n")
     out = tmp_path / "out"
-    result = run("last-layer", classes, *files, "--metric", "token-f1", "--out", out)
+    result = run(
+        "last-layer", classes, files[0], f"milan={files[1]}", "--metric", "token-f1", "--out", out
+    )
     assert result.exit_code == 0, result.output
     assert "DnD, token F1, 3 neurons: 0.8889" in result.output
     assert "constant 'animal' 0.0000" in result.output
     several = write(tmp_path / "m.csv", "layer,unit,description\nconv,0,x\nfc,0,dog\nfc,1,cat\n")
-    asked = ("last-layer", classes, several, "--metric", "token-f1")
+    asked = ("last-layer", classes, f"milan={several}", "--metric", "token-f1")
+    unnamed = run("last-layer", classes, several, "--metric", "token-f1", "--layer", "fc")
+    assert f"clip-dissect={several}" in str(unnamed.exception)
     assert "say which is meant with --layer" in str(run(*asked).exception)
     assert "MILAN, token F1, 2 neurons: 1.0000" in run(*asked, "--layer", "fc").output
     assert (out / "last-layer.csv").read_text().startswith("describer,metric,needs,neurons,value")
@@ -69,17 +73,18 @@ def test_milannotations(tmp_path: Path) -> None:
     result = run(*asked, "--all-neurons", "--json")
     assert json.loads(result.output)["figures"][0]["value"] == pytest.approx(1 / 3)
     assert "told by CLIP" in str(run(*asked).exception)
+    assert "give --metric mpnet" in str(run(*asked, "--as-published").exception)
     swapped = run("milannotations", ours, people, "--metric", "token-f1")
     assert "holds no annotations" in str(swapped.exception)
 
 
 def test_captioner_swap(files: tuple[Path, Path]) -> None:
     asked = ("captioner-swap", files[0], "--metric", "token-f1")
-    result = run(*asked, "--against", files[1])
+    result = run(*asked, "--against", f"milan={files[1]}")
     assert "DnD, token F1, 3 neurons: 0.5556" in result.output
     refused = run(*asked)
     assert (refused.exit_code, "--against" in refused.output) == (2, True)
-    both = run(*asked, "--against", files[0], "--against", files[1])
+    both = run(*asked, "--against", files[0], "--against", f"milan={files[1]}")
     assert "a_fc.csv, b.csv are 2 describers" in str(both.exception)
 
 

@@ -13,8 +13,15 @@ from dnd_local.core.errors import UserError
 from dnd_local.evaluate import reproduce
 from dnd_local.evaluate.metric_opening import Opened
 from dnd_local.evaluate.ratings import scoring_rules
-from dnd_local.evaluate.reproduce import captioner_swap, join, last_layer, milannotations
-from dnd_local.evaluate.tables import ReadTable, read_table
+from dnd_local.evaluate.release_files import join, read_release
+from dnd_local.evaluate.reproduce import (
+    LETTERS,
+    as_published,
+    captioner_swap,
+    last_layer,
+    milannotations,
+)
+from dnd_local.evaluate.tables import ReadTable
 from dnd_local.evaluate.text_similarity import EmbeddingCosine, TokenF1
 from dnd_local.evaluate.text_truth import read_classes
 
@@ -30,7 +37,7 @@ class WordEncoder:
         for i, text in enumerate(texts):
             for word in text.split():
                 found[i, self.axes.setdefault(word, len(self.axes))] = 1
-        return found / np.linalg.norm(found, axis=1, keepdims=True)
+        return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
 
 
 def opened(name: str = "CLIP cosine") -> Opened:
@@ -40,7 +47,7 @@ def opened(name: str = "CLIP cosine") -> Opened:
 def table(folder: Path, name: str, text: str) -> ReadTable:
     path = folder / name
     path.write_text(text)
-    return read_table(path)
+    return read_release(str(path))
 
 
 def test_last_layer_has_similarity_null_constant_and_retrieval(tmp_path: Path) -> None:
@@ -99,7 +106,7 @@ def test_annotations_are_held_against_the_neurons_people_agree_on(tmp_path: Path
         ]
     )
     milan = table(
-        tmp_path, "m.csv", "layer,unit,description\nlayer1,0,sky\nlayer1,1,x\nlayer2,0,objects\n"
+        tmp_path, "m_x.csv", "layer,unit,description\nlayer1,0,sky\nlayer1,1,x\nlayer2,0,objects\n"
     )
     figures = milannotations(people, [*dnd, milan], opened())
     ours, _, theirs, _ = figures
@@ -110,6 +117,24 @@ def test_annotations_are_held_against_the_neurons_people_agree_on(tmp_path: Path
     assert dict(ours.constants)["objects"] == pytest.approx(1 / 6)
     every = milannotations(people, [*dnd, milan], opened("mpnet cosine"), above=None)
     assert every[0].matched.n == 3
+
+
+def test_the_published_figures_compare_letter_by_letter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = table(tmp_path, "people.csv", "layer,unit,summary\nl,0,ab\nl,0,a\nl,1,b c\n")
+    dnd = table(tmp_path, "d.csv", "describer,target,layer,neuron,status,label_1,label_2,label_3\n"
+                "DnD,x,l,0,described,a,,\nDnD,x,l,1,described,b c,,\n")  # fmt: skip
+    monkeypatch.setitem(reproduce.PUBLISHED_NEURONS, "milannotations", 2)
+    every = as_published(opened("mpnet cosine"))
+    figures = milannotations(people, [dnd], every, above=None)
+    (letters,) = [figure for figure in figures if figure.metric == LETTERS]
+    # Of "ab" and "a": half the letters of one are the label, and the only one of the other. Of
+    # "b c" each letter is at 45 degrees to the label "b c", and the blank has no word at all.
+    assert letters.matched.value == pytest.approx(((0.5 + 1) / 2 + 2 / 3 / np.sqrt(2)) / 2)
+    assert letters.published == 0.109
+    with pytest.raises(UserError, match="give --metric mpnet"):
+        as_published(opened())
 
 
 def test_no_neuron_to_agree_on_and_no_clip_to_tell_are_refused(tmp_path: Path) -> None:
@@ -127,19 +152,6 @@ def test_captioner_swap_has_matched_and_unmatched(tmp_path: Path) -> None:
     figure, _ = captioner_swap(left, right, opened().metrics)
     assert figure.matched.value == pytest.approx((1 + 1 / np.sqrt(2)) / 2)
     assert (figure.null, figure.constants) == (0, ())
-
-
-def test_layers_of_one_format_are_joined_and_a_layer_twice_is_refused(tmp_path: Path) -> None:
-    one = table(tmp_path, "a_layer1.csv", "Neuron ID,Label 1\n0,x\n")
-    two = table(tmp_path, "a_layer2.csv", "Neuron ID,Label 1\n0,y\n")
-    (both,) = join([one, two])
-    assert both.source == "a_layer1.csv, a_layer2.csv"
-    assert [(row.describer, row.layer) for row in both.table.rows] == [
-        ("DnD", "layer1"),
-        ("DnD", "layer2"),
-    ]
-    with pytest.raises(UserError, match=r"a_layer1\.csv and a_layer1\.csv both describe layer1"):
-        join([one, one])
 
 
 RATINGS = "Layer,Unit," + ",".join(
