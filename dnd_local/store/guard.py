@@ -1,4 +1,4 @@
-"""The air gap inside a Python process: switches for libraries, and a hook that refuses sockets.
+"""The air gap inside a Python process: switches, and a hook that refuses sockets and hubs' code.
 
 `go_offline` runs before any model library is imported, since they read their switches once. The
 audit hook cannot be removed again and sees Python's own sockets only; what C code does is shown
@@ -17,6 +17,7 @@ from types import FrameType
 from typing import Any, Final
 
 from dnd_local.core.errors import Refused
+from dnd_local.store.hub_code import EVENTS, caches, hide_packages, refuse_cached_code
 
 SWITCHES: Final[Mapping[str, str]] = {
     "HF_HUB_OFFLINE": "1",
@@ -26,6 +27,7 @@ SWITCHES: Final[Mapping[str, str]] = {
     "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
     "DISABLE_TELEMETRY": "1",
     "DO_NOT_TRACK": "1",
+    "USE_HUB_KERNELS": "0",
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_DO_NOT_TRACK": "1",
     "WANDB_MODE": "disabled",
@@ -43,6 +45,7 @@ _LOOK_UPS = frozenset({"socket.getaddrinfo", "socket.gethostbyname", "socket.get
 _ADDRESSED = frozenset({"socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg"})
 _allowed: set[str] = set()
 _guarded: list[bool] = []
+_hub_caches: tuple[str, ...] = ()
 
 
 def offline_environment(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -64,6 +67,8 @@ def go_offline(
 ) -> None:
     """Set every offline switch and refuse, from now on, each socket that leaves the machine.
 
+    Code that a hub hands out is refused as well, cached copies included (`store/hub_code.py`).
+
     Args:
         allow: host names or addresses that the user has said may be reached; looked up here,
             before the hook is in place.
@@ -77,7 +82,10 @@ def go_offline(
     environment.update(SWITCHES)
     for host in allow:
         _allowed.update({host, *_addresses(host)})
+    global _hub_caches
+    _hub_caches = caches()
     if not _guarded:
+        hide_packages()
         _guarded.append(True)
         sys.addaudithook(_hook)
 
@@ -113,7 +121,9 @@ def _addresses(host: str) -> set[str]:
 
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
-    """Refuse an event of Python's socket module that would leave the machine."""
+    """Refuse a socket that would leave the machine, and code from a hub's cache."""
+    if event in EVENTS:
+        refuse_cached_code(event, arguments, _hub_caches)
     if not event.startswith("socket."):
         return
     if event in _LOOK_UPS:

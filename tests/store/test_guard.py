@@ -208,6 +208,13 @@ def test_the_hook_passes_what_stays_here():
         hooked("socket.getaddrinfo", "localhost", 80, 0, 0, 0)
 
 
+def test_the_hook_refuses_code_from_a_hubs_cache(monkeypatch):
+    monkeypatch.setattr(guard, "_hub_caches", ("/c/hub/",))
+    guard._hook("exec", (compile("1", "/c/mine.py", "exec"),))
+    with pytest.raises(Refused, match="code from a hub's cache was not run"):
+        guard._hook("exec", (compile("1", "/c/hub/hubconf.py", "exec"),))
+
+
 def test_the_hook_refuses_what_leaves_and_names_this_file():
     with socket.socket() as used:
         for event, arguments in [
