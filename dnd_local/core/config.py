@@ -18,10 +18,17 @@ from msgspec import Meta, Struct
 from dnd_local.core.errors import BadConfig
 from dnd_local.core.ledger import OURS, RELEASED, Ledger
 from dnd_local.core.records import Rule
+from dnd_local.core.regular import read_regular
 
 Dtype: TypeAlias = Literal["float32", "float16", "bfloat16"]
 Quantisation: TypeAlias = Literal["none", "int8", "int4"]
 Compat: TypeAlias = Literal["default", "official"]
+
+MAX_BATCH: Final = 4096
+"""Largest padded batch shape; a larger one would only be halved, again and again."""
+
+MAX_SEED: Final = 2**63 - 1
+"""Largest seed that JSON readers keep whole."""
 
 
 class NetworkConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,7 +37,9 @@ class NetworkConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     name: Annotated[str, Meta(description="torchvision name, pocket, or file.py:factory")] = (
         "pocket"
     )
-    batch: Annotated[int, Meta(ge=1, description="padded batch shape of every forward")] = 32
+    batch: Annotated[
+        int, Meta(ge=1, le=MAX_BATCH, description="padded batch shape of every forward")
+    ] = 32
     dtype: Annotated[Dtype, Meta(description="precision of the network")] = "float32"
     pool: Annotated[
         Literal["avg", "max"], Meta(description="a map's response: its mean or its maximum")
@@ -50,18 +59,24 @@ class ProbeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     holdout: Annotated[
         float, Meta(ge=0, le=0.9, description="share that never yields exemplars, for evaluation")
     ] = 0.0
-    chunk: Annotated[int, Meta(ge=1, description="images in one stored part of responses")] = 512
+    chunk: Annotated[
+        int, Meta(ge=1, le=65_536, description="images in one stored part of responses")
+    ] = 512
 
 
 class TriageConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When a neuron is not worth describing."""
 
     dead_below: Annotated[
-        float, Meta(ge=0, description="dead: no response above this on any image")
+        float, Meta(ge=0, le=1e6, description="dead: no response above this on any image")
     ] = 1e-6
     constant_below: Annotated[
         float,
-        Meta(ge=0, description="constant: standard deviation below this share of the mean size"),
+        Meta(
+            ge=0,
+            le=1e6,
+            description="constant: standard deviation below this share of the mean size",
+        ),
     ] = 1e-4
     duplicate_above: Annotated[
         float, Meta(gt=0, le=1, description="duplicate: correlation with a lower index above this")
@@ -71,9 +86,13 @@ class TriageConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class ExemplarsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Top images, attention crops and the exemplars chosen among them."""
 
-    images: Annotated[int, Meta(ge=1, description="K, probe images of highest response")] = 10
-    count: Annotated[int, Meta(ge=1, description="exemplars kept of images and crops")] = 10
-    crops: Annotated[int, Meta(ge=0, description="attention crops a picture at most")] = 4
+    images: Annotated[
+        int, Meta(ge=1, le=10_000, description="K, probe images of highest response")
+    ] = 10
+    count: Annotated[
+        int, Meta(ge=1, le=10_000, description="exemplars kept of images and crops")
+    ] = 10
+    crops: Annotated[int, Meta(ge=0, le=1_000, description="attention crops a picture at most")] = 4
     crop_iou: Annotated[
         float, Meta(ge=0, le=1, description="drop a box whose IoU with a kept one exceeds this")
     ] = 0.5
@@ -88,11 +107,15 @@ class CaptionsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     model: Annotated[str, Meta(description="manifest id of the captioner, or file.py:factory")] = (
         "blip-base"
     )
-    batch: Annotated[int, Meta(ge=1, description="padded batch shape")] = 16
+    batch: Annotated[int, Meta(ge=1, le=MAX_BATCH, description="padded batch shape")] = 16
     dtype: Annotated[Dtype, Meta(description="precision")] = "float16"
     quantisation: Annotated[Quantisation, Meta(description="bitsandbytes, or none")] = "none"
-    min_tokens: Annotated[int, Meta(ge=1, description="shortest caption in new tokens")] = 4
-    max_tokens: Annotated[int, Meta(ge=1, description="longest caption in new tokens")] = 32
+    min_tokens: Annotated[
+        int, Meta(ge=1, le=1024, description="shortest caption in new tokens")
+    ] = 4
+    max_tokens: Annotated[int, Meta(ge=1, le=1024, description="longest caption in new tokens")] = (
+        32
+    )
 
 
 class LlmConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -104,7 +127,9 @@ class LlmConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     model: Annotated[str, Meta(description="manifest id of the language model")] = (
         "qwen3-4b-instruct"
     )
-    batch: Annotated[int, Meta(ge=1, description="padded batch shape (transformers engine)")] = 16
+    batch: Annotated[
+        int, Meta(ge=1, le=MAX_BATCH, description="padded batch shape (transformers engine)")
+    ] = 16
     dtype: Annotated[Dtype, Meta(description="precision")] = "bfloat16"
     quantisation: Annotated[
         Literal["none", "int8", "int4", "fp8"], Meta(description="weights of fewer bits, or none")
@@ -112,16 +137,22 @@ class LlmConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     temperature: Annotated[float, Meta(ge=0, le=2, description="of every request")] = 0.3
     max_tokens: Annotated[
         int,
-        Meta(ge=0, description="longest reply in new tokens; 0: 40, official: the model's context"),
+        Meta(
+            ge=0,
+            le=8192,
+            description="longest reply in new tokens; 0: 40, official: the model's context",
+        ),
     ] = 0
 
 
 class ConceptsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Candidate concepts."""
 
-    count: Annotated[int, Meta(ge=1, description="N, distinct candidates asked for")] = 5
-    max_draws: Annotated[int, Meta(ge=1, description="draws at most when labels repeat")] = 10
-    max_words: Annotated[int, Meta(ge=1, description="longest label in words")] = 5
+    count: Annotated[int, Meta(ge=1, le=1000, description="N, distinct candidates asked for")] = 5
+    max_draws: Annotated[
+        int, Meta(ge=1, le=10_000, description="draws at most when labels repeat")
+    ] = 10
+    max_words: Annotated[int, Meta(ge=1, le=100, description="longest label in words")] = 5
 
 
 class PicturesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -130,11 +161,15 @@ class PicturesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     model: Annotated[
         str, Meta(description="manifest id of the image generator, or file.py:factory")
     ] = "sd15"
-    count: Annotated[int, Meta(ge=1, description="Q, pictures a candidate")] = 10
-    steps: Annotated[int, Meta(ge=1, description="DPM-Solver++ multistep steps")] = 50
-    guidance: Annotated[float, Meta(ge=0, description="classifier-free guidance scale")] = 7.5
-    size: Annotated[int, Meta(ge=8, multiple_of=8, description="picture side in pixels")] = 512
-    batch: Annotated[int, Meta(ge=1, description="padded batch shape")] = 10
+    count: Annotated[int, Meta(ge=1, le=1000, description="Q, pictures a candidate")] = 10
+    steps: Annotated[int, Meta(ge=1, le=1000, description="DPM-Solver++ multistep steps")] = 50
+    guidance: Annotated[float, Meta(ge=0, le=100, description="classifier-free guidance scale")] = (
+        7.5
+    )
+    size: Annotated[
+        int, Meta(ge=8, le=4096, multiple_of=8, description="picture side in pixels")
+    ] = 512
+    batch: Annotated[int, Meta(ge=1, le=MAX_BATCH, description="padded batch shape")] = 10
     dtype: Annotated[Dtype, Meta(description="precision")] = "float16"
     decoder: Annotated[str, Meta(description="own, or the manifest id of a small decoder")] = "own"
 
@@ -145,7 +180,7 @@ class ClipConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     model: Annotated[
         str, Meta(description="manifest id of the open_clip model, or file.py:factory")
     ] = "clip-vit-b-16"
-    batch: Annotated[int, Meta(ge=1, description="padded batch shape")] = 32
+    batch: Annotated[int, Meta(ge=1, le=MAX_BATCH, description="padded batch shape")] = 32
     dtype: Annotated[Dtype, Meta(description="precision")] = "float32"
 
 
@@ -155,13 +190,15 @@ class ScoresConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     rule: Annotated[Rule, Meta(description="the rule that decides; all four are kept")] = (
         "topk-compare"
     )
-    beta: Annotated[int, Meta(ge=1, description="best pictures of a candidate that count")] = 5
+    beta: Annotated[
+        int, Meta(ge=1, le=1000, description="best pictures of a candidate that count")
+    ] = 5
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that can change a result."""
 
-    seed: Annotated[int, Meta(ge=0, description="seed of the run")] = 0
+    seed: Annotated[int, Meta(ge=0, le=MAX_SEED, description="seed of the run")] = 0
     compat: Annotated[
         Compat,
         Meta(description="official: the released code's choices where safe (docs/method.md)"),
@@ -254,7 +291,7 @@ def read_config(values: Mapping[str, Any], source: str = "settings") -> Config:
     _refuse_unknown(values, Config, source)
     try:
         return msgspec.convert(values, Config)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, OverflowError) as error:
         raise BadConfig(f"{source}: {_plain(str(error))}") from None
 
 
@@ -265,11 +302,13 @@ def read_toml(path: Path) -> dict[str, Any]:
         BadConfig: the file is missing or is not TOML.
     """
     try:
-        values = msgspec.toml.decode(path.read_bytes())
+        values = msgspec.toml.decode(read_regular(path))
     except OSError as error:
         raise BadConfig(f"cannot read settings file {path}: {error.strerror}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadConfig(f"{path} is not valid TOML: {error}") from None
+    except RecursionError:
+        raise BadConfig(f"{path} is nested too deeply; settings are tables of values") from None
     if not isinstance(values, dict):  # pragma: no cover - a TOML document is always a table
         raise BadConfig(f"{path} is not a table of settings")
     return values

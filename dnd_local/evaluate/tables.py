@@ -17,6 +17,7 @@ from pathlib import Path
 from dnd_local.core.cards import Card
 from dnd_local.core.descriptions import DescriptionRow, DescriptionTable, Status
 from dnd_local.core.errors import UserError
+from dnd_local.core.regular import read_regular
 from dnd_local.evaluate.exports import unguard
 from dnd_local.evaluate.formats import FORMATS, Format
 
@@ -82,7 +83,7 @@ def read_text(path: Path) -> tuple[str, str]:
         UserError: the file cannot be read or is not text.
     """
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
     encoding = next((name for mark, name in _BOMS if data.startswith(mark)), "utf-8")

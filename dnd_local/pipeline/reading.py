@@ -15,6 +15,7 @@ from dnd_local.pipeline.describing import describe_all
 from dnd_local.pipeline.evidence import Evidence, gather_evidence
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.plan import PLAN, TRIAGE
+from dnd_local.pipeline.selection import MAX_DIGITS
 from dnd_local.pipeline.settings import default_data, default_workspace
 from dnd_local.pipeline.stage import Asked, places
 from dnd_local.store.runs import RunFolder, RunRecord, run_names
@@ -106,7 +107,7 @@ class StoredRun:
         """
         layer, _, index = text.rpartition(":")
         layers = list(self.record.neurons)
-        if not index.isdecimal() or (not layer and len(layers) > 1):
+        if not index.isdecimal() or len(index) > MAX_DIGITS or (not layer and len(layers) > 1):
             raise BadConfig(
                 f"neuron '{text}' cannot be read; write an index, or LAYER:INDEX with a layer of "
                 f"{', '.join(layers)}"

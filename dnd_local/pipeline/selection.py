@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from dnd_local.core.errors import BadConfig, UnknownName, UserError
 from dnd_local.core.records import LayerInfo
+
+MAX_DIGITS: Final = 6
+"""Digits of the largest index: no layer has a million neurons, and a range is held as a list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +68,17 @@ def read_selection(layers: str, ids: str) -> Selection:
     for part in ids.split(","):
         first, dash, last = part.strip().partition("-")
         if not (first.isdecimal() and (last.isdecimal() if dash else True)):
-            raise BadConfig(f"ids '{ids}': cannot read '{part}'; write 1,2,3 or 0-63 or all")
+            raise BadConfig(
+                f"ids '{_shown(ids)}': cannot read '{_shown(part)}'; write 1,2,3 or 0-63 or all"
+            )
+        if max(len(first), len(last)) > MAX_DIGITS:
+            raise BadConfig(f"ids '{_shown(ids)}': no layer has a neuron '{_shown(part.strip())}'")
         low, high = int(first), int(last if dash else first)
         if high < low:
             raise BadConfig(f"ids '{ids}': the range '{part.strip()}' runs backwards")
         chosen.update(range(low, high + 1))
     return Selection(names, tuple(sorted(chosen)))
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:80]}…"

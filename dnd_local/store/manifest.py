@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from dnd_local.core.errors import BadConfig, UnknownName
+from dnd_local.core.regular import read_regular
 from dnd_local.store.resources import shipped
 
 SCHEMA: Final = 1
@@ -191,7 +192,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """
         path = path or shipped("weights_manifest.json")
         try:
-            return parse_manifest(path.read_bytes(), str(path))
+            return parse_manifest(read_regular(path), str(path))
         except OSError as error:
             raise BadConfig(f"cannot read weights manifest {path}: {error.strerror}") from None
 

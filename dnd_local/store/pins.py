@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from dnd_local.core.digest import canonical, sha256
 from dnd_local.core.errors import BadConfig, DamagedFile
+from dnd_local.core.regular import read_regular
 from dnd_local.store.files import write_atomic
 from dnd_local.store.manifest import Entry, File, Hub, Sha256, Size, Url
 
@@ -52,7 +53,7 @@ class Pins:
             BadConfig: the file cannot be read or is not a lock file.
         """
         try:
-            data = path.read_bytes()
+            data = read_regular(path)
         except FileNotFoundError:
             return cls(path)
         except OSError as error:

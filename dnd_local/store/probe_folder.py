@@ -38,6 +38,8 @@ class FolderProbe:
         self.root = root
         place = os.path.abspath(cached_as or root)
         self._memory = cache_dir / f"{sha256(os.fsencode(place))[:16]}.json"
+        if place == os.path.dirname(place):
+            raise UserError(f"{place} is the whole file system; name a folder of images")
         files = list(_files(root))
         images = [file for file in files if Path(file).suffix.lower() in image_suffixes()]
         self._files = tuple(file for _, file in sorted((shown(file), file) for file in images))

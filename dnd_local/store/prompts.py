@@ -16,6 +16,7 @@ from typing import Final, get_args
 from dnd_local.core.conversations import Message, Role
 from dnd_local.core.digest import sha256
 from dnd_local.core.errors import BadConfig
+from dnd_local.core.regular import read_regular
 from dnd_local.store.resources import shipped
 
 VARIABLES: Final = {
@@ -74,7 +75,7 @@ def read_prompt(path: Path) -> PromptFile:
         BadConfig: see `PromptFolder`.
     """
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
         text = data.decode("utf-8")
     except OSError as error:
         raise BadConfig(f"cannot read prompt {path}: {error.strerror}") from None

@@ -16,6 +16,7 @@ from typing import Final, get_args
 from dnd_local.core.conversations import Role
 from dnd_local.core.digest import sha256
 from dnd_local.core.errors import BadConfig
+from dnd_local.core.regular import read_regular
 from dnd_local.store.files import write_atomic
 from dnd_local.store.prompts import VARIABLES, VERBATIM, PromptFolder
 
@@ -182,7 +183,7 @@ def _parse(path: Path) -> tuple[ast.Module, str]:
     try:
         if path.stat().st_size > _LARGEST_FILE:
             raise _unknown(path, f"it is larger than {_LARGEST_FILE} bytes")
-        data = path.read_bytes()
+        data = read_regular(path)
         return ast.parse(data), sha256(data)
     except OSError as error:
         raise _unknown(path, str(error.strerror)) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -176,3 +177,45 @@ def test_nothing_of_execution_is_a_setting() -> None:
     config = {field.name for field in msgspec.structs.fields(Config)}
     execution = {field.name for field in msgspec.structs.fields(Execution)}
     assert not config & execution
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value"),
+    [
+        ("pictures", "guidance", float("inf")),
+        ("pictures", "guidance", float("nan")),
+        ("pictures", "guidance", 1e30),
+        ("pictures", "count", 1e23),
+        ("pictures", "count", 10**23),
+        ("pictures", "size", 10**9),
+        ("pictures", "steps", 10**6),
+        ("network", "batch", 1_000_000),
+        ("captions", "batch", 10**9),
+        ("probe", "chunk", 10**9),
+        ("concepts", "count", 10**9),
+        ("exemplars", "images", 10**9),
+        ("triage", "dead_below", float("nan")),
+        ("llm", "temperature", float("nan")),
+    ],
+)
+def test_numbers_without_sense_are_refused_by_name(section: str, name: str, value: object) -> None:
+    with pytest.raises(BadConfig, match=name) as caught:
+        read_config({section: {name: value}})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("seed", [10**25, 2**63, 2**64, -1])
+def test_a_seed_that_no_file_could_keep_is_refused(seed: int) -> None:
+    with pytest.raises(BadConfig, match="seed"):
+        read_config({"seed": seed})
+    assert read_config({"seed": 2**63 - 1}).seed == 2**63 - 1
+
+
+def test_a_settings_file_that_is_a_pipe_or_nested_beyond_reason(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(BadConfig, match=r"cannot read settings file .*pipe\.toml: not a regular"):
+        read_toml(tmp_path / "pipe.toml")
+    deep = tmp_path / "deep.toml"
+    deep.write_text("a = " + "[" * 100_000)
+    with pytest.raises(BadConfig, match=r"deep\.toml"):
+        read_toml(deep)

@@ -79,3 +79,10 @@ def test_all_means_every_neuron_of_each_layer() -> None:
         "layer4": (0, 1, 2), "layer3": (0, 1),
     }  # fmt: skip
     assert Selection(("layer3",), (1,)).resolve(counts) == {"layer3": (1,)}
+
+
+@pytest.mark.parametrize("ids", ["0-999999999999", "9999999", "1," * 9 + "9" * 9000, "x" * 9000])
+def test_ids_beyond_any_layer_are_refused_at_once(ids: str) -> None:
+    with pytest.raises(BadConfig, match=r"no layer has a neuron|cannot read") as caught:
+        read_selection("layer4", ids)
+    assert len(str(caught.value)) < 300

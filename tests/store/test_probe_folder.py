@@ -239,3 +239,9 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     (tmp_path / "file.png").write_bytes(b"x")
     with pytest.raises(UserError, match=r"file.png: Not a directory"):
         open_folder(tmp_path / "file.png")
+
+
+def test_the_whole_file_system_is_no_probe_set(tmp_path: Path) -> None:
+    for root in (Path("/"), Path("/tmp/..")):
+        with pytest.raises(UserError, match="/ is the whole file system; name a folder of images"):
+            FolderProbe(root, tmp_path)
