@@ -16,6 +16,7 @@ from rich.table import Table
 
 from dnd_local.cli import tables
 from dnd_local.cli.arguments import AsJson, Workspace
+from dnd_local.core.amounts import size_text
 
 if TYPE_CHECKING:
     from dnd_local.core.protocols import ProbeSet
@@ -136,7 +137,7 @@ def _table(found: dict[str, Any]) -> Table:
         if found[name]:
             table.add_row(name.capitalize(), " x ".join(map(str, found[name])))
     if found["bytes"]:
-        table.add_row("On disk", tables.size_text(found["bytes"]))
+        table.add_row("On disk", size_text(found["bytes"]))
         table.add_row("Other files", f"{found['other_files']:,}")
     table.add_row("Digest", found["digest"])
     table.add_row("Skipped", f"{len(skipped):,}")

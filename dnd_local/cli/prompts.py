@@ -11,6 +11,7 @@ import typer
 from dnd_local.cli import tables
 from dnd_local.cli.arguments import AsJson, Devices, Run, Weights, Workspace
 from dnd_local.cli.progress import ProgressLines
+from dnd_local.core.amounts import count_text
 
 if TYPE_CHECKING:
     from dnd_local.pipeline.describers import Imported, Round
@@ -175,4 +176,4 @@ def _facts(found: Round) -> dict[str, int]:
 
 
 def _count(found: Round) -> str:
-    return f"{len(found.requests)} question{'s' if len(found.requests) != 1 else ''}"
+    return count_text(len(found.requests), "question")

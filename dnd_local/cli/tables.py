@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from dnd_local.cli.verdicts import add_columns, cells, figures, one_line, summary
+from dnd_local.core.amounts import duration_text, size_text
 from dnd_local.core.descriptions import Description
 from dnd_local.core.digest import canonical
 from dnd_local.core.records import RULES, LayerInfo, LayerTriage
@@ -40,24 +41,9 @@ def echo_json(value: Any) -> None:
     typer.echo(msgspec.json.format(canonical(value)).decode())
 
 
-def size_text(size: float) -> str:
-    """Return bytes as people write them."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
-
-
 def time_text(seconds: float | None) -> str:
     """Return a duration as people write it; a question mark where it was never measured."""
-    if seconds is None:
-        return "?"
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    if seconds < 3600:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
+    return "?" if seconds is None else duration_text(seconds)
 
 
 def description_table(descriptions: Sequence[Description], verdicts: Verdicts) -> Table:

@@ -9,8 +9,9 @@ import typer
 from rich.table import Table
 
 from dnd_local.cli import tables
+from dnd_local.core.amounts import size_text
 from dnd_local.core.errors import DamagedFile, MissingWeights
-from dnd_local.store.manifest import Entry, size_text
+from dnd_local.store.manifest import Entry
 from dnd_local.store.weights import EntryReport
 
 COLOURS = {"have": "green", "missing": "dim", "damaged": "red", "unpinned": "yellow"}

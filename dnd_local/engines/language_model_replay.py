@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from dnd_local.core.amounts import count_text
 from dnd_local.core.conversations import Exchange, Reply, Request
 from dnd_local.core.errors import UserError
 from dnd_local.store.openai_batch import missing, request_id
@@ -19,7 +20,7 @@ class RepliesMissing(UserError):
 
     def __init__(self, requests: tuple[Request, ...]) -> None:
         super().__init__(
-            f"{len(requests)} request{'s' if len(requests) != 1 else ''} to the language model "
+            f"{count_text(len(requests), 'request')} to the language model "
             f"{'have' if len(requests) != 1 else 'has'} no recorded reply; have them answered with "
             f"'dnd-local prompts export' and 'prompts import', or choose another --llm"
         )

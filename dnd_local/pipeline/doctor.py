@@ -21,12 +21,13 @@ from typing import Final, Literal, TypeAlias
 
 from packaging.requirements import Requirement
 
+from dnd_local.core.amounts import size_text
 from dnd_local.core.errors import UserError
 from dnd_local.engines.vllm_python import find_vllm
 from dnd_local.store import netns
 from dnd_local.store.commands import Runner, output_of
 from dnd_local.store.guard import PROXIES, SWITCHES, child_environment, is_guarded
-from dnd_local.store.manifest import PROFILES, size_text
+from dnd_local.store.manifest import PROFILES
 from dnd_local.store.probe_sets import KNOWN_SETS
 from dnd_local.store.resources import checkout
 from dnd_local.store.weights import EntryReport, Weights

@@ -9,6 +9,7 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from dnd_local import __version__
+from dnd_local.core.amounts import duration_text, size_text
 from dnd_local.core.ranking import LOWER_IS_BETTER
 from dnd_local.core.records import RULES
 from dnd_local.evaluate.verdicts import DECIDING, LEGEND
@@ -31,8 +32,6 @@ MEASURED: Final = {
 
 FIRST_CARDS: Final = 240
 """Neurons that the run page draws at once; the script draws as many more on the way down."""
-
-_MINUTE, _HOUR = 60.0, 3600.0
 
 
 def render(template: str, **values: Any) -> str:
@@ -62,25 +61,12 @@ def _environment() -> Environment:
 
 def seconds_text(seconds: float | None) -> str:
     """Return a duration as people write it, a dash where it is not known."""
-    if seconds is None:
-        return "–"
-    if seconds < 10:
-        return f"{seconds:.2g} s"
-    if seconds < _MINUTE:
-        return f"{seconds:.0f} s"
-    if seconds < _HOUR:
-        return f"{seconds / _MINUTE:.1f} min"
-    return f"{seconds / _HOUR:.1f} h"
+    return "–" if seconds is None else duration_text(seconds)
 
 
 def bytes_text(size: int) -> str:
     """Return a number of bytes as people write it, a dash for none."""
-    value, unit = float(size), "B"
-    for larger in ("kB", "MB", "GB"):
-        if value < 1000:
-            break
-        value, unit = value / 1000, larger
-    return f"{value:.3g} {unit}" if size else "–"
+    return size_text(size) if size else "–"
 
 
 def _number(value: float | None) -> str:

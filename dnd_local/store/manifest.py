@@ -242,16 +242,6 @@ def is_pickle(path: str) -> bool:
     return path.lower().endswith(PICKLES)
 
 
-def size_text(size: int) -> str:
-    """Return a number of bytes as people read it, in decimal units: ``"2.1 GB"``."""
-    value, unit = float(size), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if value < 999.5:
-            break
-        value, unit = value / 1000, larger
-    return f"{value:.0f} {unit}" if value >= 10 or unit == "B" else f"{value:.1f} {unit}"
-
-
 def check_path(path: str) -> None:
     """Check that `path` is a plain relative path on every system.
 

@@ -22,12 +22,13 @@ from urllib.parse import quote
 
 import httpx
 
+from dnd_local.core.amounts import size_text
 from dnd_local.core.digest import file_sha256, sha256
 from dnd_local.core.errors import Interrupted, UserError
 from dnd_local.store.consent import Consent, agree, never, with_hashes
 from dnd_local.store.convert import convert
 from dnd_local.store.fetch import Landed, Offer, Progress, Wanted, ask, fetch
-from dnd_local.store.manifest import Entry, File, Hub, Shipped, Url, User, size_text
+from dnd_local.store.manifest import Entry, File, Hub, Shipped, Url, User
 from dnd_local.store.pins import Pin, source_text
 from dnd_local.store.weights import Weights
 

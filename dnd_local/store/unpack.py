@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from dnd_local.core.amounts import size_text
 from dnd_local.core.errors import DamagedFile, Refused, UserError
 from dnd_local.store.bundle import WEIGHTS, Bundle, copy_checked, opened, read_inventory
 from dnd_local.store.fetch import Progress
-from dnd_local.store.manifest import Entry, size_text
+from dnd_local.store.manifest import Entry
 from dnd_local.store.pins import PINS_NAME, Pin, Pins, parse_pins
 from dnd_local.store.weights import Weights
 

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
+from dnd_local.core.amounts import size_text
 from dnd_local.core.digest import file_sha256, key
 from dnd_local.core.errors import DamagedFile, MissingWeights
-from dnd_local.store.manifest import Entry, File, Manifest, Shipped, User, size_text
+from dnd_local.store.manifest import Entry, File, Manifest, Shipped, User
 from dnd_local.store.pins import PINS_NAME, Pins
 from dnd_local.store.resources import shipped, user_folder
 from dnd_local.store.stamps import Stamp, read_stamps, stamp_of, write_stamps

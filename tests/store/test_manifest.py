@@ -19,7 +19,6 @@ from dnd_local.store.manifest import (
     Shipped,
     is_pickle,
     parse_manifest,
-    size_text,
 )
 from dnd_local.store.resources import shipped
 from tests.store.hub import entry, manifest
@@ -248,20 +247,3 @@ def test_no_path_leads_out_of_its_folder(path: str):
     assert ".." not in parts
     assert all(parts)
     assert not is_pickle(one.files[0].path)
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [
-        (0, "0 B"),
-        (999, "999 B"),
-        (1000, "1.0 kB"),
-        (9_793_292, "9.8 MB"),
-        (10**13, "10 TB"),
-        (999_600, "1.0 MB"),
-        (47_000_000, "47 MB"),
-        (10**16, "10000 TB"),
-    ],
-)
-def test_sizes_read_as_people_write_them(size: int, text: str):
-    assert size_text(size) == text
