@@ -64,3 +64,12 @@ def test_what_cannot_be_averaged_is_refused() -> None:
         bootstrap_mean([1.0, float("nan")])
     with pytest.raises(UserError, match="got 2 and 1"):
         paired_test([1, 2], [1])
+
+
+def test_a_small_p_value_is_of_as_many_flips_as_it_needs() -> None:
+    # Twenty differences of one size, all but two of one sign: the binomial says how rare that is.
+    differences = np.where(np.arange(20) < 2, -1.0, 1.0)
+    exact = 2 * (1 + 20 + 190) / 2**20
+    found = [paired_test(differences, np.zeros(20), seed).p_value for seed in range(3)]
+    assert found == pytest.approx([exact] * 3, rel=0.5)
+    assert len(set(found)) > 1  # not all flips, which would be a million
