@@ -63,7 +63,8 @@ def dissect(
         ),
     ] = 0,
     vllm_python: Annotated[
-        str, typer.Option(help="The Python that has vLLM.", envvar="DND_LOCAL_VLLM_PYTHON")
+        str,
+        typer.Option(help="The Python that has vLLM. Default: $DND_LOCAL_VLLM_PYTHON, else this."),
     ] = "",
     vllm_options: Annotated[
         str,

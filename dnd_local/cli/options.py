@@ -15,8 +15,8 @@ import typer
 
 from dnd_local.core.config import Config
 
-_SKIPPED = {"network.name", "probe.sets", "seed"}
-"""Settings that the command has a shorter name for."""
+_SKIPPED = {"network.name", "probe.sets", "seed", "llm.root"}
+"""Settings that the command has a shorter name for, and one that a run finds out itself."""
 
 _SHORT = {"llm.engine": "--llm", "network.pool": "--pool", "network.tokens": "--tokens",
           "scores.rule": "--rule", "compat": "--compat"}  # fmt: skip

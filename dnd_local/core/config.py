@@ -22,6 +22,9 @@ from dnd_local.core.regular import read_regular
 
 Dtype: TypeAlias = Literal["float32", "float16", "bfloat16"]
 Quantisation: TypeAlias = Literal["none", "int8", "int4"]
+TIMEOUT_S: Final = 300.0
+"""How long one request to a language model's server may take, if nothing else is said."""
+
 Compat: TypeAlias = Literal["default", "official"]
 
 MAX_BATCH: Final = 4096
@@ -124,9 +127,15 @@ class LlmConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     engine: Annotated[
         str, Meta(description="vllm, transformers, replay:RUN, or file.py:factory")
     ] = "vllm"
-    model: Annotated[str, Meta(description="manifest id of the language model")] = (
-        "qwen3-4b-instruct"
-    )
+    model: Annotated[
+        str, Meta(description="manifest id of the language model, or a name that a server serves")
+    ] = "qwen3-4b-instruct"
+    root: Annotated[
+        str, Meta(description="what the server at --llm-url calls the model's root; set by the run")
+    ] = ""
+    revision: Annotated[
+        str, Meta(description="which weights the server at --llm-url has, in your words")
+    ] = ""
     batch: Annotated[
         int, Meta(ge=1, le=MAX_BATCH, description="padded batch shape (transformers engine)")
     ] = 16
@@ -254,7 +263,7 @@ class Execution(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     workers: int = 1
     llm_url: str = ""
     allow_remote_llm: bool = False
-    llm_timeout: Annotated[float, Meta(gt=0)] = 300.0
+    llm_timeout: Annotated[float, Meta(gt=0)] = TIMEOUT_S
     llm_concurrency: Annotated[int, Meta(ge=0)] = 0
     vllm_python: str = ""
     vllm_options: tuple[str, ...] = ()

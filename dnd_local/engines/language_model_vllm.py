@@ -31,7 +31,7 @@ from dnd_local.engines.llm_patience import (
     Patience,
     Silence,
 )
-from dnd_local.engines.llm_survey import KEY_VARIABLE, ServerFacts, brief, survey
+from dnd_local.engines.llm_survey import KEY_VARIABLE, SHORT, ServerFacts, brief, survey
 from dnd_local.engines.vllm_command import ServerSettings
 from dnd_local.engines.vllm_python import find_vllm
 from dnd_local.engines.vllm_server import serve
@@ -42,9 +42,6 @@ _LOGGER: Final = logging.getLogger(__name__)
 MAX_REPLY_BYTES: Final = 1 << 20
 _CONTROL: Final = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
 """What a line cannot hold: control characters and the separators of lines."""
-
-SHORT: Final = [{"role": "user", "content": "Say yes."}]
-"""The short question that a server which works answers at once."""
 
 _TRY_AGAIN: Final = frozenset({408, 409, 425, 429})
 _TELLING: Final = 8
@@ -243,7 +240,7 @@ class VllmLanguageModel:
 @contextmanager
 def open_vllm(
     llm: LlmConfig,
-    model: Path,
+    model: Path | None,
     execution: Execution,
     devices: Sequence[str] | None = None,
     *,
@@ -252,12 +249,12 @@ def open_vllm(
 ) -> Iterator[VllmLanguageModel]:
     """Return, for a ``with`` block, the language model of a run.
 
-    It is the server named by `execution.llm_url`, else one of our own for the folder `model`,
-    whose output goes to ``logs/`` in the workspace.
+    If the engine is "server", it is the server named by `execution.llm_url`, else one of our own
+    for the folder `model`, whose output goes to ``logs/`` in the workspace.
 
     Args:
         llm: the settings.
-        model: the verified folder of the model.
+        model: the verified folder of the model, None for a server that is named.
         execution: which server, which Python, which further options of vLLM.
         devices: what our own server runs on; `execution.devices` if not given.
         progress: told now and then, in one line, what the start is waiting for.
@@ -267,12 +264,14 @@ def open_vllm(
         UserError: the address, the Python, the model or an option will not do.
         NoReply: our server did not start.
     """
-    if execution.llm_url:
+    if llm.engine == "server":
         address = read_address(execution.llm_url, allow_remote=execution.allow_remote_llm)
         key = environ.get(KEY_VARIABLE, "")
         patience = _patience(execution, AT_ONCE_THEIRS)
-        yield VllmLanguageModel(address, survey(address, key), key=key, patience=patience)
+        facts = survey(address, key, llm.model, llm.root)
+        yield VllmLanguageModel(address, facts, key=key, patience=patience)
         return
+    assert model is not None  # only a named server does without
     devices = tuple(devices or execution.devices)
     settings = ServerSettings(
         model, devices, llm.dtype, llm.quantisation, options=execution.vllm_options

@@ -202,11 +202,11 @@ def open_language_model(
     execution: Execution,
     devices: Sequence[str] | None = None,
 ) -> AbstractContextManager[LanguageModel]:
-    """Hand over a language model: a server's (`vllm`) or one in this process (`transformers`).
+    """Hand over a language model: a server's (`vllm`, `server`), or one here (`transformers`).
 
     Args:
         config: the settings.
-        folders: the model's folder.
+        folders: the model's folder; none for a server that someone else started.
         execution: where the server is, or how it is started.
         devices: for the model in this process, or a server of our own; `execution.devices` if not
             given.
@@ -215,7 +215,7 @@ def open_language_model(
         UnknownName: another engine.
     """
     if config.engine not in LANGUAGE_MODELS:
-        known = tuple(LANGUAGE_MODELS)
+        known = tuple(kind for kind in LANGUAGE_MODELS if kind != "server")
         hint = f"Use {' or '.join(known)}, or path/to/file.py:function."
         raise UnknownName("LLM engine", config.engine, known, hint)
     opened = LANGUAGE_MODELS[config.engine](config, folders, execution, devices)
@@ -225,7 +225,8 @@ def open_language_model(
 def _vllm(
     config: LlmConfig, folders: Sequence[Path], execution: Execution, devices: Sequence[str] | None
 ) -> Any:
-    return adapter("language_model_vllm").open_vllm(config, folders[0], execution, devices)
+    folder = folders[0] if folders else None
+    return adapter("language_model_vllm").open_vllm(config, folder, execution, devices)
 
 
 def _transformers(
@@ -237,6 +238,7 @@ def _transformers(
 
 LANGUAGE_MODELS: Final[Mapping[str, Callable[..., Any]]] = {
     "vllm": _vllm,
+    "server": _vllm,
     "transformers": _transformers,
 }
 """The kinds of language model by the name of the setting: several can read the same folder."""

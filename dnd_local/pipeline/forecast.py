@@ -12,6 +12,7 @@ from dnd_local.core.records import Neuron
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.plan import PICTURES, PLAN, TRIAGE, picture_blocks
 from dnd_local.pipeline.selection import Selection
+from dnd_local.pipeline.served import asks_language_model, check_language_model, settle
 from dnd_local.pipeline.stage import Asked, Stage, roles_of
 from dnd_local.store.runs import RunFolder, default_name, run_names
 
@@ -49,9 +50,19 @@ class Forecast(Card):
 def forecast(
     config: Config, execution: Execution, selection: Selection, name: str = ""
 ) -> Forecast:
-    """Return what a run would cost, opening the network only if its layers are not known yet."""
+    """Return what a run would cost, opening the network only if its layers are not known yet.
+
+    Raises:
+        UserError: the run would fail at its language model, or at a layer or index.
+    """
+    name = name or default_name(config, selection.layers)
+    config = settle(config, execution, name)
     lab = Lab(config, execution, execution.devices[0])
     absent = lab.missing_weights(roles_of(PLAN))
+    if not lab.missing_weights(["language-model"]) and (
+        absent or asks_language_model(lab, selection, ())
+    ):
+        check_language_model(config, execution, lab.weights)
     counts = _neuron_counts(lab, selection) if not absent else dict.fromkeys(selection.layers, 0)
     wanted = selection.resolve(counts) if not absent else {}
     neurons = [Neuron(config.network.name, layer, i) for layer, ids in wanted.items() for i in ids]
@@ -59,7 +70,7 @@ def forecast(
     rates = measured_rates(execution)
     pictures = 0 if absent else _pictures(lab, asked)
     return Forecast(
-        run=name or default_name(config, selection.layers),
+        run=name,
         stages=tuple(_stage(lab, stage, asked, rates, bool(absent)) for stage in PLAN),
         pictures=pictures,
         disk_bytes=int(pictures * config.pictures.size**2 * PICTURE_BYTES),

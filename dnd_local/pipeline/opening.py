@@ -51,7 +51,9 @@ def engine_name(role: EngineRole, config: Config) -> str:
 
 
 def model_ids(config: Config) -> dict[EngineRole, tuple[str, ...]]:
-    """Return the manifest ids behind each role; a user's own factory and a replay have none.
+    """Return the manifest ids behind each role.
+
+    A user's own factory, a replay and a named server have none.
 
     Raises:
         BadConfig: a small decoder is named beside a painter of the user's own.
@@ -59,6 +61,7 @@ def model_ids(config: Config) -> dict[EngineRole, tuple[str, ...]]:
     name = config.network.name
     pictures = config.pictures
     decoder = () if pictures.decoder == "own" else (pictures.decoder,)
+    elsewhere = config.llm.engine == "server" or config.llm.engine.startswith("replay:")
     if decoder and is_factory(pictures.model):
         raise BadConfig(
             f"pictures.decoder '{pictures.decoder}' is for a painter of the weights folder, and "
@@ -67,7 +70,7 @@ def model_ids(config: Config) -> dict[EngineRole, tuple[str, ...]]:
     ids: dict[EngineRole, tuple[str, ...]] = {
         "target": (POCKET_TARGETS.get(name, name),),
         "captioner": (config.captions.model,),
-        "language-model": () if config.llm.engine.startswith("replay:") else (config.llm.model,),
+        "language-model": () if elsewhere else (config.llm.model,),
         "painter": (pictures.model, *decoder),
         "embedder": (config.clip.model,),
     }
@@ -83,6 +86,9 @@ def weights_digest(role: EngineRole, config: Config, execution: Execution, weigh
         return _factory_digest(role, name, settings_of(role, config))
     if role == "language-model" and name.startswith("replay:"):
         return key(_replayed(name, execution))
+    if role == "language-model" and name == "server":
+        # All that can be known of weights that are not here.
+        return key(["server", config.llm.model, config.llm.root, config.llm.revision])
     return key([weights.digest(name) for name in model_ids(config)[role]])
 
 

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from dnd_local.core.config import Config, Execution
+from dnd_local.core.config import TIMEOUT_S, Config, Execution, read_toml
 from dnd_local.core.errors import BadConfig
+from dnd_local.engines.llm_address import read_address
 from dnd_local.engines.vllm_options import read_vllm_options
 from dnd_local.pipeline.forecast import Forecast, forecast
 from dnd_local.pipeline.runner import Progress, RunResult, dissect_neurons
 from dnd_local.pipeline.selection import Selection, read_selection
+from dnd_local.pipeline.served import SERVER, choose_server
 from dnd_local.pipeline.settings import default_data, default_workspace, make_config
 from dnd_local.store.weights import default_root
 
@@ -44,7 +46,7 @@ class Request:
     prompts: Path | None = None
     llm_url: str = ""
     allow_remote_llm: bool = False
-    llm_timeout: float = 300.0
+    llm_timeout: float = TIMEOUT_S
     llm_concurrency: int = 0
     vllm_python: str = ""
     vllm_options: str = ""
@@ -54,9 +56,8 @@ class Request:
         """Return the settings asked for.
 
         Raises:
-            BadConfig: an unknown key, a value out of range, or options for a server that would
-                not be started.
-            UnknownName: no such preset.
+            BadConfig: an unknown key, a value out of range, or an option that would have no effect.
+            UnknownName: no such preset or engine.
         """
         options: dict[str, Any] = dict(self.settings.items())
         if self.probe is not None:
@@ -65,22 +66,43 @@ class Request:
         if self.seed is not None:
             options["seed"] = self.seed
         config = make_config(self.model, self.preset, self.config, options)
-        if self.vllm_options and (self.llm_url or config.llm.engine != "vllm"):
-            raise BadConfig(
-                "--vllm-options is for a vLLM server that is started for the run, and here labels "
-                f"come from {self.llm_url or config.llm.engine}; leave it out, or give --llm vllm"
-            )
+        given = {**self._file_settings().get("llm", {}), **options.get("llm", {})}
+        config = choose_server(config, self.llm_url, given)
+        self._check_server_options(config.llm.engine)
         return config
+
+    def _file_settings(self) -> dict[str, Any]:
+        return read_toml(self.config) if self.config else {}
+
+    def _check_server_options(self, engine: str) -> None:
+        """Refuse what would have no effect on where the labels come from."""
+        idle: dict[str, str] = {}
+        if engine != "vllm":
+            started = "a vLLM server that is started for the run"
+            idle |= {"--vllm-options": started} if self.vllm_options else {}
+            idle |= {"--vllm-python": started} if self.vllm_python else {}
+        if engine not in ("vllm", SERVER):
+            idle |= {"--llm-timeout": "a server"} if self.llm_timeout != TIMEOUT_S else {}
+            idle |= {"--llm-concurrency": "a server"} if self.llm_concurrency else {}
+        for option, what in idle.items():
+            raise BadConfig(
+                f"{option} is for {what}, and here labels come from {self.llm_url or engine}; "
+                "leave it out, or give --llm vllm"
+            )
+        if self.allow_remote_llm and not self.llm_url:
+            raise BadConfig("--allow-remote-llm is for --llm-url, which is not given; leave it out")
 
     def execution(self) -> Execution:
         """Return where the work is done.
 
         Raises:
-            BadConfig: devices that are neither "cpu" nor CUDA indices, or options of vLLM that
-                cannot be read.
-            Refused: an option of vLLM that is not passed on.
+            BadConfig: devices that are neither "cpu" nor CUDA indices, or an address or options
+                of vLLM that cannot be read.
+            Refused: an option of vLLM that is not passed on, or the address of another machine.
         """
         devices = read_devices(self.devices)
+        if self.llm_url:
+            read_address(self.llm_url, allow_remote=self.allow_remote_llm)
         return Execution(
             workspace=self.workspace or default_workspace(),
             weights=self.weights or default_root(),

@@ -19,6 +19,7 @@ from dnd_local.pipeline.executors import Executor, Failure, InProcess, Processes
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.plan import PLAN, RESPONSES, TRIAGE
 from dnd_local.pipeline.selection import Selection
+from dnd_local.pipeline.served import asks_language_model, check_language_model, settle
 from dnd_local.pipeline.stage import Asked, Item, Stage, places, require
 from dnd_local.pipeline.surroundings import isolation, remote_host, software
 from dnd_local.store.outputs import write_results
@@ -190,6 +191,8 @@ def dissect_neurons(
         UserError: missing weights, an unknown layer, an index that the layer has not, …: nothing
             was made, or what was made stays.
     """
+    name = name or default_name(config, selection.layers)
+    config = settle(config, execution, name)
     with open_session(config, execution, selection.layers, name, progress) as session:
         return _dissect(session, selection)
 
@@ -199,6 +202,9 @@ def _dissect(session: Session, selection: Selection) -> RunResult:
     config, execution = lab.config, lab.execution
     earlier = run.check(config)
     require(lab, PLAN)
+    server = ""
+    if asks_language_model(lab, selection, earlier.wanted() if earlier else ()):
+        server = check_language_model(config, execution, lab.weights)
     _check_first(lab, selection)
     layers = [*(earlier.neurons if earlier else ()), *selection.layers]
     triages = session.triage(list(dict.fromkeys(layers)))
@@ -216,6 +222,7 @@ def _dissect(session: Session, selection: Selection) -> RunResult:
             devices=execution.devices,
             software=software(),
             remote_llm=remote_host(execution.llm_url) or record.remote_llm,
+            llm_server=server or record.llm_server,
             isolation=isolation(execution.workers),
         )
     run.write_json(PLACES, places(lab, PLAN))

@@ -16,11 +16,13 @@ from dnd_local.core.config import Config, flat
 from dnd_local.core.descriptions import Status
 from dnd_local.core.ledger import Side
 from dnd_local.core.ledger_rows import ROWS, Row
+from dnd_local.core.protocols import EngineRole
 from dnd_local.evaluate.verdicts import LEGEND, Word
 from dnd_local.pipeline import opening
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.plan import PLAN
 from dnd_local.pipeline.reading import StoredRun
+from dnd_local.pipeline.served import SERVER
 from dnd_local.pipeline.stage import roles_of
 from dnd_local.report import plots
 from dnd_local.report.cards import CardView
@@ -98,6 +100,7 @@ class RunView(Card):
     software: tuple[tuple[str, str], ...]
     devices: tuple[str, ...]
     remote_llm: str
+    llm_server: str
     isolation: str
     frequent: tuple[Frequency, ...]
     distinct: int
@@ -137,6 +140,7 @@ def run_view(run: StoredRun, cards: Sequence[CardView], places: NDArray[np.float
         software=tuple(record.software.items()),
         devices=record.devices,
         remote_llm=record.remote_llm,
+        llm_server=record.llm_server,
         isolation=record.isolation,
         frequent=tuple(
             Frequency(text, count, count / most) for text, count in _most_common(labels, FREQUENT)
@@ -183,13 +187,22 @@ def _models(lab: Lab) -> tuple[ModelView, ...]:
         views.append(
             ModelView(
                 role=role,
-                names=names or (opening.engine_name(role, lab.config),),
+                names=names or (_unlisted(role, lab.config),),
                 sources=tuple(_source(entry.source) for entry in entries),
                 licences=tuple(entry.licence.spdx or "not stated" for entry in entries),
                 digest=digests[role],
             )
         )
     return tuple(views)
+
+
+def _unlisted(role: EngineRole, config: Config) -> str:
+    """Return the name of an engine that has no entry in the manifest."""
+    name, llm = opening.engine_name(role, config), config.llm
+    if role != "language-model" or name != SERVER:
+        return name
+    known = (("root", llm.root), ("revision", llm.revision))
+    return f"{llm.model} (a server's{''.join(f', {k} {v}' for k, v in known if v)})"
 
 
 def _source(source: Hub | Url | Shipped | User) -> str:

@@ -44,9 +44,9 @@ class RunRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `neurons` lists the indices asked for so far, by layer; `ledger` says which side of every row
     of the method's ledger the settings take; `manifest` and `prompts` name the user's own ("" for
-    the shipped ones), with which alone its parts are found again; `software`, `devices` and
-    `isolation` (how its processes were kept off the network) are a record of where the last
-    session ran, never an input.
+    the shipped ones), with which alone its parts are found again. A record of where the last
+    session ran, never an input, are `software`, `devices`, `llm_server` (kind and version of what
+    served the language model) and `isolation` (how its processes were kept off the network).
     """
 
     schema: int
@@ -59,6 +59,7 @@ class RunRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     software: dict[str, str] = {}
     devices: tuple[str, ...] = ()
     remote_llm: str = ""
+    llm_server: str = ""
     isolation: str = ""
     seconds: dict[str, float] = {}
 

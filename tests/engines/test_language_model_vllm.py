@@ -1,6 +1,7 @@
 """The client of a chat server against a server that misbehaves."""
 
 import asyncio
+import json
 import re
 import sys
 import time
@@ -31,6 +32,7 @@ from tests.engines.test_vllm_server import make_model, make_python
 CALM = Patience(timeout_s=20, tries=3, backoff_s=0.01, at_once=64)
 HASTE = replace(CALM, timeout_s=0.5)
 FACTS = ServerFacts("local", "0.32.0")
+NAMED = LlmConfig(engine="server", model="local")
 
 
 def request(text="a horse", seed=1, **changes):
@@ -328,6 +330,49 @@ class TestSurvey:
         ):
             survey(server.address, "", "qwen")
 
+    def models(self, *entries, **routes):
+        listed = {"/v1/models": response(json.dumps({"data": entries}).encode())}
+        plain = {"/version": response(b"", 404)} if routes else {}
+        return FakeServer(one_bad(BROKEN), routes=listed | plain | routes)
+
+    def test_tells_the_root(self):
+        with self.models({"id": "a", "root": "/m/a"}) as server:
+            assert survey(server.address, "").root == "/m/a"
+
+    def test_of_several_models_one_is_named(self):
+        with self.models({"id": "a"}, {"id": "b", "root": "/m/b"}) as server:
+            assert survey(server.address, "", "b") == ServerFacts("b", "0.32.0", "/m/b")
+            with pytest.raises(UserError, match="serves a, b; choose one with --llm-model NAME"):
+                survey(server.address, "")
+
+    def test_two_names_of_one_model_and_adapters_over_it_leave_no_choice(self):
+        entries = [{"id": "a", "root": "/m"}, {"id": "b", "root": "/m"}]
+        with self.models({"id": "x", "root": "/l", "parent": "a"}, *entries) as server:
+            assert survey(server.address, "").model == "a"
+            assert survey(server.address, "", "x").root == "/l"
+
+    @pytest.mark.parametrize(
+        ("owner", "routes", "kind"),
+        [
+            ("vllm", {}, "vLLM 0.32.0"),
+            ("llamacpp", {"/x": b""}, "llamacpp"),
+            ("library", {"/api/version": response(b'{"version": "0.9"}')}, "Ollama 0.9"),
+            ("library", {"/api/version": response(b"", 404)}, "Ollama"),
+            (None, {"/x": b""}, "of unknown kind"),
+        ],
+    )
+    def test_tells_what_the_server_is(self, owner, routes, kind):
+        with self.models({"id": "a", "owned_by": owner}, **routes) as server:
+            assert survey(server.address, "").server == kind
+
+    @pytest.mark.parametrize("root", ["", "/m/b"])
+    def test_another_root_than_a_runs_is_refused(self, root):
+        with (
+            self.models({"id": "a", "root": "/m/a"}) as server,
+            pytest.raises(Refused, match=rf"'a' \(root '{root}'\) so far.*'a' \(root '/m/a'\)"),
+        ):
+            survey(server.address, "", "a", root)
+
     @pytest.mark.parametrize(
         ("models", "message"),
         [
@@ -354,7 +399,7 @@ class TestOpenVllm:
         with FakeServer(lambda text, attempt: said("fine")) as server:
             execution = self.execution(tmp_path, llm_url=f"unix:{server.path}")
             environ = {"DND_LOCAL_LLM_KEY": "secret"}
-            with open_vllm(LlmConfig(), tmp_path, execution, environ=environ) as engine:
+            with open_vllm(NAMED, None, execution, environ=environ) as engine:
                 assert engine.reply([request()]) == [Reply("fine")]
                 assert not engine.address.remote
         assert {h["authorization"] for h in server.headers} == {"bearer secret"}
@@ -363,14 +408,14 @@ class TestOpenVllm:
     def test_few_are_under_way_at_a_named_server(self, tmp_path, asked, most):
         with FakeServer(lambda text, attempt: said("fine"), delay_s=0.05) as server:
             execution = self.execution(tmp_path, llm_url=f"unix:{server.path}", **asked)
-            with open_vllm(LlmConfig(), tmp_path, execution, environ={}) as engine:
+            with open_vllm(NAMED, None, execution, environ={}) as engine:
                 engine.reply([request(str(i)) for i in range(24)])
         assert server.most == most
 
     def test_the_time_limit_is_as_asked(self, tmp_path):
         with FakeServer(one_bad(SILENCE)) as server:
             execution = self.execution(tmp_path, llm_url=f"unix:{server.path}", llm_timeout=0.2)
-            with open_vllm(LlmConfig(), tmp_path, execution, environ={}) as engine:
+            with open_vllm(NAMED, None, execution, environ={}) as engine:
                 (reply,) = engine.reply([request("bad")])
         assert reply.finish == "error: no reply within 0.2 s"
 
@@ -396,6 +441,6 @@ class TestOpenVllm:
         execution = self.execution(tmp_path, llm_url="http://llm.example:8000")
         with (
             pytest.raises(Refused, match="--allow-remote-llm"),
-            open_vllm(LlmConfig(), tmp_path, execution),
+            open_vllm(NAMED, None, execution),
         ):
             pass

@@ -57,6 +57,8 @@ SETTINGS: dict[str, tuple[Any, set[str]]] = {
     "captions.max_tokens": (11, FROM_CAPTIONS),
     "llm.engine": ("vllm", FROM_PHRASES),
     "llm.model": ("another", FROM_PHRASES),
+    "llm.root": ("another", FROM_PHRASES),
+    "llm.revision": ("another", FROM_PHRASES),
     "llm.batch": (3, FROM_PHRASES),
     "llm.dtype": ("float16", FROM_PHRASES),
     "llm.quantisation": ("int8", FROM_PHRASES),
