@@ -19,7 +19,7 @@ _SKIPPED = {"network.name", "probe.sets", "seed", "llm.root"}
 """Settings that the command has a shorter name for, and one that a run finds out itself."""
 
 _SHORT = {"llm.engine": "--llm", "network.pool": "--pool", "network.tokens": "--tokens",
-          "scores.rule": "--rule", "compat": "--compat"}  # fmt: skip
+          "network.layout": "--layout", "scores.rule": "--rule", "compat": "--compat"}  # fmt: skip
 
 
 def settings_options(sections: Collection[str] = ()) -> list[inspect.Parameter]:

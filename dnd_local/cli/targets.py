@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from dnd_local.cli import tables
 from dnd_local.cli.arguments import AsJson, Model, Weights
 
@@ -21,6 +25,9 @@ def targets(as_json: AsJson = False) -> None:
 def layers(
     model: Model,
     weights: Weights = None,
+    layout: Annotated[
+        str, typer.Option(help="Axes of what the network leaves undecided: tokens:1+14x16.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """List a network's layers: path, kind, output shape, neurons, and whether they have a map.
@@ -33,4 +40,4 @@ def layers(
     """
     from dnd_local.pipeline.catalogue import layers_of
 
-    tables.show_layers(layers_of(model, weights), as_json)
+    tables.show_layers(layers_of(model, weights, layout), as_json)

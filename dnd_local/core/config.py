@@ -51,6 +51,14 @@ class NetworkConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         Literal["cls", "mean", "max"],
         Meta(description="a transformer's response: CLS token, mean or max over patch tokens"),
     ] = "mean"
+    layout: Annotated[
+        str,
+        Meta(
+            pattern=r"^(channels-(first|last)|tokens:\d{1,4}(\+\d{1,4}x\d{1,4})?)?\Z",
+            description="axes of a layer that the network leaves undecided: tokens:1+14x16, "
+            "channels-first or channels-last",
+        ),
+    ] = ""
 
 
 class ProbeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -28,7 +28,9 @@ from dnd_local.engines.device import (
     place,
 )
 from dnd_local.engines.framing import Framing, Transform
-from dnd_local.engines.layers import Output, find_layer, find_outputs, first_tensor
+from dnd_local.engines.layer_axes import Found
+from dnd_local.engines.layer_output import Output
+from dnd_local.engines.layers import find_layer, find_outputs
 
 _DISCOVERY_SIDE = 224
 """Side in pixels of the picture on which the layers are found."""
@@ -72,7 +74,7 @@ class TorchTarget:
 
     def layers(self) -> tuple[LayerInfo, ...]:
         """Return every layer that can be dissected, in the order it runs."""
-        return tuple(output.info for output in self._outputs.values())
+        return tuple(output.info for output in self._found.outputs.values())
 
     def responses(
         self, pictures: Sequence[Pixels], layers: Sequence[str]
@@ -133,12 +135,13 @@ class TorchTarget:
         return self._framing.region(height, width)
 
     @cached_property
-    def _outputs(self) -> dict[str, Output]:
+    def _found(self) -> Found:
         grey = np.full((_DISCOVERY_SIDE, _DISCOVERY_SIDE, 3), 127, np.uint8)
-        return find_outputs(self.module, self._stack([self._prepare(grey)] * 2))
+        pair = self._stack([self._prepare(grey)] * 2)
+        return find_outputs(self.module, pair, self._config.layout)
 
     def _output(self, layer: str) -> Output:
-        return self._outputs[find_layer(self.module, self._outputs, layer)]
+        return self._found.outputs[find_layer(self.module, self._found, layer)]
 
     def _forward(
         self,
@@ -154,8 +157,8 @@ class TorchTarget:
         read_now: dict[str, NDArray[np.float32]] = {}
 
         def hook(output: Output) -> Any:
-            def note(_module: nn.Module, _inputs: Any, made: Any) -> None:
-                values = first_tensor(made)
+            def note(module: nn.Module, inputs: Any, kwargs: Any, made: Any) -> None:
+                values = output.values(module, inputs, kwargs, made)
                 if values is not None:
                     read_now[output.path] = read(output, values)
 
@@ -168,8 +171,10 @@ class TorchTarget:
             return [{path: rows[i] for path, rows in read_now.items()} for i in range(len(batch))]
 
         hooks = [
-            self.module.get_submodule(path).register_forward_hook(hook(output))
-            for path, output in outputs.items()
+            self.module.get_submodule(output.read_at).register_forward_hook(
+                hook(output), with_kwargs=True
+            )
+            for output in outputs.values()
         ]
         try:
             return self._batches.run(range(len(pictures)), run)

@@ -31,14 +31,23 @@ def known_targets(weights_root: Path | None = None) -> tuple[KnownTarget, ...]:
     return tuple(found)
 
 
-def layers_of(model: str, weights_root: Path | None = None) -> tuple[LayerInfo, ...]:
+def layers_of(
+    model: str, weights_root: Path | None = None, layout: str = ""
+) -> tuple[LayerInfo, ...]:
     """Return the layers of a network, in the order they run.
 
+    Args:
+        model: its name.
+        weights_root: the weights folder, the default one if not given.
+        layout: what the user says of axes that the network leaves undecided.
+
     Raises:
+        BadConfig: the layout has another form.
         MissingWeights: its weights are not here.
         UnknownName: no network has that name.
     """
-    request = Request(model=model, layer="-", weights=weights_root)
+    settings = {"network": {"layout": layout}}
+    request = Request(model=model, layer="-", weights=weights_root, settings=settings)
     lab = Lab(request.make_config(), request.execution())
     try:
         return lab.target.layers()

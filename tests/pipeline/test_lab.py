@@ -39,6 +39,7 @@ SETTINGS: dict[str, tuple[Any, set[str]]] = {
     "network.dtype": ("bfloat16", FROM_RESPONSES),
     "network.pool": ("max", FROM_RESPONSES),
     "network.tokens": ("cls", FROM_RESPONSES),
+    "network.layout": ("tokens:1+14x14", FROM_RESPONSES),
     "probe.chunk": (5, FROM_RESPONSES),
     "probe.holdout": (0.25, FROM_EXEMPLARS),
     "triage.dead_below": (0.5, {"triage"}),
