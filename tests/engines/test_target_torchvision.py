@@ -1,6 +1,9 @@
 """torchvision's networks: weights, transform and classes of one enum member."""
 
+import json
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -203,3 +206,27 @@ def test_a_torchvision_network_brings_the_names_of_its_classes(name: str, layer:
     assert found == layer
     assert len(classes) == 1000
     assert classes[:2] == ("tench", "goldfish")
+
+
+def check_in_a_process(name, folder):
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.engines.every_network", name, str(folder)],
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    compared = json.loads(done.stdout)["layers"]
+    assert len(compared) >= 4, compared
+    assert max(compared.values()) < 1e-4, compared
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", torchvision_names())
+def test_every_network_reads_as_a_direct_computation(name, tmp_path):
+    check_in_a_process(name, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["swin_t", "shufflenet_v2_x0_5"])
+def test_a_network_reads_as_a_direct_computation(name, tmp_path):
+    check_in_a_process(name, tmp_path)
