@@ -20,6 +20,7 @@ NAMED = {
     "llm.engine": "--llm",
     "network.pool": "--pool",
     "network.tokens": "--tokens",
+    "network.layout": "--layout",
 }
 """Settings with a short option; the network's name is the first argument."""
 
