@@ -94,11 +94,11 @@ class TransformersLanguageModel:
                     input_ids=tokens,
                     attention_mask=seen,
                     position_ids=positions,
-                    past_key_values=past,
+                    cache=past,
                     use_cache=True,
                     logits_to_keep=1,
                 )
-                past = made.past_key_values
+                past = made.cache
                 logits = made.logits[:, -1].double().cpu()
                 for row, scores in zip(rows, logits, strict=True):
                     self._extend(row, scores)

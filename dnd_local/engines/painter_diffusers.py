@@ -8,14 +8,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderTiny, DPMSolverMultistepScheduler, StableDiffusionPipeline
-from diffusers.utils import logging
+from diffusers.utils import import_utils, logging
 
 from dnd_local.core.config import PicturesConfig
 from dnd_local.core.records import Pixels
 from dnd_local.engines.batching import PaddedBatches
 from dnd_local.engines.device import CPU, dtype_of, home, make_deterministic, no_bars, placement
 from dnd_local.engines.folders import settings_of
+
+# The pipelines import bitsandbytes wherever it is installed, and bitsandbytes then looks for
+# compiled code on a hub and reports that it found none. No painter here is quantised.
+import_utils._bitsandbytes_available = False
+
+from diffusers import (  # noqa: E402
+    AutoencoderTiny,
+    DPMSolverMultistepScheduler,
+    StableDiffusionPipeline,
+)
 
 
 class DiffusersPainter:

@@ -1,6 +1,8 @@
 """A language model in this process, tiny."""
 
+import logging
 import math
+import warnings
 from collections import Counter
 from dataclasses import replace
 
@@ -53,6 +55,18 @@ def test_temperature_0_is_the_librarys_greedy_decoding(models, language_model, t
     assert reply.text == expected
     ended = new[-1] == tokenizer.eos_token_id or "\n" in tokenizer.decode(new).lstrip()
     assert reply.finish == ("stop" if ended else "length")
+
+
+def test_a_reply_warns_of_nothing(language_model, monkeypatch):
+    # The library says these once a process, so an earlier test may have heard them already.
+    said = []
+    monkeypatch.setattr(
+        logging.Logger, "warning_once", lambda _, *words: said.append(words), raising=False
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        language_model.reply([request("a red dog")])
+    assert said == []
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -43,6 +45,14 @@ class TestSmallDecoder(PainterContract):
     @pytest.fixture
     def painter(self, small):
         return small
+
+
+def test_bitsandbytes_is_not_loaded_for_a_painter_and_nothing_is_printed():
+    code = (
+        "import sys, dnd_local.engines.painter_diffusers; sys.exit('bitsandbytes' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
 
 
 def count_passes(painter, prompts):
