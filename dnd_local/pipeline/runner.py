@@ -22,6 +22,7 @@ from dnd_local.pipeline.selection import Selection
 from dnd_local.pipeline.served import asks_language_model, check_language_model, settle
 from dnd_local.pipeline.stage import Asked, Item, Stage, places, require
 from dnd_local.pipeline.surroundings import isolation, remote_host, software
+from dnd_local.store.files import sweep
 from dnd_local.store.outputs import write_results
 from dnd_local.store.runs import PLACES, RunFolder, RunRecord, default_name
 
@@ -257,7 +258,12 @@ def open_session(
     name: str,
     progress: Progress | None,
 ) -> Iterator[Session]:
-    """Hand over a session on a run; its engines are let go at the end, however it ends."""
+    """Hand over a session on a run; its engines are let go at the end, however it ends.
+
+    What killed writers left half written in the workspace is swept first.
+    """
+    for part in ("artefacts", "blobs", "runs"):
+        sweep(execution.workspace / part)
     lab = Lab(config, execution, execution.devices[0])
     executor = Processes(lab) if execution.workers > 1 else InProcess(lab)
     run = RunFolder(execution.workspace, name or default_name(config, layers))

@@ -25,7 +25,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Final, cast
 
 from dnd_local.core.digest import CHUNK_BYTES, canonical
-from dnd_local.core.errors import DamagedFile, Refused, UserError
+from dnd_local.core.errors import DamagedFile, DiskError, Refused, UserError
 from dnd_local.store.files import write_atomic
 from dnd_local.store.images import image_suffixes
 from dnd_local.store.probe_folder import RECORD, FolderProbe
@@ -100,8 +100,10 @@ def prepare(
         _start(unfinished, archive)
         try:
             _extract(archive, unfinished, progress)
-        except Refused:
-            shutil.rmtree(unfinished)
+        except DiskError:
+            raise  # What is out already is kept for when there is room again.
+        except (UserError, *_DAMAGED):
+            shutil.rmtree(unfinished, ignore_errors=True)
             raise
     probe = FolderProbe(unfinished, cache_dir, cached_as=goal)
     prepared = Prepared(name, len(probe), probe.digest, archive.name)
@@ -150,14 +152,13 @@ def _extract(archive: Path, folder: Path, progress: Callable[[int], None]) -> No
         count += 1
         progress(count)
     if count == 0:
-        shutil.rmtree(folder)
         raise UserError(f"{archive} holds no image; is it the right archive?")
 
 
 def _write(member: _Member, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if shutil.disk_usage(path.parent).free < member.size + SPARE_BYTES:
-        raise UserError(f"the disk of {path.parent} is full; make room and run the command again")
+        raise DiskError(f"the disk of {path.parent} is full; make room and run the command again")
     # Dotted, so that what a crash leaves behind is no image of the set.
     temporary = path.with_name(f".{path.name}.part")
     with member.open() as source, temporary.open("wb") as sink:

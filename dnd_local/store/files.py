@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
+
+SUFFIX: Final = ".tmp"
+SETTLED_SECONDS: Final = 2.0
+"""Age from which a writer has surely locked its temporary file."""
 
 
 @contextmanager
@@ -41,9 +48,10 @@ def write_atomic(path: Path, data: bytes) -> None:
     with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         prefix = f".{path.name}."
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=".tmp")
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=SUFFIX)
         try:
             with os.fdopen(handle, "wb") as file:
+                _claim(file.fileno())
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -54,3 +62,32 @@ def write_atomic(path: Path, data: bytes) -> None:
             with suppress(OSError):
                 Path(temporary).unlink(missing_ok=True)
             raise
+
+
+def sweep(folder: Path) -> int:
+    """Remove what writers that were killed left in a folder and those below; return how many.
+
+    A writer holds a lock on its temporary file while it lives, so that no one's work is taken away.
+    """
+    swept = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            if name.startswith(".") and name.endswith(SUFFIX):
+                swept += _remove_if_left(Path(place, name))
+    return swept
+
+
+def _claim(file: int) -> None:
+    # A file system without locks: then nothing is swept there either.
+    with suppress(OSError):
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def _remove_if_left(path: Path) -> bool:
+    """Remove a temporary file unless its writer lives or may just have made it."""
+    with suppress(OSError), path.open("rb") as file:
+        if time.time() - os.fstat(file.fileno()).st_mtime > SETTLED_SECONDS:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+            return True
+    return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from dnd_local.core.errors import DamagedFile, UserError
 from dnd_local.pipeline.describing import describe_all
-from dnd_local.pipeline.plan import PLAN, TRIAGE
+from dnd_local.pipeline.plan import PLAN, RESPONSES, SCORES, TRIAGE
 from dnd_local.pipeline.reading import open_run
 from dnd_local.pipeline.stage import Stage
 from tests.bench import Bench
@@ -107,3 +108,24 @@ def test_a_network_that_lost_neurons_is_told(bench: Bench) -> None:
     ):
         with pytest.raises(UserError, match=expected):
             look()
+
+
+def test_the_next_run_sweeps_what_a_killed_one_left(bench: Bench) -> None:
+    bench.run("0", name="mine")
+    left = SCORES.parts(bench.lab()).folder / ".colours-00001.json.abc.tmp"
+    blob = next((bench.workspace / "blobs").glob("*/*.png"))
+    others = (blob.parent / ".x.png.abc.tmp", bench.workspace / "runs/mine/.run.json.abc.tmp")
+    for path in (left, *others):
+        path.write_bytes(b"half")
+        os.utime(path, (0, 0))
+    bench.run("0", name="mine")
+    assert not any(path.exists() for path in (left, *others))
+
+
+def test_status_is_true_after_a_deleted_chunk_is_made_again(bench: Bench) -> None:
+    bench.run("0", name="mine")
+    whole = open_run("mine", bench.workspace).status()
+    RESPONSES.parts(bench.lab()).path(f"{LAYER}-00001").unlink()
+    assert (open_run("mine", bench.workspace).status()[0].done, whole[0].done) == (4, 5)
+    bench.run("0,1", name="mine")
+    assert open_run("mine", bench.workspace).status()[0].done == 5

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dnd_local.core.errors import DamagedFile, Refused, UnknownName, UserError
+from dnd_local.core.errors import DamagedFile, DiskError, Refused, UnknownName, UserError
 from dnd_local.store import archives, content_hashes
 from dnd_local.store.archives import prepare
 from dnd_local.store.probe_sets import Prepared, open_probe, read_record
@@ -331,3 +331,23 @@ def test_what_the_disk_refuses_is_named(tmp_path: Path) -> None:
     files = {"a.png": png(1), "a.png/b.png": png(2)}
     with pytest.raises(UserError, match=r"cannot take .*a\.zip apart: .*: (Not a dir|File exists)"):
         run(tmp_path, make_zip(tmp_path / "a.zip", files))
+
+
+def test_a_prepare_that_fails_leaves_nothing_and_one_without_room_what_is_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, cache = tmp_path / "data", tmp_path / "cache"
+    left = data / ".broden.partial"
+    (tmp_path / "text").write_bytes(b"no archive")
+    with zipfile.ZipFile(tmp_path / "empty.zip", "w") as archive:
+        archive.writestr("readme.txt", "no image")
+    for name in ("text", "empty.zip"):
+        with pytest.raises(UserError, match="neither a tar nor a zip|holds no image"):
+            prepare("broden", tmp_path / name, data, cache, lambda done: None)
+        assert not left.exists()
+    with zipfile.ZipFile(tmp_path / "good.zip", "w") as archive:
+        archive.writestr("a.png", b"x" * 100)
+    monkeypatch.setattr(archives, "SPARE_BYTES", 1 << 60)
+    with pytest.raises(DiskError, match="is full; make room"):
+        prepare("broden", tmp_path / "good.zip", data, cache, lambda done: None)
+    assert left.is_dir()

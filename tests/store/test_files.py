@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from dnd_local.store.files import naming, read_whole, write_atomic
+from dnd_local.store.files import SETTLED_SECONDS, naming, read_whole, sweep, write_atomic
 
 
 def test_a_file_is_written_whole_into_a_folder_that_is_made(tmp_path: Path) -> None:
@@ -55,3 +58,36 @@ def test_an_error_names_its_file_whichever_call_failed(
     with pytest.raises(FileNotFoundError) as caught, naming(tmp_path / "other"):
         read_whole(path)
     assert caught.value.filename == str(path)
+
+
+HELD = """
+import os, sys, tempfile, time
+from dnd_local.store import files
+def stop(_):
+    print("ready", flush=True)
+    time.sleep(60)
+os.fsync = stop
+files.write_atomic(files.Path(sys.argv[1]), b"half")
+"""
+
+
+def test_what_a_killed_writer_left_is_swept_and_a_living_ones_is_not(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HELD, str(tmp_path / "a" / "part.json")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"ready\n"
+        (left,) = (tmp_path / "a").iterdir()
+        assert sweep(tmp_path) == 0  # too young
+        age(left)
+        assert sweep(tmp_path) == 0  # its writer lives
+        writer.kill()
+    (tmp_path / "a" / "part.tmp").touch()
+    age(tmp_path / "a" / "part.tmp")
+    assert sweep(tmp_path) == 1
+    assert os.listdir(tmp_path / "a") == ["part.tmp"]
+    assert sweep(tmp_path / "nothing") == 0
+
+
+def age(path: Path) -> None:
+    before = time.time() - SETTLED_SECONDS - 1
+    os.utime(path, (before, before))
