@@ -342,7 +342,7 @@ def test_a_prepare_that_fails_leaves_nothing_and_one_without_room_what_is_out(
     with zipfile.ZipFile(tmp_path / "empty.zip", "w") as archive:
         archive.writestr("readme.txt", "no image")
     for name in ("text", "empty.zip"):
-        with pytest.raises(UserError, match="neither a tar nor a zip|holds no image"):
+        with pytest.raises(UserError, match=r"neither a tar nor a zip|holds no image"):
             prepare("broden", tmp_path / name, data, cache, lambda done: None)
         assert not left.exists()
     with zipfile.ZipFile(tmp_path / "good.zip", "w") as archive:
