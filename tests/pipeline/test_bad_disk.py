@@ -78,10 +78,23 @@ def test_an_error_at_any_call_loses_nothing(
     for number in sorted({*range(0, calls, -(-calls // 9)), calls - 1}):
         code = CODES[number % len(CODES)]
         broken = Bench(tmp_path / f"{call}-{number}", monkeypatch)
-        with pytest.raises((UserError, OSError)) as caught, failing(call, number, code):
-            broken.run("0,1", name="mine")
-        told = caught.value if isinstance(caught.value, UserError) else disk_error(caught.value)
-        assert os.strerror(code) in str(told)
-        assert str(tmp_path) in str(told) or "dnd_local/presets" in str(told)
+        told = told_by(broken, call, number, code)
+        # The sweep of leftovers passes over a folder that it cannot list.
+        assert told or call == "listing"
+        if told:
+            assert os.strerror(code) in told
+            assert str(tmp_path) in told or "dnd_local/presets" in told
         broken.run("0,1", name="mine")
         assert files(broken.workspace) == whole
+
+
+def told_by(bench: Bench, call: str, at: int, code: int) -> str:
+    """Return what a run says whose disk fails once, empty where the run did not need it."""
+    try:
+        with failing(call, at, code):
+            bench.run("0,1", name="mine")
+    except UserError as error:
+        return str(error)
+    except OSError as error:
+        return str(disk_error(error))
+    return ""
