@@ -42,6 +42,13 @@ class Format(StrEnum):
     openai_batch = "openai-batch"
 
 
+class Family(StrEnum):
+    """Which of their settings the models of a service take."""
+
+    chat = "chat"
+    reasoning = "reasoning"
+
+
 @app.command("export")
 def export(
     run: Run,
@@ -52,6 +59,12 @@ def export(
     layout: Annotated[Format, typer.Option("--format", help="The file's format.")] = (
         Format.openai_batch
     ),
+    family: Annotated[
+        Family,
+        typer.Option(
+            help="reasoning: for models that refuse a temperature and count their thought as reply."
+        ),
+    ] = Family.chat,
     out: Annotated[
         Path | None, typer.Option(help="The file to write. Default: RUN-DESCRIBER.jsonl here.")
     ] = None,
@@ -72,13 +85,18 @@ def export(
 
     found = next_round(open_run(run, workspace, weights, prompts=prompts), describer)
     path = out or Path(f"{run}-{describer}.jsonl")
-    if found.requests:
-        lines = found.lines(model or describer)
-        write_atomic(path, "".join(f"{line}\n" for line in lines).encode())
+    files = found.files(model or describer, family.value)
+    paths = [path] if len(files) == 1 else [
+        path.with_name(f"{path.stem}-{number}{path.suffix}") for number in range(1, len(files) + 1)
+    ]  # fmt: skip
+    for own, lines in zip(paths, files, strict=True):
+        write_atomic(own, "".join(f"{line}\n" for line in lines).encode())
     if as_json:
-        tables.echo_json(_facts(found) | {"file": str(path) if found.requests else None})
+        first = str(paths[0]) if paths else None
+        tables.echo_json(_facts(found) | {"file": first, "files": [str(own) for own in paths]})
     elif found.requests:
-        typer.echo(f"{path}: {_count(found)} about {found.neurons} neurons for {describer}")
+        written = ", ".join(str(own) for own in paths)
+        typer.echo(f"{written}: {_count(found)} about {found.neurons} neurons for {describer}")
         typer.echo(f"Take the replies in with: dnd-local prompts import {run} REPLIES.jsonl "
                    f"--describer {describer}")  # fmt: skip
     else:

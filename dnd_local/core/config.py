@@ -160,6 +160,10 @@ class LlmConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             description="longest reply in new tokens; 0: 40, official: the model's context",
         ),
     ] = 0
+    thinking: Annotated[
+        int,
+        Meta(ge=0, le=32768, description="tokens a model may think before it answers; 0: none"),
+    ] = 0
 
 
 class ConceptsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

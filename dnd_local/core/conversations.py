@@ -26,6 +26,8 @@ class Request(Card):
     Attributes:
         max_tokens: longest reply in new tokens; 0 for as many as the model's context holds.
         max_characters: longest reply in characters, on one line; 0 leaves length and lines free.
+        thinking: tokens that the model may think before it answers, in front of the reply and
+            beside its limits; 0 turns thinking off where the model's template can.
     """
 
     messages: tuple[Message, ...]
@@ -33,6 +35,7 @@ class Request(Card):
     seed: int
     max_tokens: int
     max_characters: int = 200
+    thinking: int = 0
 
 
 @dataclass(frozen=True, slots=True)

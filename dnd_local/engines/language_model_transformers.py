@@ -68,14 +68,19 @@ class TransformersLanguageModel:
     def _prompt(self, request: Request) -> tuple[int, ...]:
         turns = [{"role": turn.role, "content": turn.text} for turn in request.messages]
         text = self._tokenizer.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=True, enable_thinking=False
+            turns,
+            tokenize=False,
+            add_generation_prompt=True,
+            enable_thinking=bool(request.thinking),
         )
         return tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _room(self, asked: _Asked) -> int:
         """Return how many tokens a reply may have: the request's limit, or the context's rest."""
         context = int(self.model.config.get_text_config().max_position_embeddings)
-        return asked.request.max_tokens or max(context - len(asked.prompt), 1)
+        if asked.request.max_tokens:
+            return asked.request.max_tokens + asked.request.thinking
+        return max(context - len(asked.prompt), 1)
 
     def _answer(self, asked: list[_Asked]) -> list[Reply]:
         rows = [_Row(one.request, self._room(one)) for one in asked]
@@ -119,11 +124,12 @@ class TransformersLanguageModel:
         row.tokens.append(token)
         row.text = self._tokenizer.decode(row.tokens, skip_special_tokens=True).lstrip()
         limit = row.request.max_characters
-        line, newline, _ = row.text.partition("\n")
+        thought, answer = row.parts()
+        line, newline, _ = answer.partition("\n")
         if limit and newline and len(line) <= limit:
-            row.text, row.finish = line, "stop"
+            row.text, row.finish = thought + line, "stop"
         elif limit and len(line) > limit:
-            row.text, row.finish = line[:limit], "length"
+            row.text, row.finish = thought + line[:limit], "length"
         elif len(row.tokens) == row.room:
             row.finish = "length"
 
@@ -152,6 +158,13 @@ class _Row:
 
     def __post_init__(self) -> None:
         self._generator.manual_seed(self.request.seed)
+
+    def parts(self) -> tuple[str, str]:
+        """Return the thought of the text so far and the answer; without thinking all is answer."""
+        if not self.request.thinking:
+            return "", self.text
+        thought, end, answer = self.text.rpartition("</think>")
+        return (thought + end, answer.lstrip()) if end else (answer, "")
 
     def choose(self, logits: Tensor) -> int:
         """Return the next token: the likeliest at temperature 0, else drawn by one number."""

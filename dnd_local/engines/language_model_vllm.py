@@ -14,8 +14,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import httpx
 
@@ -23,6 +24,7 @@ from dnd_local.core.config import Execution, LlmConfig
 from dnd_local.core.conversations import Reply, Request
 from dnd_local.core.errors import NoReply
 from dnd_local.engines.llm_address import Address, read_address
+from dnd_local.engines.llm_body import chat_body
 from dnd_local.engines.llm_patience import (
     AT_ONCE_OURS,
     AT_ONCE_THEIRS,
@@ -31,17 +33,22 @@ from dnd_local.engines.llm_patience import (
     Patience,
     Silence,
 )
-from dnd_local.engines.llm_survey import KEY_VARIABLE, SHORT, ServerFacts, brief, survey
+from dnd_local.engines.llm_survey import (
+    KEY_VARIABLE,
+    SHORT,
+    ServerFacts,
+    brief,
+    has_switch,
+    survey,
+)
 from dnd_local.engines.vllm_command import ServerSettings
 from dnd_local.engines.vllm_python import find_vllm
 from dnd_local.engines.vllm_server import serve
-from dnd_local.store.openai_batch import ENDPOINT, chat_messages, read_completion
+from dnd_local.store.openai_batch import ENDPOINT, read_completion
 
 _LOGGER: Final = logging.getLogger(__name__)
 
 MAX_REPLY_BYTES: Final = 1 << 20
-_CONTROL: Final = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
-"""What a line cannot hold: control characters and the separators of lines."""
 
 _TRY_AGAIN: Final = frozenset({408, 409, 425, 429})
 _TELLING: Final = 8
@@ -173,7 +180,7 @@ class VllmLanguageModel:
         self._silence.broken()
 
     async def _ask(self, lane: httpx.AsyncClient, request: Request) -> Reply:
-        async with lane.stream("POST", ENDPOINT, json=self._body(request)) as response:
+        async with lane.stream("POST", ENDPOINT, json=chat_body(request, self.facts)) as response:
             body = await _read(response)
         self._silence.broken()
         status = response.status_code
@@ -189,29 +196,6 @@ class VllmLanguageModel:
             return read_completion(body)
         except ValueError as error:
             raise _Failed(str(error), final=False) from None
-
-    def _body(self, request: Request) -> dict[str, Any]:
-        """Return the request as JSON.
-
-        Where the request limits its characters and the server is vLLM, it holds the reply to one
-        line. Without `max_tokens` a server's limit is the model's context.
-        """
-        body: dict[str, Any] = {
-            "model": self.facts.model,
-            "messages": chat_messages(request),
-            "temperature": request.temperature,
-            "seed": request.seed,
-        }
-        if request.max_tokens:
-            body["max_tokens"] = request.max_tokens
-        if self.facts.version and request.max_characters:
-            more = rf"[^{_CONTROL}]{{0,{request.max_characters - 1}}}"
-            body["structured_outputs"] = {"regex": rf"[^\s{_CONTROL}]{more}"}
-        if self.facts.version:
-            body["chat_template_kwargs"] = {"enable_thinking": False}
-            # A server that someone else started may take these from a file of the model.
-            body |= {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
-        return body
 
     async def _judge(self, replies: Sequence[Reply]) -> None:
         """Pass unless nothing but failures shows that the server, not a request, is broken."""
@@ -269,6 +253,7 @@ def open_vllm(
         key = environ.get(KEY_VARIABLE, "")
         patience = _patience(execution, AT_ONCE_THEIRS)
         facts = survey(address, key, llm.model, llm.root)
+        facts = replace(facts, has_switch=has_switch(address, key, facts, execution.llm_timeout))
         yield VllmLanguageModel(address, facts, key=key, patience=patience)
         return
     assert model is not None  # only a named server does without

@@ -34,12 +34,14 @@ class ServerFacts:
         version: its version of vLLM, empty if it is none.
         root: what it calls the model's root: a folder or a hub's name, empty if it does not say.
         kind: what it is, where it is not vLLM, as far as it says.
+        has_switch: whether it takes the switch of thinking for its chat template.
     """
 
     model: str
     version: str
     root: str = ""
     kind: str = ""
+    has_switch: bool = False
 
     @property
     def server(self) -> str:
@@ -153,6 +155,22 @@ def try_out(address: Address, key: str, facts: ServerFacts, timeout_s: float) ->
             f"the server at {address} does not answer a short question to its model "
             f"'{facts.model}' ({how}); mend it, or give another --llm-model or --llm-url"
         )
+
+
+def has_switch(address: Address, key: str, facts: ServerFacts, timeout_s: float) -> bool:
+    """Return whether a server takes ``chat_template_kwargs``, which turn a model's thinking off.
+
+    vLLM does. Of the others some do, some pass over what they do not know, and some refuse it.
+    """
+    if facts.version:
+        return True
+    asked = {"model": facts.model, "messages": SHORT, "max_tokens": 4}
+    asked["chat_template_kwargs"] = {"enable_thinking": False}
+    try:
+        with address.client(key, timeout_s=timeout_s) as client:
+            return client.post(ENDPOINT, json=asked).status_code == 200
+    except httpx.HTTPError:
+        return False
 
 
 def brief(body: bytes) -> str:

@@ -26,7 +26,13 @@ from dnd_local.pipeline.selection import Selection
 from dnd_local.pipeline.stage import Item
 from dnd_local.stages.concepts import conceive
 from dnd_local.stages.phrases import simplify
-from dnd_local.store.openai_batch import batch_lines, read_batch_file, request_id
+from dnd_local.store.openai_batch import (
+    Family,
+    batch_files,
+    batch_lines,
+    read_batch_file,
+    request_id,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +43,9 @@ class Round:
     answered: int
     neurons: int
 
-    def lines(self, model: str) -> list[str]:
-        """Return the round as the lines of an OpenAI batch file for `model`."""
-        return batch_lines(self.requests, model)
+    def files(self, model: str, family: Family = "chat") -> list[list[str]]:
+        """Return the round as the lines of OpenAI batch files for `model` of a `family`."""
+        return batch_files(batch_lines(self.requests, model, family))
 
 
 @dataclass(frozen=True, slots=True)

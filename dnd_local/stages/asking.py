@@ -184,4 +184,5 @@ def _request(
         seed=seed(run_seed, question.purpose, *question.about, question.draw, attempt),
         max_tokens=llm.max_tokens or _MAX_TOKENS[ledger.draws],
         max_characters=WORDINGS[ledger.wording].max_characters,
+        thinking=llm.thinking,
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -22,6 +22,14 @@ from dnd_local.core.errors import BadConfig
 ENDPOINT: Final = "/v1/chat/completions"
 MAX_LINE_BYTES: Final = 1 << 20
 """A reply of five words that takes more than this is no reply."""
+
+MOST_LINES: Final = 50_000
+MOST_BYTES: Final = 200_000_000
+"""What the service takes in one file."""
+
+Family: TypeAlias = Literal["chat", "reasoning"]
+THINKING_TOKENS: Final = 4096
+"""Room for the thought of a reasoning model, where the run sets none."""
 
 
 class _Message(Struct, frozen=True):
@@ -94,8 +102,15 @@ def read_completion(body: bytes) -> Reply:
     return Reply(text or "", choice.finish_reason or "stop")
 
 
-def batch_lines(requests: Iterable[Request], model: str) -> list[str]:
-    """Return one line of a batch file for each different request, in order of appearance."""
+def batch_lines(requests: Iterable[Request], model: str, family: Family = "chat") -> list[str]:
+    """Return one line of a batch file for each different request, in order of appearance.
+
+    Args:
+        requests: what is asked.
+        model: the model's name at the service.
+        family: "reasoning" for models that refuse a temperature and count the tokens of their
+            thought against the limit; "chat" for the others.
+    """
     lines: dict[str, str] = {}
     for request in requests:
         name = request_id(request)
@@ -103,14 +118,32 @@ def batch_lines(requests: Iterable[Request], model: str) -> list[str]:
             body: dict[str, Any] = {
                 "model": model,
                 "messages": chat_messages(request),
-                "temperature": request.temperature,
                 "seed": request.seed,
             }
+            thought = request.thinking
+            if family == "chat":
+                body["temperature"] = request.temperature
+            else:
+                thought = thought or THINKING_TOKENS
             if request.max_tokens:
-                body["max_completion_tokens"] = request.max_tokens
+                body["max_completion_tokens"] = request.max_tokens + thought
             line = {"custom_id": name, "method": "POST", "url": ENDPOINT, "body": body}
             lines[name] = canonical(line).decode()
     return list(lines.values())
+
+
+def batch_files(lines: Iterable[str]) -> list[list[str]]:
+    """Return lines in as many files as the service takes: by their number and their bytes."""
+    files: list[list[str]] = []
+    room = 0
+    for line in lines:
+        size = len(line.encode()) + 1
+        if not files or len(files[-1]) == MOST_LINES or size > room:
+            files.append([])
+            room = MOST_BYTES
+        files[-1].append(line)
+        room -= size
+    return files
 
 
 def read_batch_file(path: Path, asked: Collection[str]) -> BatchReplies:

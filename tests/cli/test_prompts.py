@@ -78,6 +78,20 @@ def test_the_file_names_the_model_and_can_lie_elsewhere(ready: Bench, tmp_path: 
     assert {line["body"]["model"] for line in lines} == {"gpt-4o-2024-08-06"}
 
 
+def test_a_round_too_large_for_one_file_is_several(
+    ready: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dnd_local.store.openai_batch.MOST_LINES", 2)
+    out = tmp_path / "round.jsonl"
+    words = ("--family", "reasoning", "--out", out, "--json")
+    told = json.loads(run("export", "first", *words).output)
+    assert len(told["files"]) > 1
+    assert told["files"][0] == told["file"] == str(tmp_path / "round-1.jsonl")
+    lines = [line for file in told["files"] for line in Path(file).read_text().splitlines()]
+    assert len(lines) == told["questions"]
+    assert not any("temperature" in json.loads(line)["body"] for line in lines)
+
+
 def test_a_damaged_file_is_told_line_by_line_and_ends_with_3(ready: Bench, tmp_path: Path) -> None:
     run("export", "first")
     replies = reply_to(Path("first-gpt-4o.jsonl"), tmp_path / "replies")

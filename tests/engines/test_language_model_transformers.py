@@ -172,3 +172,26 @@ def test_every_end_token_of_a_model_counts():
     tokenizer = type("T", (), {"eos_token_id": 9})
     assert language_model_transformers._end_tokens(Model, tokenizer) == (5, 7)
     assert language_model_transformers._end_tokens(Silent, tokenizer) == (9,)
+
+
+class TestThinking:
+    """What is a thought and what an answer, in a reply that is being made."""
+
+    def row(self, text, thinking=8):
+        turns = (Message("user", "?"),)
+        asked = Request(turns, temperature=0.0, seed=0, max_tokens=4, thinking=thinking)
+        return _Row(asked, 12, text=text)
+
+    @pytest.mark.parametrize(
+        ("text", "parts"),
+        [
+            ("<think>a\nb", ("<think>a\nb", "")),
+            ("<think>a\nb</think>\n\nred", ("<think>a\nb</think>", "red")),
+            ("a</think>", ("a</think>", "")),
+        ],
+    )
+    def test_a_thought_is_no_part_of_the_answer(self, text, parts):
+        assert self.row(text).parts() == parts
+
+    def test_without_thinking_all_is_answer(self):
+        assert self.row("<think>a\nb", thinking=0).parts() == ("", "<think>a\nb")

@@ -15,7 +15,7 @@ from dnd_local.core.errors import NoReply, Refused, UserError
 from dnd_local.core.protocols import LanguageModel
 from dnd_local.engines.language_model_vllm import VllmLanguageModel, open_vllm
 from dnd_local.engines.llm_patience import Patience
-from dnd_local.engines.llm_survey import ServerFacts, survey
+from dnd_local.engines.llm_survey import ServerFacts, has_switch, survey
 from tests.engines.fake_llm_server import (
     BROKEN,
     CUT_OFF,
@@ -110,6 +110,32 @@ class TestReply:
         with FakeServer(lambda text, attempt: said("fine")) as server:
             language_model(server, facts=ServerFacts("gpt", "")).reply([request()])
         assert set(server.bodies[0]) == {"model", "messages", "temperature", "seed", "max_tokens"}
+
+    def test_a_model_that_may_think_gets_room_for_it_and_no_form(self):
+        asked = [request(seed=1), request(seed=2, thinking=500)]
+        with FakeServer(lambda text, attempt: said("fine")) as server:
+            language_model(server).reply(asked)
+        plain, thinking = sorted(server.bodies, key=lambda body: body["seed"])
+        assert plain["chat_template_kwargs"] == {"enable_thinking": False}
+        assert thinking["chat_template_kwargs"] == {"enable_thinking": True}
+        assert (plain["max_tokens"], thinking["max_tokens"]) == (40, 540)
+        assert "structured_outputs" in plain
+        assert "structured_outputs" not in thinking
+
+    @pytest.mark.parametrize("status", [200, 400])
+    def test_the_switch_goes_to_any_server_that_takes_it(self, tmp_path, status):
+        def answer(text, attempt):
+            knows = "chat_template_kwargs" not in server.bodies[-1] or status == 200
+            return said("fine") if knows else response(b"unknown field", 400)
+
+        with FakeServer(answer, routes={"/version": response(b"", 404)}) as server:
+            execution = Execution(
+                workspace=tmp_path, weights=tmp_path, data=tmp_path, llm_url=f"unix:{server.path}"
+            )
+            with open_vllm(NAMED, None, execution, environ={}) as engine:
+                assert engine.reply([request()]) == [Reply("fine")]
+        switched = server.bodies[-1].get("chat_template_kwargs")
+        assert switched == ({"enable_thinking": False} if status == 200 else None)
 
     def test_512_requests_at_50_ms_take_under_3_seconds(self):
         requests = [request(f"caption {i}") for i in range(512)]
@@ -334,6 +360,11 @@ class TestSurvey:
         listed = {"/v1/models": response(json.dumps({"data": entries}).encode())}
         plain = {"/version": response(b"", 404)} if routes else {}
         return FakeServer(one_bad(BROKEN), routes=listed | plain | routes)
+
+    def test_a_server_that_breaks_off_has_no_switch(self):
+        with FakeServer(lambda text, attempt: CUT_OFF) as server:
+            assert not has_switch(server.address, "", ServerFacts("gpt", ""), 5.0)
+            assert has_switch(server.address, "", FACTS, 5.0), "vLLM is not asked"
 
     def test_tells_the_root(self):
         with self.models({"id": "a", "root": "/m/a"}) as server:

@@ -104,7 +104,7 @@ def test_the_questions_are_those_that_the_local_model_got(run: StoredRun, tmp_pa
     }
     found: set[str] = set()
     for requests in rounds(run, tmp_path):
-        sent = [json.loads(line) for line in next_round(run, "other").lines("gpt-4o")]
+        sent = [json.loads(line) for line in next_round(run, "other").files("gpt-4o")[0]]
         assert [line["body"]["messages"] for line in sent] == [chat_messages(r) for r in requests]
         found |= {line["custom_id"] for line in sent}
     assert found == local

@@ -60,6 +60,7 @@ SETTINGS: dict[str, tuple[Any, set[str]]] = {
     "llm.model": ("another", FROM_PHRASES),
     "llm.root": ("another", FROM_PHRASES),
     "llm.revision": ("another", FROM_PHRASES),
+    "llm.thinking": (64, FROM_PHRASES),
     "llm.batch": (3, FROM_PHRASES),
     "llm.dtype": ("float16", FROM_PHRASES),
     "llm.quantisation": ("int8", FROM_PHRASES),

@@ -6,8 +6,12 @@ import pytest
 
 from dnd_local.core.conversations import Message, Reply, Request
 from dnd_local.core.errors import BadConfig
+from dnd_local.store import openai_batch
 from dnd_local.store.openai_batch import (
     MAX_LINE_BYTES,
+    MOST_LINES,
+    THINKING_TOKENS,
+    batch_files,
     batch_lines,
     chat_messages,
     missing,
@@ -64,6 +68,40 @@ class TestExport:
 
     def test_the_same_requests_make_the_same_bytes(self):
         assert batch_lines([ONE, TWO], "m") == batch_lines([request(), TWO], "m")
+
+
+class TestFamilies:
+    def body(self, asked, *family):
+        (written,) = batch_lines([asked], "m", *family)
+        return json.loads(written)["body"]
+
+    def test_a_chat_model_takes_a_temperature(self):
+        body = self.body(replace(ONE, max_tokens=40))
+        assert body["temperature"] == ONE.temperature
+        assert body["max_completion_tokens"] == 40
+
+    def test_a_reasoning_model_takes_none_and_has_room_for_its_thought(self):
+        body = self.body(replace(ONE, max_tokens=40), "reasoning")
+        assert "temperature" not in body
+        assert body["max_completion_tokens"] == 40 + THINKING_TOKENS
+        body = self.body(replace(ONE, max_tokens=40, thinking=100), "reasoning")
+        assert body["max_completion_tokens"] == 140
+
+    def test_no_limit_stays_none(self):
+        assert "max_completion_tokens" not in self.body(replace(ONE, max_tokens=0), "reasoning")
+
+
+class TestFiles:
+    def test_a_file_has_so_many_lines(self):
+        lines = ["x"] * (2 * MOST_LINES + 1)
+        assert [len(file) for file in batch_files(lines)] == [MOST_LINES, MOST_LINES, 1]
+
+    def test_a_file_has_so_many_bytes(self, monkeypatch):
+        monkeypatch.setattr(openai_batch, "MOST_BYTES", 10)
+        assert batch_files(["aaaa", "bbbb", "c", "é" * 4]) == [["aaaa", "bbbb"], ["c"], ["é" * 4]]
+
+    def test_no_lines_make_no_file(self):
+        assert batch_files([]) == []
 
 
 class TestImport:
