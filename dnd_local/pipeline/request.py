@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from dnd_local.core.config import TIMEOUT_S, Config, Execution, read_toml
+from dnd_local.core.config import TIMEOUT_S, Config, Execution
+from dnd_local.core.config_reading import read_toml
 from dnd_local.core.errors import BadConfig
 from dnd_local.engines.llm_address import read_address
 from dnd_local.engines.vllm_options import read_vllm_options

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dnd_local.core.config import Config, merge, read_config, read_toml
+from dnd_local.core.config import Config
+from dnd_local.core.config_reading import merge, read_config, read_toml
 from dnd_local.core.errors import UnknownName
 from dnd_local.pipeline.opening import POCKET_TARGETS
 from dnd_local.store.resources import shipped, user_folder

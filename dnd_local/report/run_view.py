@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnd_local.core.cards import Card
-from dnd_local.core.config import Config, flat
+from dnd_local.core.config import Config
+from dnd_local.core.config_reading import flat
 from dnd_local.core.descriptions import Status
 from dnd_local.core.ledger import Side
 from dnd_local.core.ledger_rows import ROWS, Row

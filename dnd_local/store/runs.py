@@ -18,7 +18,8 @@ import msgspec
 from filelock import FileLock
 from msgspec import Struct
 
-from dnd_local.core.config import Config, flat
+from dnd_local.core.config import Config
+from dnd_local.core.config_reading import flat
 from dnd_local.core.digest import key
 from dnd_local.core.errors import DamagedFile, Refused, UnknownName, UserError
 from dnd_local.core.ledger import Side

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from dnd_local.core.config import Config, Execution, flat, merge, read_config, read_toml
+from dnd_local.core.config import Config, Execution
+from dnd_local.core.config_reading import flat, merge, read_config, read_toml
 from dnd_local.core.errors import BadConfig
 from dnd_local.core.ledger import OURS, RELEASED
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dnd_local.core.config import Config, Execution, ProbeConfig, read_config
+from dnd_local.core.config import Config, Execution, ProbeConfig
+from dnd_local.core.config_reading import read_config
 from dnd_local.core.conversations import Message, Reply, Request
 from dnd_local.core.errors import BadConfig, UserError
 from dnd_local.core.protocols import EngineRole, LanguageModel

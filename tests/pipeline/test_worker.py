@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dnd_local.core.config import Config, Execution, read_config
+from dnd_local.core.config import Config, Execution
+from dnd_local.core.config_reading import read_config
 from dnd_local.pipeline import worker
 from dnd_local.pipeline.executors import Job, Outcome
 from dnd_local.pipeline.plan import RESPONSES

@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dnd_local.core.config import Config, read_config
+from dnd_local.core.config import Config
+from dnd_local.core.config_reading import read_config
 from dnd_local.core.errors import DamagedFile, Refused, UnknownName, UserError
 from dnd_local.core.ledger_rows import sides
 from dnd_local.core.records import Neuron
