@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import Annotated, NoReturn
@@ -83,6 +84,7 @@ app.add_typer(prompts.app, name="prompts", cls=Stoppable)
 
 def run() -> None:
     """Run the command line; an error of ours, or of the disk, is one line and its exit code."""
+    _print_anything()
     try:
         try:
             app()
@@ -94,6 +96,16 @@ def run() -> None:
         if (refused := disk_error(error)) is None:
             raise
         _stop(refused)
+
+
+def _print_anything() -> None:
+    """Let the output write a character that the locale's encoding lacks as an escape.
+
+    Otherwise an ellipsis, or a word of a caption, would end the program under a Latin-1 locale.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _stop(error: DndError) -> NoReturn:

@@ -22,7 +22,7 @@ from tests.pocket_pack import FILES, PocketPack, flip
 
 EACH_FILE = [(folder, path) for folder, files in FILES.items() for path in files]
 PICKLES = ("pytorch_model.bin", "model.pt", "weights.PTH", "data.pkl", "last.ckpt", "a.joblib")
-OPENERS = ("target", "captioner", "language_model", "painter", "embedder")
+OPENERS = ("target", "language_model", "built_in", "factory")
 
 
 @pytest.fixture

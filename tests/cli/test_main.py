@@ -61,6 +61,17 @@ def test_what_needs_no_model_loads_no_model_library(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("words", [["--help"], ["dissect", "--help"], ["targets"]])
+def test_a_locale_that_lacks_a_character_ends_nothing(tmp_path: Path, words: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from dnd_local.cli.main import run; run()", *words],
+        env=environment(tmp_path) | {"PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"},
+        capture_output=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout
+
+
 def test_missing_weights_are_named_with_size_and_command(command: Command, tmp_path: Path) -> None:
     said = command("dissect", "resnet50", "layer4", "--ids", "1,2,3")
     assert (said.code, said.out) == (2, "")
