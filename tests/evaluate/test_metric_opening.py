@@ -48,7 +48,7 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         yield Encoder()
         held.pop()
 
-    monkeypatch.setattr(registry, "open_embedder", hold)
+    monkeypatch.setattr(registry, "open_built_in", hold)
     monkeypatch.setattr(registry, "open_text_encoder", hold)
     monkeypatch.setattr(registry, "adapter", lambda name: Adapter)
     return held
