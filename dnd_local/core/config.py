@@ -205,7 +205,7 @@ class ClipConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class ScoresConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The choice among candidates."""
 
-    rule: Annotated[Rule, Meta(description="the rule that decides; all four are kept")] = (
+    rule: Annotated[Rule, Meta(description="the rule that decides; the scores of all are kept")] = (
         "topk-compare"
     )
     beta: Annotated[

@@ -1,4 +1,4 @@
-"""Top-k choice and the four scoring rules (the paper's "Best Concept Selection")."""
+"""Top-k choice and the scoring rules (the paper's "Best Concept Selection")."""
 
 from __future__ import annotations
 
@@ -54,15 +54,15 @@ def score_candidates(
     beta: int,
     ledger: Ledger = OURS,
 ) -> tuple[ScoredCandidate, ...]:
-    """Return every candidate with its ranks and all four scores, in the given order.
+    """Return every candidate with its ranks and the score of every rule, in the given order.
 
     Args:
         texts: the candidates' labels.
         responses: the target's response to each candidate's pictures, at least one a candidate.
         cosines: the mean CLIP cosine of each picture to the neuron's exemplars.
         beta: how many of a candidate's best pictures count.
-        ledger: `cosine_over` says which pictures' cosines weigh `topk-compare`; the other three
-            rules have one form.
+        ledger: `cosine_over` says which pictures' cosines weigh `topk-compare`; every other
+            rule has one form.
 
     The rules, with r the ranks of a candidate's pictures among all pictures of the neuron:
     `mean` is the mean of r; `topk-sq-mean` the mean of the squares of the beta lowest r;

@@ -10,7 +10,7 @@ Coordinates are pixels of the original picture, x to the right and y down, half-
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ BlobId: TypeAlias = str
 """SHA-256 of a stored picture's file bytes, 64 hex digits."""
 
 Rule: TypeAlias = Literal["mean", "topk-sq-mean", "topk-compare", "image-products"]
-RULES: tuple[Rule, ...] = ("mean", "topk-sq-mean", "topk-compare", "image-products")
+RULES: tuple[Rule, ...] = get_args(Rule)
 
 NeuronClass: TypeAlias = Literal["live", "dead", "constant", "duplicate"]
 
@@ -249,7 +249,7 @@ class ScoredCandidate(Card):
 
 @dataclass(frozen=True, slots=True)
 class Scores(Card):
-    """Every candidate of a neuron with all four scores, in the order they were drawn.
+    """Every candidate of a neuron with the score of every rule, in the order they were drawn.
 
     The rule that decides is not part of it: another rule needs no new scores.
     """

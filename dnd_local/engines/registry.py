@@ -124,7 +124,8 @@ TARGET_SOURCES: Final[Mapping[str, str]] = {
 """The module of each source of target networks.
 
 By what the manifest entry's `network` starts with; empty: the folder's `config.json` tells all. A
-module has ``load(folder, published, origin) -> (module, transform)``.
+module has ``load(folder, published, origin) -> (module, transform)``, and ``classes(folder,
+published)``, which returns the last layer's path and its neurons' names, or None without names.
 """
 
 
@@ -149,12 +150,35 @@ def open_target(
         UnknownName: no such source of networks.
         UserError: the network cannot be built from the folder.
     """
+    source, published = _source_of(folder, network)
+    return _target(source.load(folder, published, origin), config, devices)
+
+
+def target_classes(folder: Path, network: str = "") -> tuple[str, tuple[str, ...]] | None:
+    """Return the last layer of a folder's network and the class of each of its neurons.
+
+    Args:
+        folder: its files; some sources know the classes without them.
+        network: as `open_target`.
+
+    Returns:
+        The layer's path and the classes; None where the source does not know them.
+
+    Raises:
+        UnknownName: no such source of networks.
+    """
+    source, published = _source_of(folder, network)
+    found: tuple[str, tuple[str, ...]] | None = source.classes(folder, published)
+    return found
+
+
+def _source_of(folder: Path, network: str) -> tuple[Any, str]:
+    """Return the module of a network's source, and the network's name there."""
     source, _, published = network.partition(":")
     if source not in TARGET_SOURCES:
         known = [name for name in TARGET_SOURCES if name]
         raise UnknownName("source of networks", source, known, f"{folder} cannot be read.")
-    loaded = adapter(TARGET_SOURCES[source]).load(folder, published, origin)
-    return _target(loaded, config, devices)
+    return adapter(TARGET_SOURCES[source]), published
 
 
 def open_factory(

@@ -23,6 +23,7 @@ from dnd_local.engines.framing import Transform
 from dnd_local.engines.small_resnet import SmallResNet
 
 SMALL_RESNET: Final = "torchvision-resnet-basicblock"
+SMALL_RESNET_LAST: Final = "fc"
 Loaded = tuple[nn.Module, Transform]
 
 _OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.\w+)$")
@@ -44,6 +45,22 @@ def load(folder: Path, published: str, origin: str) -> Loaded:
             f'"network": "torchvision:NAME@MEMBER"'
         )
     return load_folder(folder)
+
+
+def classes(folder: Path, published: str) -> tuple[str, tuple[str, ...]] | None:
+    """Return the last layer of a folder's network and the outputs that its `config.json` names.
+
+    Args:
+        folder: its files.
+        published: empty, since the folder tells all.
+
+    Returns:
+        None where there is no such `config.json`.
+    """
+    settings = settings_of(folder) if (folder / "config.json").is_file() else {}
+    if settings.get("architecture") != SMALL_RESNET or not settings.get("outputs"):
+        return None
+    return SMALL_RESNET_LAST, tuple(settings["outputs"])
 
 
 def load_folder(folder: Path) -> Loaded:

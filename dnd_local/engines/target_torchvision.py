@@ -96,22 +96,26 @@ def published_options(name: str, weights: WeightsEnum) -> dict[str, Any]:
     return {}
 
 
-def torchvision_classes(published: str) -> tuple[str, tuple[str, ...]]:
+def classes(folder: Path, published: str) -> tuple[str, tuple[str, ...]]:
     """Return the last layer of a torchvision network and the classes of its weights.
+
+    Args:
+        folder: not read: torchvision itself knows the classes.
+        published: as `member_of`.
 
     Raises:
         UnknownName: as `member_of`.
     """
     weights = member_of(published)
     name = published.partition("@")[0]
-    classes = tuple(weights.meta["categories"])
+    categories = tuple(weights.meta["categories"])
     if name.startswith("regnet"):
         # Its builder reckons widths with tensors, which must have values.
-        return "fc", classes
+        return "fc", categories
     with torch.device("meta"):
         module = get_model_builder(name)(weights=None, **published_options(name, weights))
     weighed = [path for path, child in module.named_modules() if _weighs(child)]
-    return weighed[-1], classes
+    return weighed[-1], categories
 
 
 def _weighs(module: nn.Module) -> bool:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
@@ -14,13 +13,10 @@ from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
 from dnd_local.core.errors import UserError
 from dnd_local.core.factory_names import is_factory
 from dnd_local.engines import registry
-from dnd_local.evaluate.planted_truth import read_truth
 from dnd_local.evaluate.tables import ReadTable, read_text
 from dnd_local.evaluate.text_similarity import EmbeddingCosine, Values
 from dnd_local.pipeline.opening import POCKET_TARGETS
 from dnd_local.pipeline.reading import StoredRun
-
-POCKET_LAST_LAYER: Final = "fc"
 
 RELIABLE_ABOVE = 0.81
 """Two annotators agree when the CLIP cosine of their texts exceeds this (the release's choice)."""
@@ -49,11 +45,10 @@ def read_classes(path: Path, layer: str = "") -> ReadTable:
 
 
 def classes_of_run(run: StoredRun) -> ReadTable:
-    """Return the class names of a run's network: torchvision's, or the pocket world's.
+    """Return the class names of a run's network, as the source of its weights knows them.
 
     Raises:
-        UserError: the network is the user's own, or the run has not its last layer.
-        MissingWeights: an embedded target is not there.
+        UserError: the source does not know them, or the run has not the network's last layer.
     """
     name = run.record.config.network.name
     layer, names = _names(run, name)
@@ -64,29 +59,26 @@ def classes_of_run(run: StoredRun) -> ReadTable:
         )
     rows = tuple(
         DescriptionRow("classes", name, layer, index, (text,), (), "described")
-        for index, text in sorted(names.items())
+        for index, text in enumerate(names)
     )
     return ReadTable(DescriptionTable("classes", rows), f"classes of {name}", "class names")
 
 
-def _names(run: StoredRun, name: str) -> tuple[str, Mapping[int, str]]:
+def _names(run: StoredRun, name: str) -> tuple[str, tuple[str, ...]]:
     """Return the last layer's path and the name of each of its neurons."""
-    if name in POCKET_TARGETS:
-        known = read_truth(run.lab, name).known(POCKET_LAST_LAYER)
-        return POCKET_LAST_LAYER, {index: concept.name for index, concept in known.items()}
-    if is_factory(name):
+    named, reason = None, f"the class names of {name} are not known"
+    if not is_factory(name):
+        weights = run.lab.weights
+        entry = weights.manifest.entry(POCKET_TARGETS.get(name, name))
+        here = not weights.missing([entry.id])
+        folder = weights.folder(entry.id) if here else weights.place(entry)
+        named = registry.target_classes(folder, entry.network)
+        reason = f"the weights of {name} bring no class names"
+    if named is None:
         raise UserError(
-            f"the class names of {name} are not known: give a file of them, one a line: "
-            f"dnd-local truth {run.record.name} FILE.txt"
+            f"{reason}: give a file of them, one a line: dnd-local truth {run.record.name} FILE.txt"
         )
-    kind, _, published = run.lab.weights.manifest.entry(name).network.partition(":")
-    if kind != "torchvision":
-        raise UserError(
-            f"the weights of {name} bring no class names: give a file of them, one a line: "
-            f"dnd-local truth {run.record.name} FILE.txt"
-        )
-    layer, names = registry.adapter("target_torchvision").torchvision_classes(published)
-    return layer, dict(enumerate(names))
+    return named
 
 
 @dataclass(frozen=True, slots=True)

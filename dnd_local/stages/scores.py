@@ -30,7 +30,7 @@ def score(
     beta: int,
     ledger: Ledger = OURS,
 ) -> list[Scores]:
-    """Return every candidate of each neuron with all four scores.
+    """Return every candidate of each neuron with the score of every rule.
 
     Args:
         batch: neurons of the same layer, with their exemplars and candidates.

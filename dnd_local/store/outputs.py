@@ -44,7 +44,7 @@ def description_files(descriptions: Sequence[Description]) -> dict[str, bytes]:
 
 
 def candidates_csv(scores: Iterable[Scores]) -> bytes:
-    """Return every candidate of every neuron with all four scores, as CSV."""
+    """Return every candidate of every neuron with the score of every rule, as CSV."""
     return _csv(
         CANDIDATE_COLUMNS,
         (

@@ -64,8 +64,8 @@ def test_an_embedded_target_brings_its_classes_along(
     mine: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_run(mine, 3, "named", "fc", label=lambda neuron, draw: ("dog", "red cat")[neuron])
-    own = [{"neuron": i, "concept": c, "kind": "object"} for i, c in enumerate(("dog", "cat"))]
-    (tmp_path / "truth.json").write_text(json.dumps({"fc": own, "layer4": []}))
+    kind = {"architecture": "torchvision-resnet-basicblock", "outputs": ["dog", "cat"]}
+    (tmp_path / "config.json").write_text(json.dumps(kind))
     monkeypatch.setattr(Weights, "folder", lambda self, name: tmp_path)
     asked = ("named", "classes", "--metric", "token-f1")
     result = run(*asked)

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,13 +15,13 @@ from torch import nn
 from torchvision.models import WeightsEnum, get_model_builder, get_model_weights
 
 from dnd_local.core.errors import UnknownName, UserError
+from dnd_local.engines import target_torchvision
 from dnd_local.engines.target_loading import state_digest, transform_digest
 from dnd_local.engines.target_torchvision import (
     file_name,
     load_torchvision,
     member_of,
     published_options,
-    torchvision_classes,
     torchvision_names,
 )
 from dnd_local.store.manifest import Manifest
@@ -201,11 +202,13 @@ def test_mnasnet_whose_state_has_a_version(tmp_path):
     [("resnet18", "fc"), ("alexnet", "classifier.6"), ("vit_b_16", "heads.head"),
      ("regnet_x_400mf", "fc"), ("squeezenet1_1", "classifier.1")],
 )  # fmt: skip
-def test_a_torchvision_network_brings_the_names_of_its_classes(name: str, layer: str) -> None:
-    found, classes = torchvision_classes(f"{name}@IMAGENET1K_V1")
+def test_a_torchvision_network_brings_the_names_of_its_classes(
+    name: str, layer: str, tmp_path: Path
+) -> None:
+    found, names = target_torchvision.classes(tmp_path, f"{name}@IMAGENET1K_V1")
     assert found == layer
-    assert len(classes) == 1000
-    assert classes[:2] == ("tench", "goldfish")
+    assert len(names) == 1000
+    assert names[:2] == ("tench", "goldfish")
 
 
 def check_in_a_process(name, folder):

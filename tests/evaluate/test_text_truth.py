@@ -12,9 +12,10 @@ import pytest
 from numpy.typing import NDArray
 
 from dnd_local.core.errors import UserError
+from dnd_local.evaluate.planted_truth import read_truth
 from dnd_local.evaluate.text_similarity import EmbeddingCosine
 from dnd_local.evaluate.text_truth import classes_of_run, read_classes, reliable, retrieval
-from dnd_local.store.manifest import Manifest
+from dnd_local.store.weights import Weights
 
 
 class TableEncoder:
@@ -83,24 +84,37 @@ def test_annotators_agree_if_any_two_do() -> None:
     assert reliable(metric, notes, 0.81) == [True, False, False]
 
 
-def run_about(name: str, *layers: str) -> Any:
+def run_about(root: Path, name: str, *layers: str) -> Any:
     config = SimpleNamespace(network=SimpleNamespace(name=name))
     record = SimpleNamespace(name="mine", config=config, neurons=dict.fromkeys(layers, (0,)))
-    lab = SimpleNamespace(weights=SimpleNamespace(manifest=Manifest.read()))
-    return SimpleNamespace(record=record, lab=lab)
+    return SimpleNamespace(record=record, lab=SimpleNamespace(weights=Weights.open(root)))
 
 
-def test_the_classes_are_those_of_the_weights() -> None:
-    rows = classes_of_run(run_about("resnet50", "fc")).table.rows
+def test_the_classes_are_those_of_the_weights(tmp_path: Path) -> None:
+    rows = classes_of_run(run_about(tmp_path, "resnet50", "fc")).table.rows
     assert [row.labels for row in rows[:2]] == [("tench",), ("goldfish",)]
     assert len(rows) == 1000
 
 
-def test_a_run_without_the_last_layer_is_told_its_name() -> None:
+@pytest.mark.parametrize("name", ["pocket", "pocket-odd"])
+def test_the_classes_of_an_embedded_target_are_its_outputs(tmp_path: Path, name: str) -> None:
+    run = run_about(tmp_path, name, "fc")
+    rows = classes_of_run(run).table.rows
+    planted = read_truth(run.lab, name).known("fc")
+    assert len(rows) == 30
+    assert {row.neuron: row.labels[0] for row in rows} == {i: c.name for i, c in planted.items()}
+
+
+def test_the_classes_of_a_users_own_network_are_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"names of net\.py:make are not known.*truth mine FILE"):
+        classes_of_run(run_about(tmp_path, "net.py:make", "fc"))
+
+
+def test_a_run_without_the_last_layer_is_told_its_name(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="the last layer of resnet50, fc; run 'mine' has layer4"):
-        classes_of_run(run_about("resnet50", "layer4"))
+        classes_of_run(run_about(tmp_path, "resnet50", "layer4"))
 
 
-def test_weights_without_class_names_ask_for_them() -> None:
+def test_weights_without_class_names_ask_for_them(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="the weights of tile2vec bring no class names"):
-        classes_of_run(run_about("tile2vec", "fc"))
+        classes_of_run(run_about(tmp_path, "tile2vec", "fc"))
