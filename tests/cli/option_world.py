@@ -27,7 +27,7 @@ from PIL import Image
 
 from dnd_local.cli import dissect, main, weights
 from dnd_local.core.config import Config, Execution, ProbeConfig
-from dnd_local.engines import registry
+from dnd_local.engines import language_model_vllm, registry
 from dnd_local.evaluate import null_tests, pocket_bench
 from dnd_local.pipeline import doctor, opening, runner, smoke
 from dnd_local.pipeline.describers import import_replies, next_round
@@ -245,6 +245,12 @@ class OptionWorld:
 
         def answer(text: str, attempt: int) -> bytes:
             return said("red things")
+
+        patience = language_model_vllm._patience
+        self.patch.setattr(
+            language_model_vllm, "_patience",
+            lambda *given: replace(patience(*given), backoff_s=0.01),
+        )  # fmt: skip
 
         with FakeServer(answer, delay_s=0.15) as server:
             yield f"unix:{server.path}"
