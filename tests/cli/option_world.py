@@ -181,8 +181,9 @@ class OptionWorld:
             role: str, config: Config, execution: Execution, _: object, device: str
         ) -> Iterator[Any]:
             if role == "language-model" and (execution.llm_url or execution.vllm_python):
-                folder = Weights.open().folder(config.llm.model)
-                with registry.open_language_model(config.llm, [folder], execution) as engine:
+                here = not execution.llm_url
+                folders = [Weights.open().folder(config.llm.model)] if here else []
+                with registry.open_language_model(config.llm, folders, execution) as engine:
                     yield engine
                 return
             settings = getattr(config, SECTIONS[role])
@@ -203,7 +204,7 @@ class OptionWorld:
         real = registry.adapter
         scorer = SimpleNamespace(BertScorer=PairScorer)
         self.patch.setattr(registry, "open_text_encoder", encoder)
-        self.patch.setattr(registry, "open_embedder", encoder)
+        self.patch.setattr(registry, "open_built_in", encoder)
         self.patch.setattr(
             registry, "adapter", lambda name: scorer if name == "bertscore" else real(name)
         )

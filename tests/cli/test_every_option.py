@@ -42,7 +42,7 @@ BASES = {
     "baseline": f"baseline clip-dissect pocket {LAYER} --probe-chunk 7",
     "doctor": "doctor",
     "reproduce last-layer": "reproduce last-layer classes.txt bare.csv --metric token-f1",
-    "reproduce milannotations": "reproduce milannotations people.csv labels.csv --all-neurons "
+    "reproduce milannotations": "reproduce milannotations people.csv milan=labels.csv --all-neurons "
     "--metric token-f1",
     "reproduce captioner-swap": "reproduce captioner-swap bare.csv --metric token-f1",
     "reproduce scoring-rules": "reproduce scoring-rules ratings.csv",
@@ -107,7 +107,7 @@ METRICS = {
 VLLM = "--llm vllm --vllm-python {root}/vllm-python"
 SERVER = "--ids 0 --llm vllm --llm-url {server}"
 PEOPLE = "truth mine people.csv --metric clip=clip"
-TABLE_9 = "reproduce milannotations people.csv labels.csv --metric clip=clip"
+TABLE_9 = "reproduce milannotations people.csv milan=labels.csv --metric clip=clip"
 CASES = {
     ("", "--version"): Case("--version"),
     ("dissect", "--ids"): Case("--ids 0"),
@@ -171,10 +171,14 @@ CASES = {
     ("doctor", "--weights"): Case("--weights elsewhere"),
     ("reproduce milannotations", "--agree-above"): Case(
         "--agree-above 0.5",
-        base="reproduce milannotations people.csv labels.csv --metric clip=clip",
+        base="reproduce milannotations people.csv milan=labels.csv --metric clip=clip",
     ),
     ("reproduce milannotations", "--all-neurons"): Case(
-        "--all-neurons", base="reproduce milannotations people.csv labels.csv --metric clip=clip"
+        "--all-neurons",
+        base="reproduce milannotations people.csv milan=labels.csv --metric clip=clip",
+    ),
+    ("reproduce milannotations", "--as-published"): Case(
+        "--as-published", base=f"{TABLE_9} --metric mpnet=encoder"
     ),
     ("reproduce captioner-swap", "--against"): Case("--against two.csv", "--against other.csv"),
     ("weights pull", "--trust"): Case(
