@@ -42,8 +42,8 @@ BASES = {
     "baseline": f"baseline clip-dissect pocket {LAYER} --probe-chunk 7",
     "doctor": "doctor",
     "reproduce last-layer": "reproduce last-layer classes.txt bare.csv --metric token-f1",
-    "reproduce milannotations": "reproduce milannotations people.csv milan=labels.csv --all-neurons "
-    "--metric token-f1",
+    "reproduce milannotations": "reproduce milannotations people.csv milan=labels.csv "
+    "--all-neurons --metric token-f1",
     "reproduce captioner-swap": "reproduce captioner-swap bare.csv --metric token-f1",
     "reproduce scoring-rules": "reproduce scoring-rules ratings.csv",
     "weights pull": "weights pull model",
@@ -178,7 +178,7 @@ CASES = {
         base="reproduce milannotations people.csv milan=labels.csv --metric clip=clip",
     ),
     ("reproduce milannotations", "--as-published"): Case(
-        "--as-published", base=f"{TABLE_9} --metric mpnet=encoder"
+        "--as-published", base=f"{TABLE_9} --all-neurons --metric mpnet=encoder"
     ),
     ("reproduce captioner-swap", "--against"): Case("--against two.csv", "--against other.csv"),
     ("weights pull", "--trust"): Case(
