@@ -262,7 +262,8 @@ class OptionWorld:
         run = open_run("mine", self.root / "workspace")
         while (questions := next_round(run, "gpt-4o")).requests:
             path = self.root / "round.jsonl"
-            path.write_text("\n".join(questions.lines("gpt-4o")))
+            (lines,) = questions.files("gpt-4o")
+            path.write_text("\n".join(lines))
             import_replies(run, "gpt-4o", reply_to(path, self.root / "replies.jsonl"))
 
     def _watch_hashing(self) -> None:
