@@ -103,7 +103,7 @@ def _csv_cell(value: Cell) -> str | int | float:
 
 def _write_parquet(records: Sequence[Record], path: Path) -> None:
     try:
-        import pyarrow  # loaded where it is used: the base installation has no Parquet
+        import pyarrow  # loaded where it is used
         import pyarrow.parquet
     except ImportError:
         raise UserError("Parquet needs pyarrow: pip install 'dnd-local[eval]'") from None

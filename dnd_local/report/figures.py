@@ -1,6 +1,6 @@
 """Figures for a paper: a neuron's exemplars in a row with its labels below, as PNG.
 
-matplotlib is in the `eval` extra and is loaded here only.
+matplotlib is loaded here only.
 """
 
 from __future__ import annotations
