@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dnd_local.core.cards import Card
 from dnd_local.core.config import Execution
 from dnd_local.core.descriptions import Description
 from dnd_local.core.errors import BadConfig, UserError
-from dnd_local.core.records import LayerTriage, Neuron
-from dnd_local.pipeline.describing import describe_all
+from dnd_local.core.records import LayerTriage, Neuron, Pixels
+from dnd_local.pipeline.describing import LABELS, describe_all
 from dnd_local.pipeline.evidence import Evidence, gather_evidence
 from dnd_local.pipeline.lab import Lab
-from dnd_local.pipeline.plan import PLAN, TRIAGE
+from dnd_local.pipeline.plan import PLAN, TRIAGE, responses_of
 from dnd_local.pipeline.selection import MAX_DIGITS
 from dnd_local.pipeline.settings import default_data, default_workspace
 from dnd_local.pipeline.stage import Asked, places
@@ -98,14 +101,47 @@ class StoredRun:
             statuses.append(StageStatus(stage.name, done, len(items), seconds))
         return tuple(statuses)
 
-    def neuron(self, text: str) -> Neuron:
+    def responses(self, layer: str = "") -> NDArray[np.floating[Any]]:
+        """Return every neuron's response to every probe image, (n_images, n_neurons); NaN: skipped.
+
+        Args:
+            layer: which layer of the run; its only one if empty.
+
+        Raises:
+            BadConfig: the run has several layers, or not this one.
+            DamagedFile: responses are gone; the same dissect command makes them where needed.
+        """
+        layers = tuple(self.record.neurons)
+        layer = layer or (layers[0] if len(layers) == 1 else "")
+        if layer not in layers:
+            raise BadConfig(f"layer '{layer}' is none of the run's: {', '.join(layers)}")
+        return np.concatenate([part.values for part in responses_of(self.lab, layer)])
+
+    def labels(self) -> Any:
+        """Return a row a neuron: layer, neuron, status, labels and their scores.
+
+        A pandas DataFrame where pandas is installed, else a list of dictionaries.
+        """
+        rows = [_row(description) for description in self.descriptions()]
+        try:
+            import pandas as pd
+        except ModuleNotFoundError:
+            return rows
+        return pd.DataFrame(rows)
+
+    def pictures(self, neuron: int | str) -> list[Pixels]:
+        """Return the exemplars of a neuron, best first, as uint8 RGB (height, width, 3) each."""
+        exemplars = self.evidence(neuron).exemplars
+        return [self.lab.blobs.get(e.blob) for e in exemplars.exemplars] if exemplars else []
+
+    def neuron(self, text: int | str) -> Neuron:
         """Return the neuron written as ``17``, or ``layer4:17`` where there are several layers.
 
         Raises:
             BadConfig: it cannot be read, or the layer is needed.
             UserError: the run has no such neuron.
         """
-        layer, _, index = text.rpartition(":")
+        layer, _, index = str(text).rpartition(":")
         layers = list(self.record.neurons)
         if not index.isdecimal() or len(index) > MAX_DIGITS or (not layer and len(layers) > 1):
             raise BadConfig(
@@ -121,7 +157,7 @@ class StoredRun:
             )
         return neuron
 
-    def evidence(self, text: str) -> Evidence:
+    def evidence(self, text: int | str) -> Evidence:
         """Return everything about the neuron written as `text` (see `neuron`)."""
         return self.evidence_of(self.neuron(text))
 
@@ -160,11 +196,11 @@ class StoredRun:
 
 def open_run(
     name: str,
-    workspace: Path | None = None,
-    weights: Path | None = None,
-    data: Path | None = None,
-    prompts: Path | None = None,
-    manifest: Path | None = None,
+    workspace: str | Path | None = None,
+    weights: str | Path | None = None,
+    data: str | Path | None = None,
+    prompts: str | Path | None = None,
+    manifest: str | Path | None = None,
 ) -> StoredRun:
     """Return a run of a workspace, read with the prompts and the manifest that it was made with.
 
@@ -172,20 +208,33 @@ def open_run(
         UnknownName: there is no such run.
         MissingWeights: the weights that its keys name are not known here.
     """
-    workspace = workspace or default_workspace()
-    folder = RunFolder(workspace, name)
+    home = _named(workspace) or default_workspace()
+    folder = RunFolder(home, name)
     record = folder.read()
     execution = Execution(
-        workspace=workspace,
-        weights=weights or default_root(),
-        data=data or default_data(),
-        prompts=prompts or _named(record.prompts),
-        manifest=manifest or _named(record.manifest),
+        workspace=home,
+        weights=_named(weights) or default_root(),
+        data=_named(data) or default_data(),
+        prompts=_named(prompts or record.prompts),
+        manifest=_named(manifest or record.manifest),
     )
     return StoredRun(record, folder, Lab(record.config, execution))
 
 
-def _named(path: str) -> Path | None:
+def _row(description: Description) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "layer": description.neuron.layer,
+        "neuron": description.neuron.index,
+        "status": description.status,
+    }
+    for place in range(LABELS):
+        label = description.labels[place] if place < len(description.labels) else None
+        row[f"label {place + 1}"] = label.text if label else None
+        row[f"score {place + 1}"] = label.score if label else None
+    return row
+
+
+def _named(path: str | Path | None) -> Path | None:
     return Path(path) if path else None
 
 

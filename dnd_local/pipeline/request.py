@@ -1,4 +1,4 @@
-"""What a user asks for, in their words, and `dissect`, which does it."""
+"""What a user asks for, in their words."""
 
 from __future__ import annotations
 
@@ -136,21 +136,6 @@ class Request:
     def forecast(self) -> Forecast:
         """Return what doing it would cost, without doing it."""
         return forecast(self.make_config(), self.execution(), self.selection(), self.run)
-
-
-def dissect(model: str, layer: str, ids: str = "all", **words: Any) -> RunResult:
-    """Return plain-word descriptions of neurons, with all their evidence on disk.
-
-    Args:
-        model: ``pocket``, a torchvision name, or ``path/to/file.py:factory``.
-        layer: dotted paths, joined by commas.
-        ids: ``1,2,3``, ``0-63`` or ``all``.
-        **words: the other fields of `Request`.
-
-    Raises:
-        UserError: what was asked for cannot be done; the message says why and what to do.
-    """
-    return Request(model=model, layer=layer, ids=ids, **words).run_now()
 
 
 def read_devices(text: str) -> tuple[str, ...]:

@@ -9,8 +9,8 @@ import pytest
 
 import dnd_local
 from dnd_local.core.errors import BadConfig, Refused, UserError
-from dnd_local.pipeline import request as asked
-from dnd_local.pipeline.request import Request, allowed_hosts, dissect, read_devices
+from dnd_local.pipeline.python import dissect
+from dnd_local.pipeline.request import Request, allowed_hosts, read_devices
 from dnd_local.store import guard
 from tests.bench import Bench
 from tests.fakes import LAYER
@@ -131,7 +131,7 @@ def test_the_package_offers_dissect_and_closes_the_network(
 ) -> None:
     closed: list[bool] = []
     monkeypatch.setattr(guard, "go_offline", lambda: closed.append(True))
-    assert dnd_local.dissect is asked.dissect
+    assert dnd_local.dissect is dissect
     assert closed
     with pytest.raises(AttributeError, match="no attribute 'disect'"):
         _ = dnd_local.disect
