@@ -69,16 +69,16 @@ def baseline(
     """
     from dnd_local.evaluate.baseline import clip_dissect, read_concepts
     from dnd_local.evaluate.exports import table_records, write_records
-    from dnd_local.pipeline.request import Request
+    from dnd_local.pipeline.dissection import Dissection
 
-    request = Request(
+    dissection = Dissection(
         model=model, layer=layer, ids=ids, probe=probe, preset=preset, config=config,
         workspace=workspace, weights=weights, devices=devices, seed=seed, settings=settings,
     )  # fmt: skip
     words = read_concepts(concepts)
     with ProgressLines() as progress:
         table = clip_dissect(
-            request.make_config(), request.execution(), request.selection(), words,
+            dissection.make_config(), dissection.execution(), dissection.selection(), words,
             similarity,  # type: ignore[arg-type]  # checked there, with the names that would do
             progress,
         )  # fmt: skip

@@ -25,7 +25,7 @@ from dnd_local.cli.report import write_report
 from dnd_local.store.guard import go_offline
 
 if TYPE_CHECKING:
-    from dnd_local.pipeline.request import Request
+    from dnd_local.pipeline.dissection import Dissection
     from dnd_local.pipeline.runner import RunResult
 
 
@@ -92,10 +92,10 @@ def dissect(
 
       dnd-local dissect my/net.py:make encoder.layers.5 --ids all --probe photos/
     """
-    from dnd_local.pipeline import request as asked
+    from dnd_local.pipeline import dissection as asked
 
     go_offline(allow=asked.allowed_hosts(llm_url, allow_remote_llm))
-    request = asked.Request(
+    dissection = asked.Dissection(
         model=model, layer=layer, ids=ids, probe=probe, preset=preset, config=config, run=run,
         workspace=workspace, weights=weights, manifest=manifest, devices=devices, workers=workers,
         seed=seed, prompts=prompts, llm_url=llm_url, allow_remote_llm=allow_remote_llm,
@@ -103,24 +103,29 @@ def dissect(
         vllm_python=vllm_python, vllm_options=vllm_options, settings=settings,
     )  # fmt: skip
     if dry_run:
-        tables.show_forecast(request.forecast(), as_json)
+        tables.show_forecast(dissection.forecast(), as_json)
         return
-    result = _carry_out(request)
+    result = _carry_out(dissection)
     if report:
-        _write_report(request, result.record.name)
+        _write_report(dissection, result.record.name)
     tables.show_result(result, as_json)
 
 
-def _carry_out(request: Request) -> RunResult:
+def _carry_out(dissection: Dissection) -> RunResult:
     with ProgressLines() as progress:
-        return request.run_now(progress)
+        return dissection.run_now(progress)
 
 
-def _write_report(request: Request, run: str) -> None:
+def _write_report(dissection: Dissection, run: str) -> None:
     from dnd_local.pipeline.reading import open_run
 
     stored = open_run(
-        run, request.workspace, request.weights, request.data, request.prompts, request.manifest
+        run,
+        dissection.workspace,
+        dissection.weights,
+        dissection.data,
+        dissection.prompts,
+        dissection.manifest,
     )
     typer.echo(f"Report: {write_report(stored).index}", err=True)
 
@@ -145,15 +150,18 @@ def triage(
 
       dnd-local triage pocket layer4
     """
-    from dnd_local.pipeline import request as asked
+    from dnd_local.pipeline import dissection as asked
     from dnd_local.pipeline.runner import triage_layers
 
-    request = asked.Request(
+    dissection = asked.Dissection(
         model=model, layer=layer, probe=probe, preset=preset, config=config, workspace=workspace,
         weights=weights, devices=devices, settings=settings,
     )  # fmt: skip
     with ProgressLines() as progress:
         found = triage_layers(
-            request.make_config(), request.execution(), request.selection().layers, progress
+            dissection.make_config(),
+            dissection.execution(),
+            dissection.selection().layers,
+            progress,
         )
     tables.show_triage(found, as_json)

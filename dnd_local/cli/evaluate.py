@@ -62,8 +62,8 @@ def evaluate(
     from dnd_local.evaluate.describers import open_describer
     from dnd_local.evaluate.held_out import EVIDENCE_KINDS, judge_run, of_layer, on_devices, placed
     from dnd_local.evaluate.verdicts import NO_LABEL, counts, lines, read_verdicts, write_verdicts
+    from dnd_local.pipeline.dissection import read_devices
     from dnd_local.pipeline.reading import open_run
-    from dnd_local.pipeline.request import read_devices
 
     stored = on_devices(open_run(run, workspace, weights), read_devices(devices))
     read = open_describer(labels or run, layer if labels else "", workspace, weights)

@@ -34,9 +34,9 @@ def bench(
       dnd-local pocket bench --json
     """
     from dnd_local.evaluate.pocket_bench import run_bench
-    from dnd_local.pipeline.request import Request
+    from dnd_local.pipeline.dissection import Dissection
 
-    request = Request(model="pocket", layer="fc", workspace=workspace, devices=devices)
+    dissection = Dissection(model="pocket", layer="fc", workspace=workspace, devices=devices)
     with ProgressLines() as progress:
-        figures = run_bench(request.execution(), progress, seed)
+        figures = run_bench(dissection.execution(), progress, seed)
     tables.show_figures(figures, as_json, out)

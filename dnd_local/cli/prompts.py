@@ -125,8 +125,8 @@ def import_(
       dnd-local prompts import pocket-layer4-1a2b3c4d replies.jsonl --describer gpt-4o
     """
     from dnd_local.pipeline import describers
+    from dnd_local.pipeline.dissection import read_devices
     from dnd_local.pipeline.reading import open_run
-    from dnd_local.pipeline.request import read_devices
 
     stored = open_run(run, workspace, weights, data, prompts)
     found = describers.import_replies(stored, describer, replies)

@@ -27,7 +27,7 @@ def metrics_asked_for(
 ) -> Iterator[Opened]:
     """Hand over the metrics that a command's options ask for."""
     from dnd_local.evaluate.metric_opening import open_metrics
-    from dnd_local.pipeline.request import read_devices
+    from dnd_local.pipeline.dissection import read_devices
     from dnd_local.store.weights import Weights
 
     folder_of = Weights.open(weights).folder

@@ -8,14 +8,14 @@ from typing import Literal, TypeAlias
 from dnd_local.core.cards import Card
 
 Purpose: TypeAlias = Literal["simplify", "summarise", "merge"]
-Role: TypeAlias = Literal["system", "user", "assistant"]
+Speaker: TypeAlias = Literal["system", "user", "assistant"]
 
 
 @dataclass(frozen=True, slots=True)
 class Message(Card):
     """One turn of a conversation with a language model."""
 
-    role: Role
+    role: Speaker
     text: str
 
 

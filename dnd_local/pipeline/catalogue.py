@@ -7,9 +7,9 @@ from pathlib import Path
 
 from dnd_local.core.cards import Card
 from dnd_local.core.records import LayerInfo
+from dnd_local.pipeline.dissection import Dissection
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.opening import POCKET_TARGETS
-from dnd_local.pipeline.request import Request
 from dnd_local.store.weights import Weights
 
 
@@ -47,8 +47,8 @@ def layers_of(
         UnknownName: no network has that name.
     """
     settings = {"network": {"layout": layout}}
-    request = Request(model=model, layer="-", weights=weights_root, settings=settings)
-    lab = Lab(request.make_config(), request.execution())
+    dissection = Dissection(model=model, layer="-", weights=weights_root, settings=settings)
+    lab = Lab(dissection.make_config(), dissection.execution())
     try:
         return lab.target.layers()
     finally:

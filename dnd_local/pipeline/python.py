@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dnd_local.core.config import TIMEOUT_S
-from dnd_local.pipeline.request import Request
+from dnd_local.pipeline.dissection import Dissection
 from dnd_local.pipeline.runner import Progress, RunResult
 
 
@@ -69,7 +69,7 @@ def dissect(
     Raises:
         UserError: what was asked for cannot be done; the message says why and what to do.
     """
-    return Request(
+    return Dissection(
         model=model,
         layer=layer,
         ids=ids if isinstance(ids, str) else ",".join(str(number) for number in ids),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, get_args
 
-from dnd_local.core.conversations import Message, Role
+from dnd_local.core.conversations import Message, Speaker
 from dnd_local.core.digest import sha256
 from dnd_local.core.errors import BadConfig
 from dnd_local.core.regular import read_regular
@@ -90,7 +90,7 @@ def _turns(text: str, path: Path) -> tuple[Message, ...]:
     pieces = _MARKER.split(text)
     if pieces[0].strip() or len(pieces) == 1:
         raise BadConfig(f"prompt {path} must open with a line '--- system' or '--- user'")
-    roles = get_args(Role)
+    roles = get_args(Speaker)
     turns = []
     for role, kept, body in zip(pieces[1::3], pieces[2::3], pieces[3::3], strict=True):
         if role not in roles:

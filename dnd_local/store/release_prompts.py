@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, get_args
 
-from dnd_local.core.conversations import Role
+from dnd_local.core.conversations import Speaker
 from dnd_local.core.digest import sha256
 from dnd_local.core.errors import BadConfig
 from dnd_local.core.regular import read_regular
@@ -227,7 +227,7 @@ def _render(name: str, turns: list[tuple[str, str]], source: Path) -> str:
     lines = []
     for role, text in turns:
         marked = any(line.startswith("--- ") for line in text.split("\n"))
-        if role not in get_args(Role) or marked or "\r" in text:
+        if role not in get_args(Speaker) or marked or "\r" in text:
             raise _unknown(source, f"the {name} prompt has a turn of '{role}' we cannot write down")
         escaped = text.replace("$", "$$").replace(_HOLE, f"${{{variable}}}")
         lines += [f"--- {role} {VERBATIM}", escaped]

@@ -45,6 +45,6 @@ def test_clip_dissect_writes_a_table_that_evaluate_reads(
     there = json.loads(run(*asked, "--out", tmp_path / "x.jsonl", "--json").output)
     assert there[0]["describer"] == "clip-dissect:cosine"
     assert "unknown similarity 'pmi'" in str(run(*asked[:-1], "pmi").exception)
-    monkeypatch.setattr("dnd_local.pipeline.request.Request", pytest.fail)
+    monkeypatch.setattr("dnd_local.pipeline.dissection.Dissection", pytest.fail)
     for wrong, why in (("x.txt", ".csv, .jsonl, .parquet"), ("none/x.csv", "folder is not there")):
         assert why in str(run(*asked, "--out", tmp_path / wrong).exception)

@@ -19,7 +19,7 @@ from dnd_local.cli import dissect as dissecting
 from dnd_local.cli import main
 from dnd_local.cli.stopping import AFTER
 from dnd_local.core.errors import EngineError
-from dnd_local.pipeline.request import Request
+from dnd_local.pipeline.dissection import Dissection
 from tests.bench import Bench
 from tests.cli.conftest import Command
 from tests.fakes import LAYER
@@ -131,7 +131,7 @@ def test_our_own_fault_has_exit_code_1(command: Command, monkeypatch: pytest.Mon
     def broken(*_: object) -> None:
         raise EngineError("it broke")
 
-    monkeypatch.setattr(Request, "run_now", broken)
+    monkeypatch.setattr(Dissection, "run_now", broken)
     assert command("dissect", "pocket", "layer4") == (1, "", "dnd-local: it broke\n")
 
 
@@ -182,7 +182,7 @@ def test_ctrl_c_says_that_nothing_is_lost(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Request, "run_now", interrupted)
+    monkeypatch.setattr(Dissection, "run_now", interrupted)
     monkeypatch.setattr("dnd_local.pipeline.runner.triage_layers", interrupted)
     said = command(*words)
     assert said.code == 130
@@ -227,13 +227,13 @@ def test_no_command_is_without_such_a_line() -> None:
 WAITING = """
 import sys, time
 from dnd_local.cli.main import run
-from dnd_local.pipeline.request import Request
+from dnd_local.pipeline.dissection import Dissection
 
 def run_now(*_):
     print("ready", flush=True)
     time.sleep(60)
 
-Request.run_now = run_now
+Dissection.run_now = run_now
 sys.argv = ["dnd-local", "dissect", "pocket", "layer4"]
 run()
 """
@@ -274,7 +274,7 @@ def test_a_signal_does_again_what_it_did_before(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = [signal.getsignal(number) for number in STOPPING]
-    monkeypatch.setattr(Request, "run_now", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(Dissection, "run_now", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     assert command("dissect", "pocket", "layer4").code == 130
     assert [signal.getsignal(number) for number in STOPPING] == before
 
@@ -285,7 +285,7 @@ def test_only_commands_that_may_leave_the_machine_are_left_open(
     closed: list[object] = []
     monkeypatch.setattr("dnd_local.cli.main.go_offline", lambda: closed.append("main"))
     monkeypatch.setattr(dissecting, "go_offline", lambda allow: closed.append(allow))
-    monkeypatch.setattr(Request, "forecast", lambda self: None)
+    monkeypatch.setattr(Dissection, "forecast", lambda self: None)
     monkeypatch.setattr("dnd_local.cli.tables.show_forecast", lambda *_: None)
     command("runs")
     assert closed == ["main"]

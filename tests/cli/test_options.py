@@ -9,7 +9,7 @@ import pytest
 
 from dnd_local.cli.options import settings_options
 from dnd_local.core.config import Config
-from dnd_local.pipeline.request import Request
+from dnd_local.pipeline.dissection import Dissection
 from tests.cli.conftest import Command
 from tests.pipeline.test_lab import SETTINGS, all_settings
 
@@ -23,6 +23,10 @@ NAMED = {
     "network.layout": "--layout",
 }
 """Settings with a short option; the network's name is the first argument."""
+
+
+OF_A_SERVER = {"llm.root", "llm.revision"}
+"""The first is what a server says of itself; the second is refused where no server answers."""
 
 
 def option(path: str) -> str:
@@ -43,10 +47,10 @@ def asked(command: Command, monkeypatch: pytest.MonkeyPatch) -> Any:
     def ask(*words: object) -> Config:
         seen: list[Config] = []
 
-        def forecast(self: Request) -> None:
+        def forecast(self: Dissection) -> None:
             seen.append(self.make_config())
 
-        monkeypatch.setattr(Request, "forecast", forecast)
+        monkeypatch.setattr(Dissection, "forecast", forecast)
         monkeypatch.setattr("dnd_local.cli.tables.show_forecast", lambda *_: None)
         said = command("dissect", *words, "--dry-run")
         assert said.code == 0, said.err
@@ -55,7 +59,12 @@ def asked(command: Command, monkeypatch: pytest.MonkeyPatch) -> Any:
     return ask
 
 
-@pytest.mark.parametrize("path", SETTINGS)
+def test_a_revision_arrives_where_a_server_answers(asked: Any) -> None:
+    served = ("--llm", "vllm", "--llm-url", "unix:/s", "--llm-model", "m")
+    assert asked("pocket", "layer4", *served, "--llm-revision", "two").llm.revision == "two"
+
+
+@pytest.mark.parametrize("path", [path for path in SETTINGS if path not in OF_A_SERVER])
 def test_a_setting_arrives_and_changes_no_other(asked: Any, path: str) -> None:
     value, _ = SETTINGS[path]
     model = "pocket-odd" if path == "network.name" else "pocket"
@@ -72,7 +81,7 @@ def test_every_setting_has_one_option() -> None:
     made = [parameter.name.removeprefix("set_") for parameter in settings_options()]
     paths = [name.replace("__", ".") for name in made]
     assert len(set(paths)) == len(paths)
-    assert set(paths) | {"network.name", "probe.sets", "seed"} == all_settings()
+    assert set(paths) | {"network.name", "probe.sets", "seed", "llm.root"} == all_settings()
 
 
 def test_an_option_says_what_it_sets_and_its_choices(command: Command) -> None:

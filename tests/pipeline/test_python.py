@@ -15,9 +15,9 @@ import pytest
 
 import dnd_local
 from dnd_local.core.errors import BadConfig
+from dnd_local.pipeline.dissection import Dissection
 from dnd_local.pipeline.python import dissect
 from dnd_local.pipeline.reading import open_run
-from dnd_local.pipeline.request import Request
 from tests.bench import Bench
 from tests.fakes import LAYER
 
@@ -41,7 +41,7 @@ def test_the_page_does_what_it_says(
 
 def test_every_word_of_a_request_is_a_keyword() -> None:
     words = set(inspect.signature(dissect).parameters) - {"progress"}
-    assert words == {field.name for field in fields(Request)}
+    assert words == {field.name for field in fields(Dissection)}
 
 
 def test_a_run_gives_responses_labels_and_pictures(bench: Bench) -> None:

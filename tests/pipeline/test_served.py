@@ -15,8 +15,8 @@ from dnd_local.core.config import Config, Execution, LlmConfig
 from dnd_local.core.errors import BadConfig, Refused, UnknownName, UserError
 from dnd_local.engines.llm_survey import KEY_VARIABLE
 from dnd_local.pipeline import opening
+from dnd_local.pipeline.dissection import Dissection
 from dnd_local.pipeline.forecast import forecast
-from dnd_local.pipeline.request import Request
 from dnd_local.pipeline.selection import read_selection
 from dnd_local.pipeline.served import check_language_model, choose_server, settle
 from dnd_local.pipeline.settings import make_config
@@ -241,7 +241,9 @@ class TestRequest:
     def test_a_settings_file_may_name_the_model(self, tmp_path: Path) -> None:
         path = tmp_path / "settings.toml"
         path.write_text('[llm]\nengine = "vllm"\nmodel = "qwen"\n')
-        llm = Request(model="pocket", layer="a", config=path, llm_url="unix:/s").make_config().llm
+        llm = (
+            Dissection(model="pocket", layer="a", config=path, llm_url="unix:/s").make_config().llm
+        )
         assert (llm.engine, llm.model) == ("server", "qwen")
 
     @pytest.mark.parametrize(
@@ -255,14 +257,14 @@ class TestRequest:
     )
     def test_an_option_without_effect_is_refused(self, words: dict[str, Any], message: str) -> None:
         with pytest.raises(BadConfig, match=message):
-            Request(model="pocket", layer="a", **words).make_config()
+            Dissection(model="pocket", layer="a", **words).make_config()
 
     def test_a_python_beside_a_named_server_is_refused(self) -> None:
         served: dict[str, Any] = {"settings": {"llm": {"engine": "vllm"}}, "llm_url": "unix:/s"}
-        request = Request(model="pocket", layer="a", vllm_python="/p", **served)
+        request = Dissection(model="pocket", layer="a", vllm_python="/p", **served)
         with pytest.raises(BadConfig, match=r"--vllm-python.*labels come from unix:/s"):
             request.make_config()
-        fine = Request(model="pocket", layer="a", llm_timeout=7.0, llm_concurrency=9, **served)
+        fine = Dissection(model="pocket", layer="a", llm_timeout=7.0, llm_concurrency=9, **served)
         assert fine.make_config().llm.engine == "server"
 
     @pytest.mark.parametrize(
@@ -275,4 +277,4 @@ class TestRequest:
     )
     def test_an_address_is_checked_with_the_rest(self, url: str, error: type[UserError]) -> None:
         with pytest.raises(error):
-            Request(model="pocket", layer="a", llm_url=url).execution()
+            Dissection(model="pocket", layer="a", llm_url=url).execution()

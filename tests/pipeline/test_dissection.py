@@ -9,15 +9,15 @@ import pytest
 
 import dnd_local
 from dnd_local.core.errors import BadConfig, Refused, UserError
+from dnd_local.pipeline.dissection import Dissection, allowed_hosts, read_devices
 from dnd_local.pipeline.python import dissect
-from dnd_local.pipeline.request import Request, allowed_hosts, read_devices
 from dnd_local.store import guard
 from tests.bench import Bench
 from tests.fakes import LAYER
 
 
 def test_probe_seed_and_settings_reach_the_config() -> None:
-    config = Request(
+    config = Dissection(
         model="pocket", layer="a", probe="imagenet-val + photos/", seed=4,
         settings={"probe": {"holdout": 0.5}, "pictures": {"steps": 3}},
     ).make_config()  # fmt: skip
@@ -29,7 +29,7 @@ def test_what_is_left_empty_takes_its_default(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("DND_LOCAL_WORKSPACE", "/w")
     monkeypatch.setenv("DND_LOCAL_DATA", "/d")
     monkeypatch.setenv("DND_LOCAL_WEIGHTS", "/m")
-    request = Request(model="pocket", layer="a")
+    request = Dissection(model="pocket", layer="a")
     execution = request.execution()
     assert (execution.workspace, execution.data, execution.weights) == (
         Path("/w"), Path("/d"), Path("/m"),
@@ -40,7 +40,7 @@ def test_what_is_left_empty_takes_its_default(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_where_it_is_done_is_as_asked() -> None:
-    execution = Request(
+    execution = Dissection(
         model="pocket", layer="a", workspace=Path("/w"), weights=Path("/m"), data=Path("/d"),
         devices="0,1", prompts=Path("/p"), llm_url="unix:/s", allow_remote_llm=True,
         vllm_python="/v", manifest=Path("/f"), llm_timeout=7.0, llm_concurrency=5,
@@ -53,12 +53,12 @@ def test_where_it_is_done_is_as_asked() -> None:
     assert execution.vllm_python == "/v"
     assert (execution.llm_timeout, execution.llm_concurrency) == (7.0, 5)
     assert execution.vllm_options == ("--max-model-len", "8192", "--max-num-seqs=64")
-    assert Request(model="pocket", layer="a", workers=3).execution().workers == 3
+    assert Dissection(model="pocket", layer="a", workers=3).execution().workers == 3
 
 
 def test_options_of_a_server_are_checked_before_anything_runs() -> None:
-    def asked_for(options: str, **words: Any) -> Request:
-        return Request(model="pocket", layer="a", vllm_options=options, **words)
+    def asked_for(options: str, **words: Any) -> Dissection:
+        return Dissection(model="pocket", layer="a", vllm_options=options, **words)
 
     with pytest.raises(BadConfig, match="cannot be read: No closing quotation"):
         asked_for("--x 'a").execution()
@@ -115,7 +115,7 @@ def test_a_request_is_carried_out(bench: Bench) -> None:
     result = dissect("pocket", LAYER, "0", **words)
     assert [d.status for d in result.descriptions] == ["described"]
     assert result.record.name == "mine"
-    forecast = Request(model="pocket", layer=LAYER, ids="0-1", **words).forecast()
+    forecast = Dissection(model="pocket", layer=LAYER, ids="0-1", **words).forecast()
     assert {s.stage: (s.done, s.items) for s in forecast.stages}["captions"] == (1, 2)
 
 

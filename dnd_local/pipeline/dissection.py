@@ -23,7 +23,7 @@ from dnd_local.store.weights import default_root
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Dissection:
     """One dissection as it was asked for; what is left empty takes its default.
 
     `settings` are nested settings given one by one; they win over `config`, a TOML file, which
