@@ -46,9 +46,10 @@ def test_the_documented_command_at_its_default_settings(workspace: Path) -> None
 
 
 def test_the_same_labels_as_without_a_server(workspace: Path) -> None:
-    cold = ("--ids", "0-7", "--llm-temperature", "0", "--vllm-python", str(PYTHON))
+    cold = ("--ids", "0-7", "--llm-temperature", "0")
     ours = first_labels(workspace, "transformers", *cold, "--llm", "transformers")
-    served = first_labels(workspace, "vllm", *cold, "--llm", "vllm")
+    with_server = ("--llm", "vllm", "--vllm-python", str(PYTHON))
+    served = first_labels(workspace, "vllm", *cold, *with_server)
     assert len(ours) == 8
     same = sum(one == other for one, other in zip(ours, served, strict=True))
     assert same >= 7, list(zip(ours, served, strict=True))
