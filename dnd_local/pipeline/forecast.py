@@ -10,7 +10,7 @@ from dnd_local.core.cards import Card
 from dnd_local.core.config import Config, Execution
 from dnd_local.core.records import Neuron
 from dnd_local.pipeline.lab import Lab
-from dnd_local.pipeline.plan import PICTURES, PLAN, TRIAGE, picture_blocks
+from dnd_local.pipeline.plan import PICTURES, PLAN, picture_blocks, triages_of
 from dnd_local.pipeline.selection import Selection
 from dnd_local.pipeline.served import asks_language_model, check_language_model, settle
 from dnd_local.pipeline.stage import Asked, Stage, roles_of
@@ -100,9 +100,9 @@ def measured_rates(execution: Execution) -> dict[str, float]:
 
 
 def _neuron_counts(lab: Lab, selection: Selection) -> dict[str, int]:
-    layers = TRIAGE.items(lab, Asked(tuple(selection.layers)))
-    if not TRIAGE.missing(lab, layers):
-        return {part.layer: len(part.neurons) for part in TRIAGE.read(lab, layers)}
+    triages = triages_of(lab, selection.layers)
+    if len(triages) == len(selection.layers):
+        return {layer: len(part.neurons) for layer, part in triages.items()}
     try:
         layers_of_target = lab.target.layers()
         selection.check(layers_of_target)

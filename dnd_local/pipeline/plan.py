@@ -41,12 +41,13 @@ def _layers(lab: Lab, asked: Asked) -> list[Item]:
 
 def _live_neurons(lab: Lab, asked: Asked) -> list[Item]:
     """List the neurons worth describing; before triage that may be every one."""
-    layers = TRIAGE.there(lab, _layers(lab, asked))
-    triages = {part.layer: part.neurons for part in TRIAGE.read(lab, layers)}
+    layers = tuple(dict.fromkeys(neuron.layer for neuron in asked.neurons))
+    triages = triages_of(lab, layers)
     return [
         Item.of_neuron(neuron)
         for neuron in asked.neurons
-        if neuron.layer not in triages or triages[neuron.layer][neuron.index].verdict == "live"
+        if neuron.layer not in triages
+        or triages[neuron.layer].neurons[neuron.index].verdict == "live"
     ]
 
 
@@ -118,6 +119,12 @@ TRIAGE = Stage(
         for item in items
     ],
 )  # fmt: skip
+
+
+def triages_of(lab: Lab, layers: Sequence[str]) -> dict[str, LayerTriage]:
+    """Return the triage of each layer that has one."""
+    items = TRIAGE.there(lab, TRIAGE.items(lab, Asked(tuple(layers))))
+    return {part.layer: part for part in TRIAGE.read(lab, items)}
 
 
 def _exemplars(lab: Lab, items: Sequence[Item]) -> list[Exemplars]:

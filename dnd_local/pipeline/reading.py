@@ -17,7 +17,7 @@ from dnd_local.core.records import LayerTriage, Neuron, Pixels
 from dnd_local.pipeline.describing import LABELS, describe_all
 from dnd_local.pipeline.evidence import Evidence, gather_evidence
 from dnd_local.pipeline.lab import Lab
-from dnd_local.pipeline.plan import PLAN, TRIAGE, responses_of
+from dnd_local.pipeline.plan import PLAN, responses_of, triages_of
 from dnd_local.pipeline.selection import MAX_DIGITS
 from dnd_local.pipeline.settings import default_data, default_workspace
 from dnd_local.pipeline.stage import Asked, places
@@ -181,15 +181,14 @@ class StoredRun:
         Raises:
             UserError: a layer has not been triaged yet.
         """
-        items = TRIAGE.items(self.lab, Asked(tuple(self.record.neurons)))
-        absent = TRIAGE.missing(self.lab, items)
+        triages = triages_of(self.lab, tuple(self.record.neurons))
+        absent = [layer for layer in self.record.neurons if layer not in triages]
         if absent:
             raise UserError(
-                f"run '{self.record.name}' has no triage of layer {absent[0].layer} yet (it was "
+                f"run '{self.record.name}' has no triage of layer {absent[0]} yet (it was "
                 "stopped before, or its network, its probe set or a model has changed since); the "
                 "same dissect command goes on from there"
             )
-        triages = {part.layer: part for part in TRIAGE.read(self.lab, items)}
         self.record.check_widths({layer: len(part.neurons) for layer, part in triages.items()})
         return triages
 

@@ -17,7 +17,7 @@ from dnd_local.core.records import LayerTriage
 from dnd_local.pipeline.describing import describe_all, read_scores
 from dnd_local.pipeline.executors import Executor, Failure, InProcess, Processes
 from dnd_local.pipeline.lab import Lab
-from dnd_local.pipeline.plan import PLAN, RESPONSES, TRIAGE
+from dnd_local.pipeline.plan import PLAN, RESPONSES, TRIAGE, triages_of
 from dnd_local.pipeline.selection import Selection
 from dnd_local.pipeline.served import asks_language_model, check_language_model, settle
 from dnd_local.pipeline.stage import Asked, Item, Stage, places, require
@@ -158,11 +158,10 @@ class Session:
             EngineError: the network failed on part of the probe set.
             UserError: no image of the probe set could be read.
         """
-        asked = Asked(tuple(layers))
-        self.make_all(asked)
-        if TRIAGE.missing(self.lab, TRIAGE.items(self.lab, asked)):
+        self.make_all(Asked(tuple(layers)))
+        found = triages_of(self.lab, layers)
+        if len(found) < len(layers):
             raise EngineError(f"triage is not possible: {self.failures[0].reason}")
-        found = {part.layer: part for part in TRIAGE.read(self.lab, TRIAGE.items(self.lab, asked))}
         for layer, result in found.items():
             if not result.n_images:
                 raise UserError(

@@ -24,10 +24,10 @@ from dnd_local.engines.registry import LANGUAGE_MODELS
 from dnd_local.engines.vllm_command import read_model
 from dnd_local.engines.vllm_python import find_vllm
 from dnd_local.pipeline.lab import Lab
-from dnd_local.pipeline.plan import CONCEPTS, TRIAGE
+from dnd_local.pipeline.plan import CONCEPTS, triages_of
 from dnd_local.pipeline.replies import replies_of
 from dnd_local.pipeline.selection import Selection
-from dnd_local.pipeline.stage import Item
+from dnd_local.pipeline.stage import Asked
 from dnd_local.store.runs import RunFolder
 from dnd_local.store.weights import Weights
 
@@ -147,21 +147,19 @@ def asks_language_model(lab: Lab, selection: Selection, earlier: Sequence[Neuron
     Where a layer has not been triaged, its neurons count as live.
     """
     layers = list(dict.fromkeys([*(neuron.layer for neuron in earlier), *selection.layers]))
-    if TRIAGE.parts(lab).missing(layers):
+    triages = triages_of(lab, layers)
+    if len(triages) < len(layers):
         return True
-    triages = dict(
-        zip(layers, TRIAGE.read(lab, [Item.of_layer(layer) for layer in layers]), strict=True)
-    )
-    wanted = selection.resolve({layer: len(own.neurons) for layer, own in triages.items()})
+    widths = {layer: len(part.neurons) for layer, part in triages.items()}
     target = lab.config.network.name
-    neurons = [*earlier, *(Neuron(target, layer, i) for layer, ids in wanted.items() for i in ids)]
-    live = [
-        Item.of_neuron(neuron).name
-        for neuron in neurons
-        for known in triages[neuron.layer].neurons[neuron.index : neuron.index + 1]
-        if known.verdict == "live"
+    selected = selection.resolve(widths)
+    neurons = [
+        # A run's neurons that its layer has no more are refused later, by name.
+        *(neuron for neuron in earlier if neuron.index < widths[neuron.layer]),
+        *(Neuron(target, layer, i) for layer, ids in selected.items() for i in ids),
     ]
-    return bool(CONCEPTS.parts(lab).missing(live))
+    items = CONCEPTS.items(lab, Asked(tuple(layers), tuple(neurons)))
+    return bool(CONCEPTS.missing(lab, items))
 
 
 def ask_server(execution: Execution, model: str, root: str | None = None) -> ServerFacts:
