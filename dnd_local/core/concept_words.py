@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Literal, TypeAlias
 
 from dnd_local.core.errors import UserError
+from dnd_local.core.sequences import distinct
 
 Answer: TypeAlias = Literal["right", "wrong", "silent"]
 
@@ -32,7 +33,7 @@ class ConceptWords:
     def named(self, text: str) -> tuple[str, ...]:
         """Return the concepts that a text names, in the order of their first mention."""
         matches = self._pattern.finditer(_plain(text))
-        return tuple(dict.fromkeys(self.words[match.group()] for match in matches))
+        return tuple(distinct(self.words[match.group()] for match in matches))
 
     def answer(self, label: str, concept: str) -> Answer:
         """Return whether a label names a concept.

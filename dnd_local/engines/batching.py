@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from typing import TypeVar
 
 from dnd_local.core.errors import OutOfMemory
+from dnd_local.core.sequences import grouped
 from dnd_local.engines.device import out_of_memory_as_ours, release
 
 T = TypeVar("T")
@@ -65,9 +65,7 @@ class PaddedBatches:
         Raises:
             OutOfMemory: not even one input fits.
         """
-        alike: dict[Hashable, list[int]] = defaultdict(list)
-        for index, value in enumerate(inputs):
-            alike[length(value)].append(index)
+        alike = grouped(range(len(inputs)), lambda index: length(inputs[index]))
         found: dict[int, R] = {}
         for indices in alike.values():
             results = self.run([inputs[index] for index in indices], forward)

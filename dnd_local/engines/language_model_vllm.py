@@ -23,6 +23,7 @@ import httpx
 from dnd_local.core.config import Execution, LlmConfig
 from dnd_local.core.conversations import Reply, Request
 from dnd_local.core.errors import NoReply
+from dnd_local.core.sequences import distinct
 from dnd_local.engines.llm_address import Address, read_address
 from dnd_local.engines.llm_body import chat_body
 from dnd_local.engines.llm_patience import (
@@ -96,7 +97,7 @@ class VllmLanguageModel:
         Raises:
             NoReply: the server is gone, refuses us, or fails every one of many requests.
         """
-        asked = list(dict.fromkeys(requests))
+        asked = distinct(requests)
         if not asked:
             return []
         try:

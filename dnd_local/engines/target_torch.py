@@ -18,6 +18,7 @@ from dnd_local.core.config import NetworkConfig
 from dnd_local.core.errors import UserError
 from dnd_local.core.protocols import ResponseMap
 from dnd_local.core.records import Box, LayerInfo, Pixels
+from dnd_local.core.sequences import distinct
 from dnd_local.engines.batching import PaddedBatches
 from dnd_local.engines.device import (
     CPU,
@@ -217,7 +218,7 @@ class _Ahead:
         for index in (*indices, *range(last, end)):
             if index not in self._started:
                 self._started[index] = self._threads.submit(self._prepare, self._pictures[index])
-        made = {index: self._started.pop(index).result() for index in dict.fromkeys(indices)}
+        made = {index: self._started.pop(index).result() for index in distinct(indices)}
         return [made[index] for index in indices]
 
     def cancel(self) -> None:

@@ -13,6 +13,7 @@ from dnd_local.core.config import Config, Execution
 from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
 from dnd_local.core.errors import UserError
 from dnd_local.core.records import LayerTriage, Neuron
+from dnd_local.core.sequences import distinct
 from dnd_local.evaluate.held_out import GROUP
 from dnd_local.evaluate.tables import read_text
 from dnd_local.pipeline.lab import Lab
@@ -29,7 +30,7 @@ def read_concepts(path: Path) -> tuple[str, ...]:
         UserError: the file cannot be read or names no concept.
     """
     text, _ = read_text(path)
-    concepts = tuple(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
+    concepts = tuple(distinct(line.strip() for line in text.splitlines() if line.strip()))
     if not concepts:
         raise UserError(f"{path} names no concept; it needs one a line")
     return concepts

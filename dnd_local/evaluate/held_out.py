@@ -19,6 +19,7 @@ from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
 from dnd_local.core.errors import EngineError, UnknownName, UserError
 from dnd_local.core.protocols import ProbeSet
 from dnd_local.core.records import Pixels, SkippedImage
+from dnd_local.core.sequences import distinct, grouped
 from dnd_local.evaluate.null_tests import CONSTANT_WORD, PictureEvidence, ProbeEvidence, judge
 from dnd_local.evaluate.verdicts import Verdict
 from dnd_local.pipeline import opening
@@ -67,10 +68,10 @@ class HeldOut:
 
     def simulate(self, texts: Sequence[str], lab: Lab) -> dict[str, NDArray[np.float64]]:
         """Return how well each text fits each image, the cosine of their embeddings."""
-        distinct = list(dict.fromkeys(texts))
-        vectors = lab.embedder.embed_texts(distinct).astype(np.float64)
+        asked = distinct(texts)
+        vectors = lab.embedder.embed_texts(asked).astype(np.float64)
         cosines = self.embeddings.astype(np.float64) @ vectors.T
-        return {text: cosines[:, i] for i, text in enumerate(distinct)}
+        return {text: cosines[:, i] for i, text in enumerate(asked)}
 
 
 def judge_run(
@@ -102,8 +103,7 @@ def judge_run(
     texts = [*(row.labels[0] for row in rows), word]
     reactions = fresh_pictures(run, texts, progress) if "pictures" in kinds else {}
     verdicts: list[Verdict] = []
-    for layer in dict.fromkeys(row.layer for row in rows):
-        in_layer = [row for row in rows if row.layer == layer]
+    for layer, in_layer in grouped(rows, lambda row: row.layer).items():
         columns = [row.neuron for row in in_layer]
         texts = [row.labels[0] for row in in_layer]
         by_images = by_pictures = None

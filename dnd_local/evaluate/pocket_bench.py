@@ -23,6 +23,7 @@ from dnd_local.core.records import (
     Rule,
     Scores,
 )
+from dnd_local.core.sequences import distinct
 from dnd_local.engines import registry
 from dnd_local.evaluate.intervals import bootstrap_mean
 from dnd_local.evaluate.planted_truth import TargetTruth, read_truth
@@ -257,7 +258,7 @@ def _scored(
 ) -> Iterable[Scores]:
     """Yield the scores of each neuron's options, a few neurons at a time."""
     lab = session.lab
-    texts = list(dict.fromkeys(text for own in options for text in own))
+    texts = distinct(text for own in options for text in own)
     items = picture_blocks(lab.config, texts)
     session.make(PICTURES, items)
     pictures = {one.concept: one for one in join_blocks(PICTURES.read(lab, items))}

@@ -26,6 +26,7 @@ from dnd_local.core.protocols import (
     Target,
 )
 from dnd_local.core.records import Pixels, SkippedImage
+from dnd_local.core.sequences import distinct
 from dnd_local.pipeline import opening
 from dnd_local.store.blobs import BlobFolder
 from dnd_local.store.probe_sets import holdout_mask, read_ahead
@@ -97,7 +98,7 @@ class Lab:
 
     def _ids(self, roles: Sequence[EngineRole]) -> list[str]:
         ids = opening.model_ids(self.config)
-        return list(dict.fromkeys(name for role in roles for name in ids[role]))
+        return distinct(name for role in roles for name in ids[role])
 
     # ---- engines -------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from dnd_local.core.records import (
     Responses,
     Scores,
 )
+from dnd_local.core.sequences import distinct
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.stage import Asked, Item, Kind, Stage, by_chunk, groups_of
 from dnd_local.stages.captions import caption
@@ -41,7 +42,7 @@ def _layers(lab: Lab, asked: Asked) -> list[Item]:
 
 def _live_neurons(lab: Lab, asked: Asked) -> list[Item]:
     """List the neurons worth describing; before triage that may be every one."""
-    layers = tuple(dict.fromkeys(neuron.layer for neuron in asked.neurons))
+    layers = tuple(distinct(neuron.layer for neuron in asked.neurons))
     triages = triages_of(lab, layers)
     return [
         Item.of_neuron(neuron)
@@ -72,7 +73,7 @@ def picture_blocks(config: Config, texts: Iterable[str]) -> list[Item]:
     count = config.pictures.count
     return [
         Item.of_block(text, first, min(BLOCK, count - first))
-        for text in dict.fromkeys(texts)
+        for text in distinct(texts)
         for first in range(0, count, BLOCK)
     ]
 

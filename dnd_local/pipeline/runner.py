@@ -14,6 +14,7 @@ from dnd_local.core.config import Config, Execution
 from dnd_local.core.descriptions import Description
 from dnd_local.core.errors import EngineError, UserError
 from dnd_local.core.records import LayerTriage
+from dnd_local.core.sequences import distinct
 from dnd_local.pipeline.describing import describe_all, read_scores
 from dnd_local.pipeline.executors import Executor, Failure, InProcess, Processes
 from dnd_local.pipeline.lab import Lab
@@ -115,7 +116,7 @@ class Session:
 
     def make(self, stage: Stage[Any], items: Sequence[Item]) -> None:
         """Make the missing parts of a stage, but not those that rest on a part that is missing."""
-        missing = stage.missing(self.lab, list(dict.fromkeys(items)))
+        missing = stage.missing(self.lab, distinct(items))
         blocked = stage.blocked(self.lab, missing)
         for item, (need, gap) in blocked.items():
             if gap.name != item.name:
@@ -207,7 +208,7 @@ def _dissect(session: Session, selection: Selection) -> RunResult:
         server = check_language_model(config, execution, lab.weights)
     _check_first(lab, selection)
     layers = [*(earlier.neurons if earlier else ()), *selection.layers]
-    triages = session.triage(list(dict.fromkeys(layers)))
+    triages = session.triage(distinct(layers))
     widths = {layer: len(own.neurons) for layer, own in triages.items()}
     if earlier:
         earlier.check_widths(widths)

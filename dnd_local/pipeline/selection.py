@@ -8,6 +8,7 @@ from typing import Final
 
 from dnd_local.core.errors import BadConfig, UnknownName, UserError
 from dnd_local.core.records import LayerInfo
+from dnd_local.core.sequences import distinct
 
 MAX_DIGITS: Final = 6
 """Digits of the largest index: no layer has a million neurons, and a range is held as a list."""
@@ -59,7 +60,7 @@ def read_selection(layers: str, ids: str) -> Selection:
     Raises:
         BadConfig: it cannot be read as one.
     """
-    names = tuple(dict.fromkeys(part.strip() for part in layers.split(",")))
+    names = tuple(distinct(part.strip() for part in layers.split(",")))
     if not all(names):
         raise BadConfig(f"layers '{layers}' has an empty name; write for example layer3,layer4")
     if ids.strip() == "all":

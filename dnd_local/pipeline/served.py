@@ -18,6 +18,7 @@ from dnd_local.core.config import Config, Execution, LlmConfig
 from dnd_local.core.errors import BadConfig, DamagedFile, UnknownName, UserError
 from dnd_local.core.factory_names import is_factory
 from dnd_local.core.records import Neuron
+from dnd_local.core.sequences import distinct
 from dnd_local.engines.llm_address import read_address
 from dnd_local.engines.llm_survey import KEY_VARIABLE, ServerFacts, survey, try_out
 from dnd_local.engines.registry import LANGUAGE_MODELS
@@ -146,7 +147,7 @@ def asks_language_model(lab: Lab, selection: Selection, earlier: Sequence[Neuron
 
     Where a layer has not been triaged, its neurons count as live.
     """
-    layers = list(dict.fromkeys([*(neuron.layer for neuron in earlier), *selection.layers]))
+    layers = distinct([*(neuron.layer for neuron in earlier), *selection.layers])
     triages = triages_of(lab, layers)
     if len(triages) < len(layers):
         return True

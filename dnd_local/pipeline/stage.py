@@ -10,6 +10,7 @@ from dnd_local.core.config import Config
 from dnd_local.core.digest import key, sha256
 from dnd_local.core.protocols import EngineRole
 from dnd_local.core.records import Neuron
+from dnd_local.core.sequences import distinct, grouped
 from dnd_local.pipeline.lab import Lab
 from dnd_local.store.parts import PartFolder
 
@@ -123,7 +124,7 @@ class Stage(Generic[P]):
 
     def items(self, lab: Lab, asked: Asked) -> list[Item]:
         """Return the items that `asked` comes to, each once, as far as they are known."""
-        return list(dict.fromkeys(self.kind.known(lab, asked)))
+        return distinct(self.kind.known(lab, asked))
 
     def parts(self, lab: Lab) -> PartFolder[P]:
         """Return the folder of this stage's parts under a run's settings."""
@@ -153,7 +154,7 @@ class Stage(Generic[P]):
         lacking: dict[Item, tuple[Stage[Any], Item]] = {}
         for need in self.needs:
             inputs = self._inputs(lab, need, items)
-            every = list(dict.fromkeys(one for some in inputs.values() for one in some))
+            every = distinct(one for some in inputs.values() for one in some)
             absent = set(need.missing(lab, every))
             for item, some in inputs.items():
                 gap = next((one for one in some if one in absent), None)
@@ -202,7 +203,7 @@ def places(lab: Lab, stages: Sequence[Stage[Any]]) -> dict[str, str]:
 
 def roles_of(stages: Sequence[Stage[Any]]) -> tuple[EngineRole, ...]:
     """Return the engines that stages use, each once."""
-    return tuple(dict.fromkeys(role for stage in stages for role in stage.roles))
+    return tuple(distinct(role for stage in stages for role in stage.roles))
 
 
 def require(lab: Lab, stages: Sequence[Stage[Any]]) -> None:
@@ -214,15 +215,13 @@ def groups_of(size: int) -> Batches:
     """Return a grouping into runs of `size` items, never across layers."""
 
     def batches(items: Sequence[Item]) -> Iterable[Sequence[Item]]:
-        for layer in dict.fromkeys(item.layer for item in items):
-            own = [item for item in items if item.layer == layer]
-            for start in range(0, len(own), size):
-                yield own[start : start + size]
+        for in_layer in grouped(items, lambda item: item.layer).values():
+            for start in range(0, len(in_layer), size):
+                yield in_layer[start : start + size]
 
     return batches
 
 
 def by_chunk(items: Sequence[Item]) -> Iterable[Sequence[Item]]:
     """Group the chunks of all layers that cover the same images: one pass serves every layer."""
-    for index in dict.fromkeys(item.index for item in items):
-        yield [item for item in items if item.index == index]
+    return grouped(items, lambda item: item.index).values()

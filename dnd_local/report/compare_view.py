@@ -10,6 +10,7 @@ import numpy as np
 
 from dnd_local.core.cards import Card
 from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
+from dnd_local.core.sequences import distinct
 from dnd_local.evaluate.describers import distinct_names
 from dnd_local.evaluate.matching import match
 from dnd_local.evaluate.text_similarity import TextMetric, TokenF1
@@ -104,7 +105,7 @@ def compare_view(
         neurons=tuple(sorted(neurons, key=lambda own: own.likeness)),
         pairs=tuple(pairs),
         likenesses=plots.value_histogram([own.likeness for own in neurons], bins=20),
-        layers=tuple(dict.fromkeys(own.layer for own in neurons)),
+        layers=tuple(distinct(own.layer for own in neurons)),
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from dnd_local.core.cards import Card
 from dnd_local.core.records import BlobId, LayerTriage, Neuron
+from dnd_local.core.sequences import grouped
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.plan import EXEMPLARS, RESPONSES, responses_of
 from dnd_local.pipeline.reading import StoredRun
@@ -59,11 +60,10 @@ def histograms(
     Images that were skipped are left out. A layer whose responses are gone has no histogram.
     """
     found: dict[Neuron, Histogram] = {}
-    for layer in dict.fromkeys(neuron.layer for neuron in neurons):
-        own = [neuron for neuron in neurons if neuron.layer == layer]
+    for layer, in_layer in grouped(neurons, lambda neuron: neuron.layer).items():
         chunks = RESPONSES.items(run.lab, Asked((layer,)))
         if not RESPONSES.missing(run.lab, chunks):
-            found.update(_layer_histograms(run.lab, layer, own, classes[layer]))
+            found.update(_layer_histograms(run.lab, layer, in_layer, classes[layer]))
     return found
 
 

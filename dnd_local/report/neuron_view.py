@@ -9,6 +9,7 @@ from dnd_local.core.cards import Card
 from dnd_local.core.conversations import Exchange, Message
 from dnd_local.core.ranking import LOWER_IS_BETTER, compared_cosine
 from dnd_local.core.records import RULES, Box, Candidate, Exemplar, Pictures, Rule, ScoredCandidate
+from dnd_local.core.sequences import grouped
 from dnd_local.pipeline.evidence import Evidence
 from dnd_local.report import plots
 from dnd_local.report.cards import CardView
@@ -235,10 +236,7 @@ def _best_first(candidates: list[ScoredCandidate], rule: Rule) -> list[ScoredCan
 
 def conversations(exchanges: Sequence[Exchange]) -> tuple[Conversation, ...]:
     """Return exchanges grouped by purpose and opening turns, in the order they were made."""
-    grouped: dict[tuple[str, tuple[Message, ...]], list[Exchange]] = {}
-    for exchange in exchanges:
-        opening = exchange.request.messages[:-1]
-        grouped.setdefault((exchange.purpose, opening), []).append(exchange)
+    alike = grouped(exchanges, lambda made: (made.purpose, made.request.messages[:-1]))
     return tuple(
-        Conversation(purpose, opening, tuple(own)) for (purpose, opening), own in grouped.items()
+        Conversation(purpose, opening, tuple(made)) for (purpose, opening), made in alike.items()
     )

@@ -18,6 +18,7 @@ from dnd_local.core.descriptions import Status
 from dnd_local.core.ledger import Side
 from dnd_local.core.ledger_rows import ROWS, Row
 from dnd_local.core.protocols import EngineRole
+from dnd_local.core.sequences import distinct
 from dnd_local.evaluate.verdicts import LEGEND, Word
 from dnd_local.pipeline import opening
 from dnd_local.pipeline.lab import Lab
@@ -135,7 +136,7 @@ def run_view(run: StoredRun, cards: Sequence[CardView], places: NDArray[np.float
         ledger=tuple((row, row.taken(record.config.ledger)) for row in ROWS),
         prompts=tuple(
             (name, lab.prompts.digest(name))
-            for name in dict.fromkeys(name for stage in PLAN for name in stage.prompts)
+            for name in distinct(name for stage in PLAN for name in stage.prompts)
         ),
         probe=(" + ".join(record.config.probe.sets), len(lab.probe), lab.probe.digest),
         software=tuple(record.software.items()),

@@ -27,6 +27,7 @@ from dnd_local.core.errors import DamagedFile, DiskError
 from dnd_local.core.ledger import Ledger
 from dnd_local.core.protocols import Blobs, ProbeSet, UnreadableImage
 from dnd_local.core.records import BlobId, Pixels
+from dnd_local.core.sequences import distinct
 from dnd_local.stages.exemplars import SHAPED
 from dnd_local.store.blobs import BlobFolder
 
@@ -91,7 +92,7 @@ class Shelf:
 
     def put(self, blobs: Iterable[BlobId]) -> None:
         """Put pictures on the shelf, several at a time."""
-        new = [blob for blob in dict.fromkeys(blobs) if blob not in self._known]
+        new = [blob for blob in distinct(blobs) if blob not in self._known]
         self._known.update(zip(new, self._pool.map(self._blob, new), strict=True))
 
     def get(self, blob: BlobId) -> Shown | None:

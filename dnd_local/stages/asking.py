@@ -18,6 +18,7 @@ from dnd_local.core.conversations import Exchange, Message, Purpose, Reply, Requ
 from dnd_local.core.digest import seed
 from dnd_local.core.ledger import OURS, Ledger, Side
 from dnd_local.core.protocols import LanguageModel
+from dnd_local.core.sequences import distinct
 from dnd_local.stages.letter import (
     BACKGROUND_ENDINGS,
     THINKING,
@@ -79,10 +80,8 @@ def ask(
     for attempt in range(wording.attempts):
         open_ones = [i for i, made in enumerate(exchanges) if not made or made[-1].problem]
         requests = [_request(questions[i], attempt, llm, run_seed, ledger) for i in open_ones]
-        distinct = list(dict.fromkeys(requests))
-        replies = dict(
-            zip(distinct, language_model.reply(distinct) if distinct else [], strict=True)
-        )
+        asked = distinct(requests)
+        replies = dict(zip(asked, language_model.reply(asked) if asked else [], strict=True))
         for i, request in zip(open_ones, requests, strict=True):
             question, reply = questions[i], replies[request]
             text, problem = wording.read(reply, question.max_words, request.max_characters)

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from dnd_local.core.protocols import Blobs, Captioner
 from dnd_local.core.records import Captions, Exemplars
+from dnd_local.core.sequences import distinct
 
 
 def caption(batch: Sequence[Exemplars], captioner: Captioner, blobs: Blobs) -> list[Captions]:
     """Return the captions of each neuron's exemplars; a picture that several share is read once."""
-    wanted = list(dict.fromkeys(e.blob for own in batch for e in own.exemplars))
+    wanted = distinct(e.blob for own in batch for e in own.exemplars)
     texts = captioner.caption([blobs.get(blob) for blob in wanted])
     said = {blob: one_line(text) for blob, text in zip(wanted, texts, strict=True)}
     return [

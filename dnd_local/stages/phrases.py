@@ -8,6 +8,7 @@ from dnd_local.core.config import LlmConfig
 from dnd_local.core.ledger import OURS, Ledger
 from dnd_local.core.protocols import LanguageModel, Prompts
 from dnd_local.core.records import Captions, Phrases
+from dnd_local.core.sequences import distinct
 from dnd_local.stages.asking import Question, ask
 
 
@@ -38,7 +39,7 @@ def simplify(
                 exchanges[text][-1].text if not exchanges[text][-1].problem else text
                 for text in own.texts
             ),
-            tuple(one for text in dict.fromkeys(own.texts) for one in exchanges[text]),
+            tuple(one for text in distinct(own.texts) for one in exchanges[text]),
         )
         for own in batch
     ]

@@ -9,6 +9,7 @@ from typing import Literal
 from dnd_local.core.digest import seed
 from dnd_local.core.protocols import Blobs, Painter, Prompts
 from dnd_local.core.records import Picture, Pictures
+from dnd_local.core.sequences import distinct
 
 Purpose = Literal["select", "judge"]
 
@@ -53,4 +54,4 @@ def join_blocks(blocks: Sequence[Pictures]) -> tuple[Pictures, ...]:
         before = joined.get(block.concept)
         pictures = (*before.pictures, *block.pictures) if before else block.pictures
         joined[block.concept] = replace(before or block, pictures=pictures)
-    return tuple(joined[concept] for concept in dict.fromkeys(block.concept for block in blocks))
+    return tuple(joined[concept] for concept in distinct(block.concept for block in blocks))

@@ -10,6 +10,7 @@ from dnd_local.core.ledger import OURS, Ledger, Side
 from dnd_local.core.protocols import Blobs, Embedder, Target
 from dnd_local.core.ranking import score_candidates
 from dnd_local.core.records import BlobId, Concepts, Exemplars, Pictures, Pixels, Scores
+from dnd_local.core.sequences import distinct
 
 RELEASED_SIDE: Final = 32
 """The square of pixels that the released code shrinks a generated picture to."""
@@ -42,7 +43,7 @@ def score(
     """
     layer = batch[0][0].neuron.layer
     shared = [p.blob for _, own in batch for c in own.candidates for p in pictures[c.text].pictures]
-    generated = list(dict.fromkeys(shared))
+    generated = distinct(shared)
     kept = list(dict.fromkeys(e.blob for own, _ in batch for e in own.exemplars))
     seen = [_SEEN[ledger.picture_size](blobs.get(blob)) for blob in generated]
     responses = target.responses(seen, [layer])[layer]

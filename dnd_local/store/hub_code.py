@@ -16,6 +16,7 @@ from types import CodeType, ModuleType
 from typing import Any, Final
 
 from dnd_local.core.errors import Refused
+from dnd_local.core.sequences import distinct
 
 HIDDEN: Final = ("kernels",)
 """Packages that exist to run a hub's code; to every library they are not installed."""
@@ -46,7 +47,7 @@ def caches(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
     folders += [Path(environment[name]) for name in _NAMED if environment.get(name)]
     written = [os.path.abspath(folder.expanduser()) for folder in folders]
     both = [*written, *map(os.path.realpath, written)]
-    return tuple(dict.fromkeys(folder + os.sep for folder in both))
+    return tuple(distinct(folder + os.sep for folder in both))
 
 
 def refuse_cached_code(event: str, arguments: tuple[Any, ...], folders: tuple[str, ...]) -> None:

@@ -18,6 +18,7 @@ from msgspec import Struct
 from dnd_local.core.conversations import Reply, Request
 from dnd_local.core.digest import canonical, key
 from dnd_local.core.errors import BadConfig
+from dnd_local.core.sequences import distinct
 
 ENDPOINT: Final = "/v1/chat/completions"
 MAX_LINE_BYTES: Final = 1 << 20
@@ -193,7 +194,7 @@ def read_batch_lines(lines: Iterable[bytes], asked: Collection[str]) -> BatchRep
 
 def missing(requests: Sequence[Request], replies: Collection[str]) -> tuple[Request, ...]:
     """Return the requests without a reply, each once, in order of appearance."""
-    return tuple(r for r in dict.fromkeys(requests) if request_id(r) not in replies)
+    return tuple(r for r in distinct(requests) if request_id(r) not in replies)
 
 
 def _read_line(line: bytes) -> tuple[str, Reply]:

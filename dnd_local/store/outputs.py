@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dnd_local.core.descriptions import Description
 from dnd_local.core.digest import canonical
 from dnd_local.core.records import RULES, Scores
+from dnd_local.core.sequences import grouped
 from dnd_local.store.runs import RunFolder
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -31,11 +32,11 @@ def description_files(descriptions: Sequence[Description]) -> dict[str, bytes]:
     One layer gives ``descriptions.csv``; several give ``descriptions-<layer>.csv`` each.
     Neurons without a label keep their row, with empty cells.
     """
-    layers = list(dict.fromkeys(d.neuron.layer for d in descriptions))
+    layers = grouped(descriptions, lambda description: description.neuron.layer)
     files = {}
-    for layer in layers:
+    for layer, in_layer in layers.items():
         rows = []
-        for d in (d for d in descriptions if d.neuron.layer == layer):
+        for d in in_layer:
             labels = [safe_cell(label.text) for label in d.labels[:3]]
             rows.append([str(d.neuron.index), *labels, *[""] * (3 - len(labels))])
         name = "descriptions.csv" if len(layers) == 1 else f"descriptions-{layer}.csv"

@@ -9,6 +9,7 @@ from typing import Any
 from tokenizers import Regex as Pattern
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
+from dnd_local.core.sequences import distinct
 from dnd_local.pocket.captions import corpus
 
 START, END = "<|startoftext|>", "<|endoftext|>"
@@ -46,7 +47,7 @@ def clip_tokenizer(length: int, size: int = 1600) -> Any:
     merges = [tuple(pair) for pair in model["merges"]]
     pieces = alphabet + [f"{letter}</w>" for letter in alphabet]
     pieces += [first + second for first, second in merges]
-    vocabulary = {piece: place for place, piece in enumerate(dict.fromkeys(pieces))}
+    vocabulary = {piece: place for place, piece in enumerate(distinct(pieces))}
     vocabulary[START] = len(vocabulary)
     vocabulary[END] = len(vocabulary)
     return CLIPTokenizer(
@@ -71,7 +72,7 @@ def bert_tokenizer(length: int) -> Any:
     )
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]", "[ENC]"]
     pieces = [*special, *letters, *(f"##{letter}" for letter in letters), *words]
-    vocabulary = {piece: place for place, piece in enumerate(dict.fromkeys(pieces))}
+    vocabulary = {piece: place for place, piece in enumerate(distinct(pieces))}
     return BertTokenizer(
         vocab=vocabulary,
         model_max_length=length,
