@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import tempfile
 import time
@@ -12,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 SUFFIX: Final = ".tmp"
-SETTLED_SECONDS: Final = 2.0
-"""Age from which a writer has surely locked its temporary file."""
+LEFT_AFTER_SECONDS: Final = 3600.0
+"""Age from which a temporary file has no writer any more: writing one takes seconds."""
 
 
 @contextmanager
@@ -51,7 +50,6 @@ def write_atomic(path: Path, data: bytes) -> None:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=SUFFIX)
         try:
             with os.fdopen(handle, "wb") as file:
-                _claim(file.fileno())
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -65,29 +63,14 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def sweep(folder: Path) -> int:
-    """Remove what writers that were killed left in a folder and those below; return how many.
-
-    A writer holds a lock on its temporary file while it lives, so that no one's work is taken away.
-    """
+    """Remove what killed writers left in a folder and those below an hour ago; return how many."""
     swept = 0
     for place, _, names in os.walk(folder):
         for name in names:
             if name.startswith(".") and name.endswith(SUFFIX):
-                swept += _remove_if_left(Path(place, name))
+                path = Path(place, name)
+                with suppress(OSError):
+                    if time.time() - path.stat().st_mtime > LEFT_AFTER_SECONDS:
+                        path.unlink()
+                        swept += 1
     return swept
-
-
-def _claim(file: int) -> None:
-    # A file system without locks: then nothing is swept there either.
-    with suppress(OSError):
-        fcntl.flock(file, fcntl.LOCK_EX)
-
-
-def _remove_if_left(path: Path) -> bool:
-    """Remove a temporary file unless its writer lives or may just have made it."""
-    with suppress(OSError), path.open("rb") as file:
-        if time.time() - os.fstat(file.fileno()).st_mtime > SETTLED_SECONDS:
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.unlink()
-            return True
-    return False

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from typing import Final, TypeVar
 from urllib.parse import quote
 
 import httpx
+from filelock import FileLock, Timeout
 
 from dnd_local.core.amounts import size_text
 from dnd_local.core.digest import file_sha256, sha256
@@ -278,11 +278,7 @@ def _only_one(root: Path) -> Iterator[None]:
     """
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with (root / ".pull.lock").open("w") as handle:
-            if sys.platform != "win32":  # pragma: no branch - the lock is for other systems
-                import fcntl
-
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with FileLock(root / ".pull.lock", blocking=False):
             yield
-    except BlockingIOError:
+    except Timeout:
         raise UserError(f"another pull is at work in {root}; wait for it to end") from None
