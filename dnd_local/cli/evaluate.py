@@ -13,7 +13,7 @@ from dnd_local.cli.figures import say, show_records, write_all
 from dnd_local.cli.progress import ProgressLines
 
 if TYPE_CHECKING:
-    from dnd_local.evaluate.exports import Cell
+    from dnd_local.store.outputs import Cell
 
 SHOWN = ("layer", "neuron", "label", "verdict", "support", "correlation", "auprc", "auc")
 

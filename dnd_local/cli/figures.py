@@ -13,7 +13,8 @@ from rich.table import Table
 
 from dnd_local.cli import tables
 from dnd_local.core.errors import UserError
-from dnd_local.evaluate.exports import ENDINGS, Cell, write_records
+from dnd_local.evaluate.exports import ENDINGS, write_records
+from dnd_local.store.outputs import Cell
 
 
 def show_records(records: Sequence[Mapping[str, Cell]], columns: Sequence[str] = ()) -> None:

@@ -15,10 +15,10 @@ from dnd_local.cli.figures import say, say_figure, write_all
 from dnd_local.core.errors import BadConfig
 
 if TYPE_CHECKING:
-    from dnd_local.evaluate.exports import Cell
     from dnd_local.evaluate.metric_opening import Opened
     from dnd_local.evaluate.reproduce import Figure
     from dnd_local.evaluate.tables import ReadTable
+    from dnd_local.store.outputs import Cell
 
 
 @contextmanager

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from dnd_local.core.cards import Card
 from dnd_local.core.descriptions import DescriptionRow
-from dnd_local.evaluate.exports import Cell
 from dnd_local.evaluate.intervals import Interval, PairedTest, bootstrap_mean, paired_test
 from dnd_local.evaluate.matching import Matching
 from dnd_local.evaluate.text_similarity import References, TextMetric, Values
+from dnd_local.store.outputs import Cell
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,10 @@
-"""Writing tables: CSV that is safe to open in a spreadsheet, JSON lines and Parquet.
+"""Writing records: CSV that is safe to open in a spreadsheet, JSON lines and Parquet.
 
-A spreadsheet runs a cell that starts with ``=``, ``+``, ``-``, ``@``, a tab or a carriage return
-as a formula, and labels come from a language model. So in CSV such a *text* cell gets a leading
-apostrophe (`safe_cell`), which reading takes off again (`unguard`); numbers stay as they are.
 JSON lines and Parquet are not opened by spreadsheets and hold the bare text.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -19,9 +13,8 @@ import msgspec
 
 from dnd_local.core.descriptions import DescriptionTable
 from dnd_local.core.errors import UserError
-from dnd_local.store.outputs import safe_cell
+from dnd_local.store.outputs import Cell, csv_text
 
-Cell: TypeAlias = str | int | float | bool | None
 Record: TypeAlias = Mapping[str, Cell]
 
 ENDINGS: Final = (".csv", ".jsonl", ".parquet")
@@ -29,11 +22,6 @@ ENDINGS: Final = (".csv", ".jsonl", ".parquet")
 
 SCHEMA: Final = 1
 """Version of the columns that `table_records` gives; raised when one changes its meaning."""
-
-
-def unguard(text: str) -> str:
-    """Return a CSV cell without the apostrophe that `safe_cell` puts before a formula's sign."""
-    return text[1:] if safe_cell(text[1:]) == text else text
 
 
 def table_records(table: DescriptionTable) -> list[dict[str, Cell]]:
@@ -59,15 +47,11 @@ def table_records(table: DescriptionTable) -> list[dict[str, Cell]]:
     return records
 
 
-def csv_text(records: Sequence[Record]) -> str:
-    """Return records as CSV: the first record's columns, empty for None and NaN, risky text
-    guarded, lines ended by a line feed."""
-    out = io.StringIO(newline="")
-    if records:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow([safe_cell(name) for name in records[0]])
-        writer.writerows([_csv_cell(record[name]) for name in records[0]] for record in records)
-    return out.getvalue()
+def records_csv(records: Sequence[Record]) -> str:
+    """Return records as CSV in the first record's columns; nothing where there is no record."""
+    columns = tuple(records[0]) if records else ()
+    rows = ([record[name] for name in columns] for record in records)
+    return csv_text(columns, rows) if records else ""
 
 
 def jsonl_text(records: Sequence[Record]) -> str:
@@ -84,7 +68,7 @@ def write_records(records: Sequence[Record], path: Path) -> None:
     """
     try:
         if path.suffix == ".csv":
-            path.write_text(csv_text(records), encoding="utf-8", newline="")
+            path.write_text(records_csv(records), encoding="utf-8", newline="")
         elif path.suffix == ".jsonl":
             path.write_text(jsonl_text(records), encoding="utf-8", newline="")
         elif path.suffix == ".parquet":
@@ -93,12 +77,6 @@ def write_records(records: Sequence[Record], path: Path) -> None:
             raise UserError(f"cannot write {path.name}: end it in {', '.join(ENDINGS)}")
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from None
-
-
-def _csv_cell(value: Cell) -> str | int | float:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    return safe_cell(value) if isinstance(value, str) else value
 
 
 def _write_parquet(records: Sequence[Record], path: Path) -> None:

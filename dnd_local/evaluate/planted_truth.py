@@ -17,13 +17,13 @@ from dnd_local.core.cards import Card
 from dnd_local.core.concept_words import Answer, ConceptWords, concept_words
 from dnd_local.core.descriptions import DescriptionTable
 from dnd_local.core.errors import UserError
-from dnd_local.evaluate.exports import Cell
 from dnd_local.evaluate.intervals import Interval, bootstrap_mean
 from dnd_local.evaluate.tables import read_text
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.opening import POCKET_TARGETS
 from dnd_local.pipeline.reading import StoredRun
 from dnd_local.pocket import words as pocket_words
+from dnd_local.store.outputs import Cell
 
 Kind: TypeAlias = Literal["object", "colour", "pattern", "category"]
 

@@ -16,9 +16,9 @@ from scipy import stats
 
 from dnd_local.core.cards import Card
 from dnd_local.core.errors import UserError
-from dnd_local.evaluate.exports import Cell
 from dnd_local.evaluate.intervals import Interval, PairedTest, bootstrap_mean, paired_test
 from dnd_local.evaluate.tables import read_text
+from dnd_local.store.outputs import Cell
 
 PUBLISHED_RATINGS: Final = {
     "image-products": 3.03,

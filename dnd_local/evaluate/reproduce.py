@@ -15,13 +15,13 @@ from dnd_local.core.cards import Card
 from dnd_local.core.descriptions import DescriptionTable
 from dnd_local.core.errors import UserError
 from dnd_local.evaluate.agreement import agreement, first_labels, references
-from dnd_local.evaluate.exports import Cell
 from dnd_local.evaluate.intervals import Interval, PairedTest
 from dnd_local.evaluate.matching import match
 from dnd_local.evaluate.metric_opening import Opened
 from dnd_local.evaluate.tables import ReadTable
 from dnd_local.evaluate.text_similarity import EmbeddingCosine, References, TextMetric
 from dnd_local.evaluate.text_truth import RELIABLE_ABOVE, Retrieval, reliable, retrieval
+from dnd_local.store.outputs import Cell
 
 LETTERS: Final = "mpnet cosine, letter by letter"
 """The metric behind the mpnet figures that were published for MILANNOTATIONS."""

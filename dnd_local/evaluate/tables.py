@@ -18,8 +18,8 @@ from dnd_local.core.cards import Card
 from dnd_local.core.descriptions import DescriptionRow, DescriptionTable, Status
 from dnd_local.core.errors import UserError
 from dnd_local.core.regular import read_regular
-from dnd_local.evaluate.exports import unguard
 from dnd_local.evaluate.formats import FORMATS, Format
+from dnd_local.store.outputs import unguard
 
 _LAYER_IN_NAME = re.compile(r"(?:^|[_\- ])(layer\d+|conv\d+|fc|head|classifier)$", re.IGNORECASE)
 _LONGEST_ID = 12

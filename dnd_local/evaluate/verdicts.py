@@ -15,8 +15,8 @@ from typing import Final, Literal, TypeAlias
 from dnd_local.core.cards import Card
 from dnd_local.core.descriptions import Description, DescriptionRow
 from dnd_local.core.errors import DamagedFile
-from dnd_local.evaluate.exports import Cell, csv_text, unguard
-from dnd_local.store.outputs import safe_cell
+from dnd_local.evaluate.exports import records_csv
+from dnd_local.store.outputs import Cell, safe_cell, unguard
 from dnd_local.store.runs import RunFolder
 
 Ruling: TypeAlias = Literal["supported", "weak", "no better than the null"]
@@ -156,7 +156,7 @@ def write_verdicts(
     run: RunFolder, verdicts: Sequence[Verdict], rows: Sequence[DescriptionRow] = ()
 ) -> None:
     """Write `lines` as a run's ``verdicts.csv``, over an earlier one."""
-    run.write_bytes(FILE, csv_text(lines(verdicts, rows)).encode("utf-8"))
+    run.write_bytes(FILE, records_csv(lines(verdicts, rows)).encode("utf-8"))
 
 
 def read_verdicts(folder: Path) -> Verdicts:

@@ -16,7 +16,7 @@ from dnd_local.core.descriptions import Description, DescriptionTable
 from dnd_local.core.errors import Refused
 from dnd_local.core.records import Neuron
 from dnd_local.evaluate.describers import table_of_run
-from dnd_local.evaluate.exports import csv_text
+from dnd_local.evaluate.exports import records_csv
 from dnd_local.evaluate.verdicts import Verdict, read_verdicts
 from dnd_local.pipeline.describing import read_scores
 from dnd_local.pipeline.evidence import gather_evidence
@@ -198,7 +198,7 @@ def _downloads(
     files["candidates.csv"] = candidates_csv(read_scores(run.lab, run.record))
     files["descriptions.jsonl"] = descriptions_jsonl(descriptions)
     if verdicts:
-        files["verdicts.csv"] = csv_text([own.record() for own in verdicts]).encode("utf-8")
+        files["verdicts.csv"] = records_csv([own.record() for own in verdicts]).encode("utf-8")
     shutil.rmtree(folder / "data", ignore_errors=True)
     for name, data in files.items():
         write_whole(folder / "data" / name, data)

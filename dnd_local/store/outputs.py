@@ -1,20 +1,25 @@
 """The files that other tools open: CSV and JSON lines of a run's descriptions and candidates.
 
-CSV cells are safe for spreadsheets: text that a spreadsheet would run as a formula is preceded by
-an apostrophe.
+A spreadsheet runs a cell that starts with ``=``, ``+``, ``-``, ``@``, a tab or a carriage return
+as a formula, and labels come from a language model. So in CSV such a *text* cell gets a leading
+apostrophe (`safe_cell`), which reading takes off again (`unguard`); numbers stay as they are.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
 from dnd_local.core.descriptions import Description
 from dnd_local.core.digest import canonical
 from dnd_local.core.records import RULES, Scores
 from dnd_local.core.sequences import grouped
 from dnd_local.store.runs import RunFolder
+
+Cell: TypeAlias = str | int | float | bool | None
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 DESCRIPTION_COLUMNS = ("Neuron ID", "Label 1", "Label 2", "Label 3")
@@ -26,6 +31,20 @@ def safe_cell(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
 
 
+def unguard(text: str) -> str:
+    """Return a CSV cell without the apostrophe that `safe_cell` puts before a formula's sign."""
+    return text[1:] if safe_cell(text[1:]) == text else text
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
+    """Return a table as CSV: empty for None and NaN, risky text guarded, line feeds."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(safe_cell, columns))
+    writer.writerows(map(_csv_cell, row) for row in rows)
+    return text.getvalue()
+
+
 def description_files(descriptions: Sequence[Description]) -> dict[str, bytes]:
     """Return the CSV of each layer by file name, columns as the original release writes them.
 
@@ -35,26 +54,23 @@ def description_files(descriptions: Sequence[Description]) -> dict[str, bytes]:
     layers = grouped(descriptions, lambda description: description.neuron.layer)
     files = {}
     for layer, in_layer in layers.items():
-        rows = []
+        rows: list[list[Cell]] = []
         for d in in_layer:
-            labels = [safe_cell(label.text) for label in d.labels[:3]]
-            rows.append([str(d.neuron.index), *labels, *[""] * (3 - len(labels))])
+            labels = [label.text for label in d.labels[:3]]
+            rows.append([d.neuron.index, *labels, *[""] * (3 - len(labels))])
         name = "descriptions.csv" if len(layers) == 1 else f"descriptions-{layer}.csv"
-        files[name] = _csv(DESCRIPTION_COLUMNS, rows)
+        files[name] = csv_text(DESCRIPTION_COLUMNS, rows).encode()
     return files
 
 
 def candidates_csv(scores: Iterable[Scores]) -> bytes:
     """Return every candidate of every neuron with the score of every rule, as CSV."""
-    return _csv(
-        CANDIDATE_COLUMNS,
-        (
-            [own.neuron.layer, str(own.neuron.index), safe_cell(candidate.text)]
-            + [repr(candidate.score(rule)) for rule in RULES]
-            for own in scores
-            for candidate in own.candidates
-        ),
+    rows: Iterable[list[Cell]] = (
+        [scored.neuron.layer, scored.neuron.index, candidate.text, *map(candidate.score, RULES)]
+        for scored in scores
+        for candidate in scored.candidates
     )
+    return csv_text(CANDIDATE_COLUMNS, rows).encode()
 
 
 def descriptions_jsonl(descriptions: Iterable[Description]) -> bytes:
@@ -76,9 +92,7 @@ def write_results(
         run.write_bytes(name, data)
 
 
-def _csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return text.getvalue().encode("utf-8")
+def _csv_cell(value: Cell) -> Cell:
+    if isinstance(value, float) and math.isnan(value):
+        return ""
+    return safe_cell(value) if isinstance(value, str) else value

@@ -11,14 +11,13 @@ import pytest
 from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
 from dnd_local.core.errors import UserError
 from dnd_local.evaluate.exports import (
-    csv_text,
     jsonl_text,
+    records_csv,
     table_records,
-    unguard,
     write_records,
 )
 from dnd_local.evaluate.tables import read_table
-from dnd_local.store.outputs import safe_cell
+from dnd_local.store.outputs import safe_cell, unguard
 
 TABLE = DescriptionTable(
     "mine",
@@ -38,7 +37,7 @@ def test_a_table_comes_back_from_csv_as_it_was(tmp_path: Path) -> None:
 
 
 def test_no_text_cell_starts_like_a_formula_and_numbers_stay() -> None:
-    lines = csv_text([{"=head": "@x", "score": -1.5, "none": None, "nan": float("nan")}])
+    lines = records_csv([{"=head": "@x", "score": -1.5, "none": None, "nan": float("nan")}])
     assert lines == "'=head,score,none,nan\n'@x,-1.5,,\n"
 
 
@@ -52,7 +51,7 @@ def test_jsonl_holds_bare_text_and_no_nan(tmp_path: Path) -> None:
     write_records([{"label": "=1", "x": float("nan")}], tmp_path / "t.jsonl")
     assert msgspec.json.decode((tmp_path / "t.jsonl").read_bytes()) == {"label": "=1", "x": None}
     assert jsonl_text([]) == ""
-    assert csv_text([]) == ""
+    assert records_csv([]) == ""
 
 
 def test_parquet_holds_the_same(tmp_path: Path) -> None:
