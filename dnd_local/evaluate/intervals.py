@@ -5,6 +5,8 @@ Everything is seeded by its argument, so the same figures give the same interval
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,7 +35,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Interval(Card):
-    """A mean over `n` neurons and the ends of its 95 % bootstrap interval."""
+    """A figure over `n` values, mostly a mean, and the ends of its 95 % bootstrap interval."""
 
     value: float
     low: float
@@ -54,29 +56,56 @@ class PairedTest(Card):
 
 
 def bootstrap_mean(values: ArrayLike, seed: int = 0) -> Interval:
-    """Return the mean of `values` (n,) with its bias-corrected accelerated bootstrap interval.
+    """Return the mean of `values` (n,) with its bootstrap interval; see `bootstrap`."""
+    return bootstrap(np.mean, values, seed=seed)
 
-    One value, or values that are all equal, have an interval of no width. NaN is refused: what
-    a missing figure means must be decided before.
+
+def bootstrap(statistic: Callable[..., object], *samples: ArrayLike, seed: int = 0) -> Interval:
+    """Return a statistic of independent samples, each (n,), with its BCa bootstrap interval.
+
+    BCa is bias-corrected and accelerated (Efron 1987). The interval has no width where every
+    resample gives the same figure, as equal values do. NaN is refused: what a missing figure
+    means must be decided before.
 
     Raises:
-        UserError: there is no value, or one is not finite.
+        UserError: a sample has no value, or one that is not finite.
     """
-    array = _finite(values)
-    mean = float(array.mean())
-    if array.size == 1 or np.ptp(array) == 0:
-        return Interval(mean, mean, mean, array.size)
-    result = stats.bootstrap(
-        (array,),
-        np.mean,
-        n_resamples=RESAMPLES,
-        confidence_level=LEVEL,
-        method="BCa",
-        batch=max(1, 10_000_000 // array.size),
-        rng=np.random.default_rng(seed),
-    )
-    low, high = result.confidence_interval
-    return Interval(mean, float(low), float(high), array.size)
+    arrays = [_finite(values) for values in samples]
+    size = sum(array.size for array in arrays)
+    value = float(statistic(*arrays))  # type: ignore[arg-type]
+    if all(array.size == 1 or np.ptp(array) == 0 for array in arrays):
+        return Interval(value, value, value, size)
+    with warnings.catch_warnings(), np.errstate(invalid="ignore"):
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        result = stats.bootstrap(
+            arrays,
+            statistic,
+            n_resamples=RESAMPLES,
+            confidence_level=LEVEL,
+            method="BCa",
+            batch=max(1, 10_000_000 // size),
+            rng=np.random.default_rng(seed),
+        )
+    low, high = (value if np.isnan(end) else float(end) for end in result.confidence_interval)
+    return Interval(value, low, high, size)
+
+
+def draw_counts(size: int, resamples: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return how often each of `size` values is drawn in each resample, (resamples, size).
+
+    For figures that many neurons take from the same resamples, as weights of the values.
+    """
+    return rng.multinomial(size, np.full(size, 1 / size), size=resamples).astype(np.float64)
+
+
+def percentile_interval(drawn: ArrayLike) -> tuple[float, float]:
+    """Return the ends of the 95 % interval of a figure's finite resamples, NaN where none is."""
+    array = np.asarray(drawn, dtype=np.float64)
+    array = array[np.isfinite(array)]
+    if not array.size:
+        return float("nan"), float("nan")
+    low, high = np.quantile(array, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
 
 
 def paired_test(left: ArrayLike, right: ArrayLike, seed: int = 0) -> PairedTest:

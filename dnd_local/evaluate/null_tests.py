@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dnd_local.core.errors import UserError
+from dnd_local.evaluate.intervals import draw_counts, percentile_interval
 from dnd_local.evaluate.response_measures import (
     PICTURED,
     SIMULATED,
@@ -89,8 +90,8 @@ def judge(
     if len(set(map(_plain, labels))) < 2:
         raise UserError("the null needs the labels of other neurons: two different labels at least")
     rng = np.random.default_rng(seed)
-    draws = None if probe is None else _draws(len(probe.real), rng)
-    control_draws = None if pictures is None else _draws(len(pictures.control), rng)
+    draws = None if probe is None else draw_counts(len(probe.real), RESAMPLES, rng)
+    control_draws = None if pictures is None else draw_counts(len(pictures.control), RESAMPLES, rng)
     verdicts = []
     for column, ((layer, neuron), label) in enumerate(zip(keys, labels, strict=True)):
         others = _others(label, labels, rng)
@@ -98,9 +99,9 @@ def judge(
         if probe is not None and draws is not None:
             measures += judge_on_probe(probe, column, label, others, word, draws)
         if pictures is not None and control_draws is not None:
-            own_draws = _draws(len(pictures.pictured[label]), rng)
+            picture_draws = draw_counts(len(pictures.pictured[label]), RESAMPLES, rng)
             measures += judge_on_pictures(
-                pictures, column, label, others, word, (own_draws, control_draws)
+                pictures, column, label, others, word, (picture_draws, control_draws)
             )
         verdicts.append(_verdict(layer, neuron, label, measures))
     return tuple(verdicts)
@@ -181,9 +182,7 @@ def judge_on_pictures(
 def _judged(
     name: str, value: float, spread: ArrayLike, null: Sequence[float], word: float
 ) -> Judged:
-    drawn = np.asarray(spread, dtype=np.float64)
-    drawn = drawn[np.isfinite(drawn)]
-    low, high = np.quantile(drawn, [0.025, 0.975]) if drawn.size else (np.nan, np.nan)
+    low, high = percentile_interval(spread)
     known = np.asarray(null, dtype=np.float64)
     known = known[np.isfinite(known)]
     if not known.size:
@@ -192,8 +191,8 @@ def _judged(
     return Judged(
         measure=name,
         value=value,
-        low=float(low),
-        high=float(high),
+        low=low,
+        high=high,
         null_mean=float(known.mean()),
         null_high=float(np.quantile(known, 0.95, method="higher")),
         word=word,
@@ -209,12 +208,6 @@ def _verdict(layer: str, neuron: int, label: str, measures: Sequence[Judged]) ->
         ruling = "supported" if cleared == len(deciding) else "weak"
     support = float(np.mean([judged.percentile for judged in deciding]))
     return Verdict(layer, neuron, label, ruling, support, tuple(measures))
-
-
-def _draws(size: int, rng: np.random.Generator) -> Array:
-    """Return how often each of `size` images is drawn in each resample, (RESAMPLES, size)."""
-    counts = rng.multinomial(size, np.full(size, 1 / size), size=RESAMPLES)
-    return counts.astype(np.float64)
 
 
 def _others(label: str, labels: Sequence[str], rng: np.random.Generator) -> list[str]:

@@ -26,7 +26,7 @@ from dnd_local.core.descriptions import DescriptionTable
 from dnd_local.evaluate.baseline import clip_dissect
 from dnd_local.evaluate.describers import table_of_run
 from dnd_local.evaluate.held_out import judge_run
-from dnd_local.evaluate.intervals import bootstrap_mean
+from dnd_local.evaluate.intervals import bootstrap, bootstrap_mean
 from dnd_local.evaluate.planted_truth import Planted, of_pocket, planted_answers, read_truth
 from dnd_local.evaluate.pocket_figures import canonical
 from dnd_local.evaluate.verdicts import Verdict
@@ -48,7 +48,6 @@ OTHERS = (
 )  # fmt: skip
 """As many concepts that no picture of the world shows."""
 SHUFFLES = 5
-RESAMPLES = 2000
 
 
 def shuffled(table: DescriptionTable, rng: random.Random) -> DescriptionTable:
@@ -63,21 +62,9 @@ def right(table: DescriptionTable, truth: Planted) -> list[float]:
     return [float(answer.answer == "right") for answer in planted_answers(table, truth)]
 
 
-def separation(
-    good: Sequence[float], bad: Sequence[float], rng: np.random.Generator
-) -> dict[str, float]:
-    """Return the AUC of support for true over false labels, with its bootstrap interval."""
-
-    def auc(one: Sequence[float], other: Sequence[float]) -> float:
-        wanted = [1] * len(one) + [0] * len(other)
-        return float(roc_auc_score(wanted, [*one, *other]))
-
-    drawn = [
-        auc(rng.choice(good, len(good)).tolist(), rng.choice(bad, len(bad)).tolist())
-        for _ in range(RESAMPLES)
-    ]
-    low, high = np.quantile(drawn, (0.025, 0.975))
-    return {"value": auc(good, bad), "low": float(low), "high": float(high)}
+def auc(good: Sequence[float], bad: Sequence[float]) -> float:
+    """Return the AUC of support for true over false labels."""
+    return float(roc_auc_score([1] * len(good) + [0] * len(bad), [*good, *bad]))
 
 
 def abstained(verdicts: Sequence[Verdict]) -> list[float]:
@@ -121,7 +108,7 @@ def measure(layer: str, execution: Execution, progress: ProgressLines) -> dict[s
         judged = judge_run(run, table, progress=progress)
         bad += [own.support for own in judged if said[own.neuron] != "right"]
         lost += abstained(judged)
-    figures["verdict.auc"] = separation(good, bad, np.random.default_rng(0))
+    figures["verdict.auc"] = bootstrap(auc, good, bad)
     figures["abstained.own"] = bootstrap_mean(abstained(verdicts))
     figures["abstained.shuffled"] = bootstrap_mean(lost)
     return figures

@@ -10,6 +10,7 @@ import json
 import random
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import torch
 from shared import MODELS, REPOSITORY, Pictures, render, write_json
 
 from dnd_local.engines.target_loading import load_folder
+from dnd_local.evaluate.intervals import bootstrap_mean
 from dnd_local.pocket.words import vocabulary
 from dnd_local.pocket.world import (
     HELD_OUT_SEED,
@@ -34,18 +36,9 @@ GUIDANCE = 3.0
 Figures = dict[str, Any]
 
 
-def interval(hits: Any, draws: int = 2000) -> Figures:
+def interval(hits: Any) -> Figures:
     """Return the mean of hits (0 or 1) with its bootstrap 95 % interval."""
-    values = np.asarray(hits, dtype=float)
-    rng = np.random.default_rng(0)
-    means = values[rng.integers(0, len(values), (draws, len(values)))].mean(1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return {
-        "value": round(float(values.mean()), 4),
-        "low": round(float(low), 4),
-        "high": round(float(high), 4),
-        "count": len(values),
-    }
+    return {name: round(figure, 4) for name, figure in asdict(bootstrap_mean(hits)).items()}
 
 
 def classifier(name: str, data: Pictures) -> Figures:

@@ -7,7 +7,13 @@ import pytest
 from scipy import stats
 
 from dnd_local.core.errors import UserError
-from dnd_local.evaluate.intervals import bootstrap_mean, paired_test
+from dnd_local.evaluate.intervals import (
+    bootstrap,
+    bootstrap_mean,
+    draw_counts,
+    paired_test,
+    percentile_interval,
+)
 
 
 def test_a_bootstrap_interval_is_near_the_normal_one() -> None:
@@ -30,6 +36,40 @@ def test_the_same_seed_gives_the_same_interval_and_another_nearly() -> None:
 def test_what_does_not_vary_has_no_width(values: list[float]) -> None:
     found = bootstrap_mean(values)
     assert found.low == found.value == found.high
+
+
+def difference(one: np.ndarray, other: np.ndarray) -> float:
+    return float(one.mean() - other.mean())
+
+
+def test_a_statistic_of_two_samples_has_an_interval_near_the_normal_one() -> None:
+    rng = np.random.default_rng(4)
+    one, other = rng.normal(2, 1, size=100), rng.normal(1, 1, size=150)
+    found = bootstrap(difference, one, other)
+    half = 1.96 * np.hypot(one.std(ddof=1) / 10, other.std(ddof=1) / np.sqrt(150))
+    assert found.n == 250
+    assert found.value == pytest.approx(one.mean() - other.mean())
+    assert (found.low, found.high) == pytest.approx(
+        (found.value - half, found.value + half), abs=0.05
+    )
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_statistic_that_no_resample_moves_has_no_width() -> None:
+    found = bootstrap(lambda one, other: float(one.min() > other.max()), [2, 3, 4], [0, 1])
+    assert (found.value, found.low, found.high) == (1, 1, 1)
+
+
+def test_counts_are_resamples_with_replacement() -> None:
+    counts = draw_counts(8, 500, np.random.default_rng(5))
+    assert counts.shape == (500, 8)
+    assert (counts.sum(axis=1) == 8).all()
+    assert counts.mean(axis=0) == pytest.approx(np.ones(8), abs=0.15)
+
+
+def test_a_percentile_interval_leaves_out_what_is_not_finite() -> None:
+    assert percentile_interval([*range(101), np.nan, np.inf]) == pytest.approx((2.5, 97.5))
+    assert np.isnan(percentile_interval([np.nan])).all()
 
 
 def test_few_pairs_try_every_sign_flip() -> None:
