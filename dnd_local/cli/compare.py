@@ -7,19 +7,15 @@ from typing import Annotated
 import typer
 
 from dnd_local.cli import tables
-from dnd_local.cli.arguments import (
-    AsJson,
-    Baseline,
-    Devices,
-    FileLayer,
-    Metrics,
-    Out,
-    Seed,
-    Weights,
-    Workspace,
-)
+from dnd_local.cli.arguments import Workspace
 from dnd_local.cli.figures import say, say_figure, write_all
-from dnd_local.cli.text_figures import figure_title, metrics_asked_for, read_record, say_read
+from dnd_local.cli.text_figures import (
+    TextOptions,
+    figure_title,
+    read_record,
+    say_read,
+    with_text_options,
+)
 
 Describers = Annotated[
     list[str],
@@ -30,17 +26,12 @@ Describers = Annotated[
 ]
 
 
+@with_text_options
 def compare(
     describers: Describers,
-    metric: Metrics = None,
-    layer: FileLayer = "",
-    out: Out = None,
-    baseline: Baseline = None,
-    seed: Seed = 0,
     workspace: Workspace = None,
-    weights: Weights = None,
-    devices: Devices = "cpu",
-    as_json: AsJson = False,
+    *,
+    options: TextOptions,
 ) -> None:
     """Say how far describers agree, neuron by neuron, against labels of other neurons.
 
@@ -56,16 +47,16 @@ def compare(
     from dnd_local.evaluate.describers import distinct_names, open_describer
     from dnd_local.evaluate.matching import match
 
-    reads = [open_describer(name, layer, workspace, weights) for name in describers]
+    reads = [open_describer(name, options.layer, workspace, options.weights) for name in describers]
     matching = match([read.table for read in reads])
     names = distinct_names([read.table.describer for read in reads])
-    with metrics_asked_for(metric, weights, devices, baseline) as opened:
+    with options.metrics() as opened:
         comparison = compare_tables(
-            names, [read.stacked for read in reads], matching, opened.metrics, seed
+            names, [read.stacked for read in reads], matching, opened.metrics, options.seed
         )
     agreements = [agreement.record() for agreement in comparison.agreements]
     preferences = [preference.record() for preference in comparison.preferences]
-    if as_json:
+    if options.as_json:
         tables.echo_json(
             {
                 "agreements": agreements,
@@ -87,6 +78,6 @@ def compare(
                 title = figure_title(record, f"{record['left']} - {record['right']}")
                 say_figure(title, "difference", record)
     write_all(
-        out,
+        options.out,
         {"agreement": agreements, "preference": preferences, "neurons": comparison.neurons},
     )

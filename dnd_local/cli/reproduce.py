@@ -9,20 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dnd_local.cli import tables
-from dnd_local.cli.arguments import (
-    AgreeAbove,
-    AllNeurons,
-    AsJson,
-    Baseline,
-    Devices,
-    FileLayer,
-    Metrics,
-    Out,
-    Seed,
-    Weights,
-)
+from dnd_local.cli.arguments import AgreeAbove, AllNeurons, AsJson, Out, Seed
 from dnd_local.cli.figures import say, say_figure, write_all
-from dnd_local.cli.text_figures import least_agreement, metrics_asked_for, show_text_figures
+from dnd_local.cli.text_figures import (
+    TextOptions,
+    least_agreement,
+    show_text_figures,
+    with_text_options,
+)
 
 if TYPE_CHECKING:
     from dnd_local.evaluate.tables import ReadTable
@@ -42,17 +36,11 @@ Describers = Annotated[
 
 
 @app.command("last-layer")
+@with_text_options
 def last_layer(
     classes: Annotated[Path, typer.Argument(help="The class names, one a line.")],
     describers: Describers,
-    metric: Metrics = None,
-    layer: FileLayer = "",
-    out: Out = None,
-    baseline: Baseline = None,
-    seed: Seed = 0,
-    weights: Weights = None,
-    devices: Devices = "cpu",
-    as_json: AsJson = False,
+    options: TextOptions,
 ) -> None:
     """Last-layer labels against class names.
 
@@ -63,20 +51,19 @@ def last_layer(
     from dnd_local.evaluate import reproduce
     from dnd_local.evaluate.text_truth import read_classes
 
-    reads = _joined(describers, layer)
+    reads = _joined(describers, options.layer)
     # Truth without a layer's name matches any: what a last layer is called differs by source.
     truth = read_classes(classes)
-    with metrics_asked_for(metric, weights, devices, baseline) as opened:
-        figures = reproduce.last_layer(truth, reads, opened.metrics, seed)
-    show_text_figures("last-layer", figures, [truth, *reads], opened, out, as_json)
+    with options.metrics() as opened:
+        figures = reproduce.last_layer(truth, reads, opened.metrics, options.seed)
+    show_text_figures("last-layer", figures, [truth, *reads], opened, options.out, options.as_json)
 
 
 @app.command("milannotations")
+@with_text_options
 def milannotations(
     annotations: Annotated[Path, typer.Argument(help="The MILANNOTATIONS file of a network.")],
     describers: Describers,
-    metric: Metrics = None,
-    layer: FileLayer = "",
     agree_above: AgreeAbove = None,
     all_neurons: AllNeurons = False,
     published: Annotated[
@@ -86,12 +73,8 @@ def milannotations(
             help="Also mpnet letter by letter, as the published figures were computed.",
         ),
     ] = False,
-    out: Out = None,
-    baseline: Baseline = None,
-    seed: Seed = 0,
-    weights: Weights = None,
-    devices: Devices = "cpu",
-    as_json: AsJson = False,
+    *,
+    options: TextOptions,
 ) -> None:
     """Labels against human annotations, on the neurons that people agree on.
 
@@ -104,28 +87,24 @@ def milannotations(
     from dnd_local.evaluate.tables import read_table
 
     above = least_agreement(agree_above, all_neurons)
-    people = read_table(annotations, layer)
+    people = read_table(annotations, options.layer)
     if not people.stacked:
         raise UserError(f"{people.source} holds no annotations; name that file first")
-    reads = _joined(describers, layer)
-    with metrics_asked_for(metric, weights, devices, baseline) as asked:
+    reads = _joined(describers, options.layer)
+    with options.metrics() as asked:
         opened = reproduce.as_published(asked) if published else asked
-        figures = reproduce.milannotations(people, reads, opened, above, seed)
-    show_text_figures("milannotations", figures, [people, *reads], opened, out, as_json)
+        figures = reproduce.milannotations(people, reads, opened, above, options.seed)
+    show_text_figures(
+        "milannotations", figures, [people, *reads], opened, options.out, options.as_json
+    )
 
 
 @app.command("captioner-swap")
+@with_text_options
 def captioner_swap(
     files: Annotated[list[str], typer.Argument(help="One captioner's files, a layer each.")],
     against: Annotated[list[str], typer.Option(help="The other captioner's; give it repeatedly.")],
-    metric: Metrics = None,
-    layer: FileLayer = "",
-    out: Out = None,
-    baseline: Baseline = None,
-    seed: Seed = 0,
-    weights: Weights = None,
-    devices: Devices = "cpu",
-    as_json: AsJson = False,
+    options: TextOptions,
 ) -> None:
     """Labels with one captioner against labels with another.
 
@@ -136,16 +115,18 @@ def captioner_swap(
     from dnd_local.core.errors import UserError
     from dnd_local.evaluate import reproduce
 
-    left, right = _joined(files, layer), _joined(against, layer)
+    left, right = _joined(files, options.layer), _joined(against, options.layer)
     for side in (left, right):
         if len(side) != 1:
             raise UserError(
                 f"{', '.join(read.source for read in side)} are {len(side)} describers; a side "
                 "takes the files of one"
             )
-    with metrics_asked_for(metric, weights, devices, baseline) as opened:
-        figures = reproduce.captioner_swap(left[0], right[0], opened.metrics, seed)
-    show_text_figures("captioner-swap", figures, [*left, *right], opened, out, as_json)
+    with options.metrics() as opened:
+        figures = reproduce.captioner_swap(left[0], right[0], opened.metrics, options.seed)
+    show_text_figures(
+        "captioner-swap", figures, [*left, *right], opened, options.out, options.as_json
+    )
 
 
 @app.command("scoring-rules")

@@ -1,16 +1,25 @@
-"""Similarities of texts: the metrics that a command's options ask for, and their figures in print.
-
-Shared by ``compare``, ``truth`` and ``reproduce``.
-"""
+"""Similarities of texts: the options of commands that compare them, and their figures in print."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dnd_local.cli import tables
+from dnd_local.cli.arguments import (
+    AsJson,
+    Baseline,
+    Devices,
+    FileLayer,
+    Metrics,
+    Out,
+    Seed,
+    Weights,
+)
 from dnd_local.cli.figures import say, say_figure, write_all
 from dnd_local.core.errors import BadConfig
 
@@ -19,6 +28,45 @@ if TYPE_CHECKING:
     from dnd_local.evaluate.reproduce import Figure
     from dnd_local.evaluate.tables import ReadTable
     from dnd_local.store.outputs import Cell
+
+
+@dataclass(frozen=True, slots=True)
+class TextOptions:
+    """The options of a command that compares texts of files; see `with_text_options`."""
+
+    metric: Metrics = None
+    layer: FileLayer = ""
+    out: Out = None
+    baseline: Baseline = None
+    seed: Seed = 0
+    weights: Weights = None
+    devices: Devices = "cpu"
+    as_json: AsJson = False
+
+    @contextmanager
+    def metrics(self) -> Iterator[Opened]:
+        """Hand over the metrics that the options ask for."""
+        with metrics_asked_for(self.metric, self.weights, self.devices, self.baseline) as opened:
+            yield opened
+
+
+def with_text_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `TextOptions`, which it receives together as `options`."""
+    shared = list(inspect.signature(TextOptions, eval_str=True).parameters.values())
+    given = inspect.signature(command, eval_str=True).parameters.values()
+    parameters = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for parameter in (*(one for one in given if one.name != "options"), *shared)
+    ]
+
+    def wrapped(**arguments: Any) -> None:
+        options = TextOptions(**{one.name: arguments.pop(one.name) for one in shared})
+        command(**arguments, options=options)
+
+    wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {one.name: one.annotation for one in parameters} | {"return": None}
+    wrapped.__doc__, wrapped.__name__ = command.__doc__, command.__name__
+    return wrapped
 
 
 @contextmanager

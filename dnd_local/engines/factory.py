@@ -1,4 +1,4 @@
-"""A user's own engine, from ``path/to/file.py:function``.
+"""A user's own engine, from ``path/to/file.py:factory``.
 
 The file is run as Python, from its path; it is the user's own code and may import files that lie
 beside it. A target's function takes nothing and returns (module, transform). The function of any
@@ -40,10 +40,7 @@ def load_function(name: str) -> Callable[..., Any]:
         UserError: no such file, or it cannot be imported.
         UnknownName: no such function in it.
     """
-    file, function = split_factory(name)
-    path = file.resolve()
-    if not path.is_file():
-        raise UserError(f"there is no file {path} for '{name}'; give path/to/file.py:function")
+    path, function = split_factory(name)
     source = _import_file(path)
     make: Any = getattr(source, function, None)
     if not callable(make):

@@ -113,7 +113,7 @@ def open_built_in(
     known = ", ".join(f"{kind.name} (has {kind.file})" for kind in BUILT_IN[role])
     raise UserError(
         f"{folder} holds no {role} that is known here: {known}; for another one give "
-        "path/to/file.py:function"
+        "path/to/file.py:factory"
     )
 
 
@@ -184,7 +184,7 @@ def _source_of(folder: Path, network: str) -> tuple[Any, str]:
 def open_factory(
     role: EngineRole, name: str, settings: Any, devices: Sequence[str]
 ) -> AbstractContextManager[Any]:
-    """Hand over a user's own engine, named ``path/to/file.py:function``.
+    """Hand over a user's own engine, named ``path/to/file.py:factory``.
 
     Raises:
         UserError: the file or the function is not there, or gives no engine of that role.
@@ -240,7 +240,7 @@ def open_language_model(
     """
     if config.engine not in LANGUAGE_MODELS:
         known = tuple(kind for kind in LANGUAGE_MODELS if kind != "server")
-        hint = f"Use {' or '.join(known)}, or path/to/file.py:function."
+        hint = f"Use {' or '.join(known)}, or path/to/file.py:factory."
         raise UnknownName("LLM engine", config.engine, known, hint)
     opened = LANGUAGE_MODELS[config.engine](config, folders, execution, devices)
     return cast(AbstractContextManager[LanguageModel], opened)

@@ -78,7 +78,7 @@ def load_folder(folder: Path) -> Loaded:
     if config.get("architecture") != SMALL_RESNET:
         raise UserError(
             f"{folder / 'config.json'}: architecture '{config.get('architecture')}' is not "
-            f"{SMALL_RESNET}; for a network of your own use path/to/file.py:function"
+            f"{SMALL_RESNET}; for a network of your own use path/to/file.py:factory"
         )
     try:
         module = SmallResNet(config["widths"], len(config["outputs"]))

@@ -40,7 +40,7 @@ def member_of(published: str, origin: str = "") -> WeightsEnum:
     name, _, member = published.partition("@")
     known = torchvision_names()
     if name not in known:
-        raise UnknownName("network", name, known, "Or give path/to/file.py:function.")
+        raise UnknownName("network", name, known, "Or give path/to/file.py:factory.")
     members = get_model_weights(name)
     if member not in members.__members__:
         raise UnknownName(f"weights of {name}", member, tuple(members.__members__))

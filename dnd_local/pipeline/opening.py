@@ -14,7 +14,7 @@ import numpy as np
 from dnd_local.core.config import Config, Execution, ProbeConfig
 from dnd_local.core.conversations import Reply
 from dnd_local.core.digest import file_sha256, key
-from dnd_local.core.errors import BadConfig, UserError
+from dnd_local.core.errors import BadConfig
 from dnd_local.core.factory_names import is_factory, split_factory
 from dnd_local.core.protocols import EngineRole, ProbeSet
 from dnd_local.core.records import Pixels
@@ -175,6 +175,4 @@ def _factory_digest(role: EngineRole, name: str, settings: Any) -> str:
         UserError: the file is not there, or what it makes is not an engine of that role.
     """
     path, _ = split_factory(name)
-    if not path.is_file():
-        raise UserError(f"no file {path} for the {role} '{name}'; give path/to/file.py:factory")
     return key([file_sha256(path), registry.factory_state_digest(role, name, settings)])

@@ -57,7 +57,7 @@ def choose_server(config: Config, url: str, given: Mapping[str, object]) -> Conf
     known = llm.engine in LANGUAGE_MODELS or is_factory(llm.engine)
     if not known and not llm.engine.startswith(REPLAY):
         kinds = [kind for kind in LANGUAGE_MODELS if kind != SERVER]
-        hint = f"Use {', '.join(kinds)}, replay:RUN, or path/to/file.py:function."
+        hint = f"Use {', '.join(kinds)}, replay:RUN, or path/to/file.py:factory."
         raise UnknownName("LLM engine", llm.engine, kinds, hint)
     if llm.engine.startswith(REPLAY) and "model" in given:
         raise BadConfig(

@@ -13,7 +13,14 @@ from dnd_local.core.factory_names import is_factory, split_factory
 @pytest.mark.parametrize("name", ["a.py:make", "some/where.py:make_2", "C:/x.py:f"])
 def test_a_file_and_a_function(name: str) -> None:
     assert is_factory(name)
-    assert split_factory(name) == (Path(name.rpartition(":")[0]), name.rpartition(":")[2])
+
+
+def test_the_file_of_a_name_must_be_there(tmp_path: Path) -> None:
+    path = tmp_path / "net.py"
+    with pytest.raises(UserError, match=f"no file {path} for"):
+        split_factory(f"{path}:make")
+    path.touch()
+    assert split_factory(f"{path}:make") == (path, "make")
 
 
 @pytest.mark.parametrize("name", ["resnet50", "a.py", "a.py:", "a.py:a-b", "a.txt:make", ":make"])

@@ -130,7 +130,7 @@ def test_a_network_by_name(mobile):
 def test_an_unknown_network_lists_near_ones(mobile):
     with pytest.raises(UnknownName, match="Did you mean resnet50") as caught:
         load_torchvision("resnet-50", mobile)
-    assert "file.py:function" in str(caught.value)
+    assert "file.py:factory" in str(caught.value)
 
 
 def test_all_classification_networks_are_known_and_no_others():
