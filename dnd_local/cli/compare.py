@@ -16,6 +16,7 @@ from dnd_local.cli.text_figures import (
     say_read,
     with_text_options,
 )
+from dnd_local.core.amounts import count_text
 
 Describers = Annotated[
     list[str],
@@ -68,7 +69,11 @@ def compare(
         )
     else:
         say_read(reads, opened)
-        say(f"Matched by {matching.how}: {len(matching.keys)} neurons", *matching.notes, "")
+        say(
+            f"Matched by {matching.how}: {count_text(len(matching.keys), 'neuron')}",
+            *matching.notes,
+            "",
+        )
         for record in agreements:
             title = figure_title(record, f"{record['left']} | {record['right']}")
             say_figure(title, "mean", record)

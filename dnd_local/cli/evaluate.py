@@ -11,6 +11,7 @@ from dnd_local.cli import tables
 from dnd_local.cli.arguments import AsJson, Devices, Out, Run, Seed, Weights, Workspace
 from dnd_local.cli.figures import say, show_records, write_all
 from dnd_local.cli.progress import ProgressLines
+from dnd_local.core.amounts import count_text
 
 if TYPE_CHECKING:
     from dnd_local.store.outputs import Cell
@@ -90,5 +91,5 @@ def evaluate(
             SHOWN,
         )
         counted = ", ".join(f"{count} {ruling}" for ruling, count in counts(verdicts).items())
-        say("", f"{table.describer}, {len(verdicts)} labels: {counted}")
+        say("", f"{table.describer}, {count_text(len(verdicts), 'label')}: {counted}")
     write_all(out, {"verdicts": records})

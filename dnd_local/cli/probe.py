@@ -16,7 +16,7 @@ from rich.table import Table
 
 from dnd_local.cli import tables
 from dnd_local.cli.arguments import AsJson, Workspace
-from dnd_local.core.amounts import size_text
+from dnd_local.core.amounts import count_text, size_text
 
 if TYPE_CHECKING:
     from dnd_local.core.protocols import ProbeSet
@@ -59,7 +59,7 @@ def prepare(
     expected = known_set(name).images
     with _progress(f"preparing {name}", expected) as step:
         done = prepare(name, archive, root, cache, step)
-    typer.echo(f"{name}: {done.images:,} images in {root / name}, digest {done.digest}")
+    typer.echo(f"{name}: {count_text(done.images, 'image')} in {root / name}, digest {done.digest}")
     if done.images != expected:
         typer.secho(f"note: the full set has {expected:,} images", err=True, fg="yellow")
 

@@ -96,11 +96,11 @@ def export(
         tables.echo_json(_facts(found) | {"file": first, "files": [str(own) for own in paths]})
     elif found.requests:
         written = ", ".join(str(own) for own in paths)
-        typer.echo(f"{written}: {_count(found)} about {found.neurons} neurons for {describer}")
+        typer.echo(f"{written}: {_count(found)} about {_neurons(found)} for {describer}")
         typer.echo(f"Take the replies in with: dnd-local prompts import {run} REPLIES.jsonl "
                    f"--describer {describer}")  # fmt: skip
     else:
-        typer.echo(f"{describer} has answered everything about {found.neurons} neurons")
+        typer.echo(f"{describer} has answered everything about {_neurons(found)}")
 
 
 @app.command("import")
@@ -168,7 +168,8 @@ def import_release(
                           "sources": dict(found.digests)})  # fmt: skip
         return
     for prompt in found.prompts:
-        typer.echo(f"{prompt.path}: {len(prompt.roles)} turns, {prompt.source} line {prompt.line}")
+        turns = count_text(len(prompt.roles), "turn")
+        typer.echo(f"{prompt.path}: {turns}, {prompt.source} line {prompt.line}")
         if joining := _JOINING.get(prompt.name, ""):
             typer.echo(f"  ({joining})")
     typer.echo("To send what the release sends, to the byte: dnd-local dissect MODEL LAYER "
@@ -181,7 +182,7 @@ def _show_import(found: Imported, run: str, describer: str, as_json: bool) -> No
             {"entered": found.entered, "problems": found.problems, "left": _facts(found.left)}
         )
         return
-    typer.echo(f"{found.entered} replies of {describer} entered")
+    typer.echo(f"Entered for {describer}: {count_text(found.entered, 'reply', 'replies')}")
     for problem in found.problems:
         typer.echo(f"  {problem}", err=True)
     if found.left.requests:
@@ -195,3 +196,7 @@ def _facts(found: Round) -> dict[str, int]:
 
 def _count(found: Round) -> str:
     return count_text(len(found.requests), "question")
+
+
+def _neurons(found: Round) -> str:
+    return count_text(found.neurons, "neuron")

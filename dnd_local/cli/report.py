@@ -11,6 +11,7 @@ import typer
 from dnd_local.cli import tables
 from dnd_local.cli.arguments import AsJson, Run, Weights, Workspace
 from dnd_local.cli.progress import ProgressLines
+from dnd_local.core.amounts import count_text
 
 if TYPE_CHECKING:
     from dnd_local.core.descriptions import DescriptionTable
@@ -79,7 +80,7 @@ def _table(name: str, layer: str, workspace: Path | None, weights: Path | None) 
 
 def _say(site: Site, drawn: int, figures: Path | None) -> None:
     if site.missing:
-        typer.echo(f"{site.missing} pictures are not on disk any more and were left out.")
+        typer.echo(f"{count_text(site.missing, 'picture')} left out, not on disk any more")
     if figures:
-        typer.echo(f"{drawn} figures in {figures}")
-    typer.echo(f"Report of {site.neurons} neurons: {site.index}")
+        typer.echo(f"{count_text(drawn, 'figure')} in {figures}")
+    typer.echo(f"Report of {count_text(site.neurons, 'neuron')}: {site.index}")

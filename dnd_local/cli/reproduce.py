@@ -17,6 +17,7 @@ from dnd_local.cli.text_figures import (
     show_text_figures,
     with_text_options,
 )
+from dnd_local.core.amounts import count_text
 
 if TYPE_CHECKING:
     from dnd_local.evaluate.tables import ReadTable
@@ -150,8 +151,9 @@ def scoring_rules(
         tables.echo_json({"rules": records, "random_rule": rated.random_rule,
                           "rater_agreement": rated.rater_agreement})  # fmt: skip
     else:
-        for record in records:
-            say_figure(f"{record['rule']}, {record['units']} units", "value", record)
+        for rule, record in zip(rated.rules, records, strict=True):
+            units = count_text(rule.rating.n, "unit")
+            say_figure(f"{record['rule']}, {units}", "value", record)
         say("", f"A rule drawn at random (the null): {rated.random_rule:.4f}. "
                 f"Rank correlation of the two raters: {rated.rater_agreement:.2f}.")  # fmt: skip
     write_all(out, {"scoring-rules": records})

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from dnd_local.cli.verdicts import add_columns, cells, figures, one_line, summary
-from dnd_local.core.amounts import duration_text, size_text
+from dnd_local.core.amounts import count_text, duration_text, size_text
 from dnd_local.core.descriptions import Description
 from dnd_local.core.digest import canonical
 from dnd_local.core.records import RULES, LayerInfo, LayerTriage
@@ -135,8 +135,8 @@ def show_triage(results: Sequence[LayerTriage], as_json: bool) -> None:
             counts[own.verdict] = counts.get(own.verdict, 0) + 1
         words = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
         out.print(
-            f"\n{plain(result.layer)}: {len(result.neurons)} neurons over {result.n_images:,} "
-            f"images ({result.n_skipped} skipped): {words}"
+            f"\n{plain(result.layer)}: {count_text(len(result.neurons), 'neuron')} over "
+            f"{count_text(result.n_images, 'image')} ({result.n_skipped} skipped): {words}"
         )
 
 

@@ -21,6 +21,7 @@ from dnd_local.cli.arguments import (
     Weights,
 )
 from dnd_local.cli.figures import say, say_figure, write_all
+from dnd_local.core.amounts import count_text
 from dnd_local.core.errors import BadConfig
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def show_text_figures(
 def figure_title(record: Mapping[str, Cell], who: str) -> str:
     """Return the words before a figure: who, by which metric and weights, over how many neurons."""
     needs = f" ({record['needs']})" if record.get("needs") else ""
-    return f"{who}, {record['metric']}{needs}, {record['neurons']} neurons"
+    return f"{who}, {record['metric']}{needs}, {count_text(int(str(record['neurons'])), 'neuron')}"
 
 
 def read_record(reads: Sequence[ReadTable], opened: Opened) -> dict[str, list[str]]:

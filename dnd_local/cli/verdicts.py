@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
+from dnd_local.core.amounts import count_text
+
 if TYPE_CHECKING:
     from dnd_local.core.descriptions import Description
     from dnd_local.evaluate.verdicts import Verdict, Verdicts
@@ -52,7 +54,7 @@ def summary(descriptions: Sequence[Description], verdicts: Verdicts, run: str) -
     if found is None:
         return []
     counted = ", ".join(f"{found[word]} {word}" for word in LEGEND)
-    lines = [f"Verdicts on {found['judged']} of {found['labels']} labels: {counted}"]
+    lines = [f"Verdicts on {found['judged']} of {count_text(found['labels'], 'label')}: {counted}"]
     lines += [f"  [{COLOURS[word]}]{word}[/]: {LEGEND[word]}" for word in LEGEND if found[word]]
     lines.append("  support: share of other neurons' labels that do worse, over those measures")
     if found["judged"] < found["labels"]:

@@ -29,9 +29,9 @@ def duration_text(seconds: float) -> str:
     return f"{_two_digits(seconds / _HOUR_S)} h"
 
 
-def count_text(count: int, thing: str) -> str:
+def count_text(count: int, thing: str, things: str = "") -> str:
     """Return how many of a thing there are: ``"1 request"``, ``"1,200 requests"``."""
-    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
+    return f"{count:,} {thing if count == 1 else things or thing + 's'}"
 
 
 def _two_digits(value: float) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dnd_local.core.amounts import count_text
 from dnd_local.core.cards import Card
 from dnd_local.core.descriptions import DescriptionRow, DescriptionTable, Status
 from dnd_local.core.errors import UserError
@@ -49,10 +50,8 @@ class ReadTable(Card):
         named = ", ".join(layer or "no layer named" for layer in layers)
         labelled = sum(bool(row.labels) for row in rows)
         coded = f", {self.encoding}" if self.encoding else ""
-        return (
-            f"{self.source}: {self.format}, {len(rows)} neurons ({named}), {labelled} with a label"
-            f"{coded}"
-        )
+        neurons = count_text(len(rows), "neuron")
+        return f"{self.source}: {self.format}, {neurons} ({named}), {labelled} with a label{coded}"
 
 
 def read_table(path: Path, layer: str = "", describer: str = "") -> ReadTable:
@@ -244,9 +243,9 @@ def _remarks(rows: Sequence[DescriptionRow], kind: Format, repeats: int) -> list
     if kind.first:
         notes.append(f"{kind.name} counts neurons from {kind.first}: {kind.first} is neuron 0 here")
     if repeats:
-        notes.append(f"{repeats} lines repeat another word for word and count once")
+        notes.append(f"{count_text(repeats, 'line')} said the same as another and counted once")
     if empty := sum(not row.labels for row in rows):
-        notes.append(f"{empty} neurons have an empty label and stay out of every figure")
+        notes.append(f"{count_text(empty, 'neuron')} with an empty label: in no figure")
     if kind.stacked:
         counts = sorted({len(row.labels) for row in rows})
         notes.append(f"{kind.stacked} a neuron: {', '.join(map(str, counts))}")

@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from dnd_local.core.amounts import count_text
 from dnd_local.core.config import Config, Execution
 from dnd_local.core.conversations import Request
 from dnd_local.core.errors import DndError, EngineError, MissingWeights, UserError
@@ -131,7 +132,7 @@ def _try(role: EngineRole, lab: Lab, picture: Pixels) -> str:
             layer = lab.target.layers()[-1].path
             values = lab.target.responses([picture], [layer])[layer][0]
             _check(bool(np.isfinite(values).all()), "its responses are no finite numbers")
-            return f"{len(values)} neurons of {layer} respond"
+            return f"responses of {count_text(len(values), 'neuron')} of {layer}"
         case "captioner":
             (caption,) = lab.captioner.caption([picture])
             _check(bool(caption.strip()), "it says nothing about a picture")

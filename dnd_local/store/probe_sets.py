@@ -22,6 +22,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from dnd_local.core.amounts import count_text
 from dnd_local.core.cards import Card
 from dnd_local.core.digest import key
 from dnd_local.core.errors import BadConfig, DamagedFile, UnknownName, UserError
@@ -182,8 +183,9 @@ def _open_prepared(name: str, data_root: Path, cache_dir: Path) -> FolderProbe:
     prepared = read_record(folder)
     if prepared is not None and prepared.images != len(probe):
         raise DamagedFile(
-            f"probe set '{name}' in {folder} has {len(probe):,} images, {prepared.images:,} were "
-            f"prepared; delete the folder and run dnd-local probe prepare {name} {known.archive}"
+            f"probe set '{name}' in {folder} has {count_text(len(probe), 'image')}, "
+            f"{prepared.images:,} were prepared; delete the folder and run "
+            f"dnd-local probe prepare {name} {known.archive}"
         )
     return probe
 

@@ -63,3 +63,4 @@ def test_counts() -> None:
         "2 requests",
         "1,200 requests",
     ]
+    assert [count_text(n, "reply", "replies") for n in (1, 2)] == ["1 reply", "2 replies"]

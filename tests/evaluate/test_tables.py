@@ -100,13 +100,13 @@ def test_windows_line_ends_header_case_and_spreadsheet_ids(tmp_path: Path) -> No
 def test_an_empty_label_abstains_and_is_counted(tmp_path: Path) -> None:
     read = read_table(write(tmp_path, "Neuron ID,label\n0,dog\n1,\n2\n", "x_fc.csv"))
     assert [row.status for row in read.table.rows] == ["described", "abstained", "abstained"]
-    assert "2 neurons have an empty label and stay out of every figure" in read.notes
+    assert "2 neurons with an empty label: in no figure" in read.notes
 
 
 def test_a_repeated_line_counts_once(tmp_path: Path) -> None:
     read = read_table(write(tmp_path, "Neuron ID,label\n0,dog\n0,dog\n", "x_fc.csv"))
     assert labels(read) == {("fc", 0): ("dog",)}
-    assert "1 lines repeat another word for word and count once" in read.notes
+    assert "1 line said the same as another and counted once" in read.notes
 
 
 def test_layer_chooses_among_several(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def test_one_picture_goes_through_every_model(bench: Bench) -> None:
     assert {one.state for one in found.values()} == {"ok"}
     assert {one.cure for one in found.values()} == {""}
     texts = [one.found.rpartition(", in ")[0] for one in found.values()]
-    assert texts[:2] == ["6 neurons of colours respond", "says 'there is a red square'"]
+    assert texts[:2] == ["responses of 6 neurons of colours", "says 'there is a red square'"]
     assert texts[2].startswith("answers '")
     assert texts[3:] == ["paints 8 x 8 px in 20 steps", "cosine 0.73 of picture and 'a red dog'"]
     assert set(bench.calls.asked.values()) == {1}
