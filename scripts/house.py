@@ -43,7 +43,7 @@ def breaches(root: Path) -> list[str]:
     lines = _unless_excepted(house["sizes"], "sizes", dict(oversized(root)))
     edges = [tuple(edge.split(" -> ")) for edge in house["circles"]]
     for name, graph in circles.items():
-        lines += [f"{name}: {found}" for found in _circles_without(edges, graph)]
+        lines += [f"{name}: {ring}" for ring in _circles_without(edges, graph)]
     every = {k: v for graph in circles.values() for k, v in graph.items()}
     lines += [
         f"[tool.house] circles: '{here} -> {there}' closes no circle any more, take it off the list"
@@ -111,28 +111,28 @@ def _circles_without(edges: list[tuple[str, ...]], graph: Graph) -> list[str]:
     return lines
 
 
-def _unless_excepted(excepted: list[str], table: str, found: Mapping[str, str]) -> list[str]:
+def _unless_excepted(excepted: list[str], table: str, breaches: Mapping[str, str]) -> list[str]:
     stale = [
         f"[tool.house] {table}: '{name}' keeps to the limit now, take it off the list"
         for name in excepted
-        if name not in found
+        if name not in breaches
     ]
-    return [line for name, line in found.items() if name not in excepted] + stale
+    return [line for name, line in breaches.items() if name not in excepted] + stale
 
 
 def _imported(path: Path, module: str, names: Mapping[str, Path] | set[str]) -> set[str]:
     """Return those of `names` that a file imports; a package's part counts as the part itself."""
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    found = set[str]()
+    imported = set[str]()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            imported |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             above = package.rsplit(".", node.level - 1)[0] if node.level else ""
             base = ".".join(part for part in (above, node.module) if part)
             parts = {f"{base}.{alias.name}" for alias in node.names}
-            found |= {name if name in names else base for name in parts}
-    return {name for name in found if name in names}
+            imported |= {name if name in names else base for name in parts}
+    return {name for name in imported if name in names}
 
 
 def _dotted(path: Path, above: Path) -> str:

@@ -158,10 +158,10 @@ def triage(
         weights=weights, devices=devices, settings=settings,
     )  # fmt: skip
     with ProgressLines() as progress:
-        found = triage_layers(
+        triages = triage_layers(
             dissection.make_config(),
             dissection.execution(),
             dissection.selection().layers,
             progress,
         )
-    tables.show_triage(found, as_json)
+    tables.show_triage(triages, as_json)

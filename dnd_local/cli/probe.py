@@ -89,11 +89,11 @@ def info(
         [part.strip() for part in probe.split("+")], root, cache, {"pocket": pocket_probe}
     )
     with _progress("reading", len(opened)) as step:
-        found = _facts(opened, step)
+        facts = _facts(opened, step)
     if as_json:
-        tables.echo_json(found)
+        tables.echo_json(facts)
     else:
-        tables.console().print(_table(found), markup=False)
+        tables.console().print(_table(facts), markup=False)
 
 
 def _places(data: Path | None, workspace: Path | None) -> tuple[Path, Path]:
@@ -111,35 +111,35 @@ def _facts(probe: ProbeSet, progress: Callable[[int], None]) -> dict[str, Any]:
     from dnd_local.store.probe_sets import JoinedProbe
     from dnd_local.store.probe_survey import survey
 
-    found = survey(probe, decoding_threads(), progress)
+    seen = survey(probe, decoding_threads(), progress)
     sets = [one for _, one in probe.sets] if isinstance(probe, JoinedProbe) else [probe]
     folders = [one for one in sets if isinstance(one, FolderProbe)]
     return {
         "schema": 1,
-        "images": found.images,
-        "usable": found.images - len(found.skipped),
-        "skipped": [asdict(image) for image in found.skipped],
-        "smallest": found.smallest,
-        "largest": found.largest,
+        "images": seen.images,
+        "usable": seen.images - len(seen.skipped),
+        "skipped": [asdict(image) for image in seen.skipped],
+        "smallest": seen.smallest,
+        "largest": seen.largest,
         "bytes": sum(folder.size_on_disk() for folder in folders),
         "other_files": sum(folder.ignored for folder in folders),
         "digest": probe.digest,
     }
 
 
-def _table(found: dict[str, Any]) -> Table:
+def _table(facts: dict[str, Any]) -> Table:
     """Return the same for people."""
-    skipped = found["skipped"]
+    skipped = facts["skipped"]
     table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_row("Images", f"{found['images']:,}")
-    table.add_row("Usable", f"{found['usable']:,}")
+    table.add_row("Images", f"{facts['images']:,}")
+    table.add_row("Usable", f"{facts['usable']:,}")
     for name in ("smallest", "largest"):
-        if found[name]:
-            table.add_row(name.capitalize(), " x ".join(map(str, found[name])))
-    if found["bytes"]:
-        table.add_row("On disk", size_text(found["bytes"]))
-        table.add_row("Other files", f"{found['other_files']:,}")
-    table.add_row("Digest", found["digest"])
+        if facts[name]:
+            table.add_row(name.capitalize(), " x ".join(map(str, facts[name])))
+    if facts["bytes"]:
+        table.add_row("On disk", size_text(facts["bytes"]))
+        table.add_row("Other files", f"{facts['other_files']:,}")
+    table.add_row("Digest", facts["digest"])
     table.add_row("Skipped", f"{len(skipped):,}")
     for image in skipped[:SHOWN]:
         table.add_row("", f"{image['name']}: {image['reason']}")

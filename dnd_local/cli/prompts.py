@@ -83,24 +83,26 @@ def export(
     from dnd_local.pipeline.reading import open_run
     from dnd_local.store.files import write_atomic
 
-    found = next_round(open_run(run, workspace, weights, prompts=prompts), describer)
+    questions = next_round(open_run(run, workspace, weights, prompts=prompts), describer)
     path = out or Path(f"{run}-{describer}.jsonl")
-    files = found.files(model or describer, family.value)
+    files = questions.files(model or describer, family.value)
     paths = [path] if len(files) == 1 else [
         path.with_name(f"{path.stem}-{number}{path.suffix}") for number in range(1, len(files) + 1)
     ]  # fmt: skip
-    for own, lines in zip(paths, files, strict=True):
-        write_atomic(own, "".join(f"{line}\n" for line in lines).encode())
+    for place, lines in zip(paths, files, strict=True):
+        write_atomic(place, "".join(f"{line}\n" for line in lines).encode())
     if as_json:
         first = str(paths[0]) if paths else None
-        tables.echo_json(_facts(found) | {"file": first, "files": [str(own) for own in paths]})
-    elif found.requests:
-        written = ", ".join(str(own) for own in paths)
-        typer.echo(f"{written}: {_count(found)} about {_neurons(found)} for {describer}")
+        tables.echo_json(
+            _facts(questions) | {"file": first, "files": [str(place) for place in paths]}
+        )
+    elif questions.requests:
+        written = ", ".join(str(place) for place in paths)
+        typer.echo(f"{written}: {_count(questions)} about {_neurons(questions)} for {describer}")
         typer.echo(f"Take the replies in with: dnd-local prompts import {run} REPLIES.jsonl "
                    f"--describer {describer}")  # fmt: skip
     else:
-        typer.echo(f"{describer} has answered everything about {_neurons(found)}")
+        typer.echo(f"{describer} has answered everything about {_neurons(questions)}")
 
 
 @app.command("import")
@@ -129,14 +131,14 @@ def import_(
     from dnd_local.pipeline.reading import open_run
 
     stored = open_run(run, workspace, weights, data, prompts)
-    found = describers.import_replies(stored, describer, replies)
-    if not as_json or found.left.requests:
-        _show_import(found, run, describer, as_json)
-    if not found.left.requests:
+    imported = describers.import_replies(stored, describer, replies)
+    if not as_json or imported.left.requests:
+        _show_import(imported, run, describer, as_json)
+    if not imported.left.requests:
         with ProgressLines() as progress:
             result = describers.describe_with(stored, describer, read_devices(devices), progress)
         tables.show_result(result, as_json)
-    if found.problems:
+    if imported.problems:
         raise typer.Exit(3)
 
 
@@ -157,46 +159,54 @@ def import_release(
     """
     from dnd_local.store.release_prompts import import_release as read
 
-    found = read(checkout, out)
+    release = read(checkout, out)
     if as_json:
         told = [
             {"name": p.name, "file": str(p.path), "source": p.source, "line": p.line,
              "roles": p.roles, "joint": p.joint}
-            for p in found.prompts
+            for p in release.prompts
         ]  # fmt: skip
-        tables.echo_json({"folder": str(found.folder), "prompts": told,
-                          "sources": dict(found.digests)})  # fmt: skip
+        tables.echo_json({"folder": str(release.folder), "prompts": told,
+                          "sources": dict(release.digests)})  # fmt: skip
         return
-    for prompt in found.prompts:
+    for prompt in release.prompts:
         turns = count_text(len(prompt.roles), "turn")
         typer.echo(f"{prompt.path}: {turns}, {prompt.source} line {prompt.line}")
         if joining := _JOINING.get(prompt.name, ""):
             typer.echo(f"  ({joining})")
     typer.echo("To send what the release sends, to the byte: dnd-local dissect MODEL LAYER "
-               f"--compat official --prompts {found.folder}")  # fmt: skip
+               f"--compat official --prompts {release.folder}")  # fmt: skip
 
 
-def _show_import(found: Imported, run: str, describer: str, as_json: bool) -> None:
+def _show_import(imported: Imported, run: str, describer: str, as_json: bool) -> None:
     if as_json:
         tables.echo_json(
-            {"entered": found.entered, "problems": found.problems, "left": _facts(found.left)}
+            {
+                "entered": imported.entered,
+                "problems": imported.problems,
+                "left": _facts(imported.left),
+            }
         )
         return
-    typer.echo(f"Entered for {describer}: {count_text(found.entered, 'reply', 'replies')}")
-    for problem in found.problems:
+    typer.echo(f"Entered for {describer}: {count_text(imported.entered, 'reply', 'replies')}")
+    for problem in imported.problems:
         typer.echo(f"  {problem}", err=True)
-    if found.left.requests:
-        typer.echo(f"{_count(found.left)} left; write them with: dnd-local prompts export {run} "
+    if imported.left.requests:
+        typer.echo(f"{_count(imported.left)} left; write them with: dnd-local prompts export {run} "
                    f"--describer {describer}")  # fmt: skip
 
 
-def _facts(found: Round) -> dict[str, int]:
-    return {"questions": len(found.requests), "answered": found.answered, "neurons": found.neurons}
+def _facts(questions: Round) -> dict[str, int]:
+    return {
+        "questions": len(questions.requests),
+        "answered": questions.answered,
+        "neurons": questions.neurons,
+    }
 
 
-def _count(found: Round) -> str:
-    return count_text(len(found.requests), "question")
+def _count(questions: Round) -> str:
+    return count_text(len(questions.requests), "question")
 
 
-def _neurons(found: Round) -> str:
-    return count_text(found.neurons, "neuron")
+def _neurons(questions: Round) -> str:
+    return count_text(questions.neurons, "neuron")

@@ -72,7 +72,7 @@ def show(
     stored = open_run(run, workspace, weights)
     verdicts = read_verdicts(stored.folder.folder)
     if neuron:
-        found = stored.evidence(neuron)
-        tables.show_evidence(found, verdicts.of(found.description), as_json)
+        evidence = stored.evidence(neuron)
+        tables.show_evidence(evidence, verdicts.of(evidence.description), as_json)
     else:
         tables.show_descriptions(run, stored.descriptions(), verdicts, as_json)

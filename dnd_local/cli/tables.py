@@ -73,7 +73,7 @@ def show_descriptions(
 ) -> None:
     """Print the labels of a run's neurons, with their verdicts where there are any."""
     if as_json:
-        worth = [own.record() for own in verdicts.on(descriptions)]
+        worth = [verdict.record() for verdict in verdicts.on(descriptions)]
         echo_json({"run": run, "descriptions": descriptions, "verdicts": worth})
         return
     out = console()
@@ -92,7 +92,7 @@ def show_result(result: RunResult, as_json: bool) -> None:
 
     verdicts = read_verdicts(result.folder)
     if as_json:
-        worth = [own.record() for own in verdicts.on(result.descriptions)]
+        worth = [verdict.record() for verdict in verdicts.on(result.descriptions)]
         echo_json({"run": result.record.name, "made": result.made,
                    "descriptions": result.descriptions, "verdicts": worth,
                    "failures": result.failures})  # fmt: skip
@@ -123,16 +123,21 @@ def show_triage(results: Sequence[LayerTriage], as_json: bool) -> None:
         table = Table(box=None, pad_edge=False, header_style="bold")
         for name in ("Neuron", "Class", "Min", "Mean", "Max", "Spread", "Active"):
             table.add_column(name, justify="left" if name == "Class" else "right")
-        for own in result.neurons:
-            verdict = own.verdict if own.twin is None else f"{own.verdict} of {own.twin}"
-            figures = (own.minimum, own.mean, own.maximum, own.spread)
+        for neuron in result.neurons:
+            verdict = (
+                neuron.verdict if neuron.twin is None else f"{neuron.verdict} of {neuron.twin}"
+            )
+            figures = (neuron.minimum, neuron.mean, neuron.maximum, neuron.spread)
             table.add_row(
-                str(own.index), verdict, *(f"{x:.4g}" for x in figures), f"{own.active_share:.1%}"
+                str(neuron.index),
+                verdict,
+                *(f"{x:.4g}" for x in figures),
+                f"{neuron.active_share:.1%}",
             )
         out.print(table)
         counts: dict[str, int] = {}
-        for own in result.neurons:
-            counts[own.verdict] = counts.get(own.verdict, 0) + 1
+        for neuron in result.neurons:
+            counts[neuron.verdict] = counts.get(neuron.verdict, 0) + 1
         words = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
         out.print(
             f"\n{plain(result.layer)}: {count_text(len(result.neurons), 'neuron')} over "
@@ -155,26 +160,26 @@ def show_layers(layers: Sequence[LayerInfo], as_json: bool) -> None:
     console().print(table)
 
 
-def show_forecast(found: Forecast, as_json: bool) -> None:
+def show_forecast(forecast: Forecast, as_json: bool) -> None:
     """Print what a run would cost."""
     if as_json:
-        echo_json(found)
+        echo_json(forecast)
         return
     out = console()
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("Stage", "Items", "Done", "Time left"):
         table.add_column(name, justify="left" if name == "Stage" else "right")
-    for stage in found.stages:
+    for stage in forecast.stages:
         table.add_row(stage.stage, str(stage.items), str(stage.done), time_text(stage.seconds))
-    out.print(f"Run [bold]{found.run}[/bold] (nothing was computed)\n")
+    out.print(f"Run [bold]{forecast.run}[/bold] (nothing was computed)\n")
     out.print(table)
-    out.print(f"\nPictures to paint: {found.pictures:,} at most, {size_text(found.disk_bytes)} of "
-              f"{size_text(found.free_bytes)} free. Largest model: "
-              f"{size_text(found.memory_bytes)} of memory.")  # fmt: skip
-    if any(stage.seconds is None for stage in found.stages):
+    out.print(f"\nPictures to paint: {forecast.pictures:,} at most, "
+              f"{size_text(forecast.disk_bytes)} of {size_text(forecast.free_bytes)} free. "
+              f"Largest model: {size_text(forecast.memory_bytes)} of memory.")  # fmt: skip
+    if any(stage.seconds is None for stage in forecast.stages):
         out.print("A time of ? was never measured in this workspace: run a few neurons first.")
-    if found.missing_weights:
-        ids = " ".join(found.missing_weights)
+    if forecast.missing_weights:
+        ids = " ".join(forecast.missing_weights)
         out.print(f"[red]Missing weights[/red]: {ids}. Get them: dnd-local weights pull {ids}")
 
 
@@ -183,68 +188,71 @@ def plain(text: object) -> str:
     return escape(str(text))
 
 
-def show_targets(found: Sequence[KnownTarget], as_json: bool) -> None:
+def show_targets(targets: Sequence[KnownTarget], as_json: bool) -> None:
     """Print the networks known by name."""
     if as_json:
-        echo_json(found)
+        echo_json(targets)
         return
     out = console()
-    out.print(_table(("Target", "Kind", "Weights"), ((t.name, t.kind, t.weights) for t in found)))
+    out.print(_table(("Target", "Kind", "Weights"), ((t.name, t.kind, t.weights) for t in targets)))
     out.print("\nAny other network: path/to/file.py:factory, returning (module, transform).")
 
 
-def show_runs(found: Sequence[RunSummary], as_json: bool) -> None:
+def show_runs(runs: Sequence[RunSummary], as_json: bool) -> None:
     """Print the runs of a workspace."""
     if as_json:
-        echo_json(found)
+        echo_json(runs)
         return
     rows = (
         (r.name, r.target, ", ".join(r.layers), str(r.neurons),
          f"{r.captioner}, {r.llm}, {r.painter}")
-        for r in found
+        for r in runs
     )  # fmt: skip
     table = _table(("Run", "Target", "Layers", "Neurons", "Captions, labels, pictures by"), rows)
     table.columns[0].no_wrap = True  # it is what every other command asks for
-    console().print(table if found else "No runs here yet.")
+    console().print(table if runs else "No runs here yet.")
 
 
-def show_status(found: Sequence[StageStatus], verdicts: Sequence[str]) -> None:
+def show_status(stages: Sequence[StageStatus], verdicts: Sequence[str]) -> None:
     """Print how far each stage of a run is, and the lines about its verdicts."""
-    rows = ((s.stage, f"{s.done} of {s.of}", time_text(s.seconds)) for s in found)
+    rows = ((s.stage, f"{s.done} of {s.of}", time_text(s.seconds)) for s in stages)
     console().print(_table(("Stage", "Done", "Time spent"), rows))
     _print_summary(console(), verdicts)
 
 
-def show_evidence(found: Evidence, verdict: Verdict | None, as_json: bool) -> None:
+def show_evidence(evidence: Evidence, verdict: Verdict | None, as_json: bool) -> None:
     """Print everything that is known about a neuron."""
     if as_json:
-        echo_json({**found.as_json(), "verdict": verdict.record() if verdict else None})
+        echo_json({**evidence.as_json(), "verdict": verdict.record() if verdict else None})
         return
     out = console()
-    out.print(f"[bold]{plain(str(found.neuron))}[/bold]: {found.triage.verdict}")
-    labels = ", ".join(f"{x.text} ({x.score:.2f})" for x in found.description.labels)
-    out.print(f"Labels: [bold]{plain(labels or found.description.reason)}[/bold]\n")
+    out.print(f"[bold]{plain(str(evidence.neuron))}[/bold]: {evidence.triage.verdict}")
+    labels = ", ".join(f"{x.text} ({x.score:.2f})" for x in evidence.description.labels)
+    out.print(f"Labels: [bold]{plain(labels or evidence.description.reason)}[/bold]\n")
     if verdict:
         out.print(f"Verdict: {one_line(verdict)}\n", soft_wrap=True)
         out.print(figures(verdict))
         out.print()
-    if found.exemplars and found.captions and found.phrases:
+    if evidence.exemplars and evidence.captions and evidence.phrases:
         rows = []
         for exemplar, caption, phrase in zip(
-            found.exemplars.exemplars, found.captions.texts, found.phrases.texts, strict=True
+            evidence.exemplars.exemplars,
+            evidence.captions.texts,
+            evidence.phrases.texts,
+            strict=True,
         ):
             box = exemplar.box
             part = f"{box.left},{box.top} to {box.right},{box.bottom}" if box else "whole"
             rows.append((f"{exemplar.response:.3f}", exemplar.name, part, caption, phrase))
         out.print(_table(("Response", "Exemplar", "Part", "Caption", "Phrase"), rows))
-    if found.scores:
+    if evidence.scores:
         scored = [
             (c.text, *(f"{c.score(rule):.3f}" for rule in RULES), f"{max(c.responses):.3f}")
-            for c in found.scores.candidates
+            for c in evidence.scores.candidates
         ]
         out.print()
         out.print(_table(("Candidate", *RULES, "Best response"), scored))
-    for reject in found.concepts.rejects if found.concepts else ():
+    for reject in evidence.concepts.rejects if evidence.concepts else ():
         out.print(plain(f"rejected: {reject.text!r} ({reject.reason})"))
 
 
@@ -257,15 +265,20 @@ def _table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     return table
 
 
-def show_figures(found: Mapping[str, Interval], as_json: bool, out: Path | None) -> None:
+def show_figures(figures: Mapping[str, Interval], as_json: bool, out: Path | None) -> None:
     """Print figures with their intervals, and write them to `out` as JSON if it is given."""
     if out is not None:
-        write_atomic(out, msgspec.json.format(canonical(found)) + b"\n")
+        write_atomic(out, msgspec.json.format(canonical(figures)) + b"\n")
     if as_json:
-        echo_json(found)
+        echo_json(figures)
         return
     rows = (
-        (name, f"{own.value:.3f}", f"{own.low:.3f} to {own.high:.3f}", str(own.n))
-        for name, own in found.items()
+        (
+            name,
+            f"{interval.value:.3f}",
+            f"{interval.low:.3f} to {interval.high:.3f}",
+            str(interval.n),
+        )
+        for name, interval in figures.items()
     )
     console().print(_table(("Figure", "Value", "95 % interval", "n"), rows))

@@ -39,10 +39,10 @@ def tally(descriptions: Sequence[Description], verdicts: Verdicts) -> dict[str, 
     """
     from dnd_local.evaluate.verdicts import LEGEND
 
-    words = [own.word for own in verdicts.on(descriptions)]
+    words = [verdict.word for verdict in verdicts.on(descriptions)]
     if not words:
         return None
-    labels = sum(bool(own.labels) for own in descriptions)
+    labels = sum(bool(description.labels) for description in descriptions)
     return {"labels": labels, "judged": len(words)} | {word: words.count(word) for word in LEGEND}
 
 
@@ -50,14 +50,16 @@ def summary(descriptions: Sequence[Description], verdicts: Verdicts, run: str) -
     """Return the lines that count a run's verdicts and say what they mean; none without any."""
     from dnd_local.evaluate.verdicts import LEGEND
 
-    found = tally(descriptions, verdicts)
-    if found is None:
+    tallied = tally(descriptions, verdicts)
+    if tallied is None:
         return []
-    counted = ", ".join(f"{found[word]} {word}" for word in LEGEND)
-    lines = [f"Verdicts on {found['judged']} of {count_text(found['labels'], 'label')}: {counted}"]
-    lines += [f"  [{COLOURS[word]}]{word}[/]: {LEGEND[word]}" for word in LEGEND if found[word]]
+    counted = ", ".join(f"{tallied[word]} {word}" for word in LEGEND)
+    lines = [
+        f"Verdicts on {tallied['judged']} of {count_text(tallied['labels'], 'label')}: {counted}"
+    ]
+    lines += [f"  [{COLOURS[word]}]{word}[/]: {LEGEND[word]}" for word in LEGEND if tallied[word]]
     lines.append("  support: share of other neurons' labels that do worse, over those measures")
-    if found["judged"] < found["labels"]:
+    if tallied["judged"] < tallied["labels"]:
         lines.append(f"The others are not judged yet: dnd-local evaluate {escape(run)}")
     return lines
 
@@ -77,13 +79,13 @@ def figures(verdict: Verdict) -> Table:
     table.add_column("Measure")
     for name in ("Value", "95 % interval", "Other labels", "Their 95th", "One word", "Beats"):
         table.add_column(name, justify="right")
-    for own in verdict.measures:
+    for judged in verdict.measures:
         table.add_row(
-            own.measure + (" *" if own.measure in DECIDING else ""),
-            *_numbers((own.value,)),
-            " to ".join(_numbers((own.low, own.high))),
-            *_numbers((own.null_mean, own.null_high, own.word)),
-            f"{own.percentile:.0%}",
+            judged.measure + (" *" if judged.measure in DECIDING else ""),
+            *_numbers((judged.value,)),
+            " to ".join(_numbers((judged.low, judged.high))),
+            *_numbers((judged.null_mean, judged.null_high, judged.word)),
+            f"{judged.percentile:.0%}",
         )
     table.caption = "* decides"
     table.caption_justify = "left"

@@ -41,7 +41,7 @@ class Description(Card):
 
     def _repr_html_(self) -> str:
         place = f"{self.neuron.target} · {self.neuron.layer} · neuron {self.neuron.index}"
-        labels = " · ".join(f"{own.text} ({own.score:.3g})" for own in self.labels)
+        labels = " · ".join(f"{label.text} ({label.score:.3g})" for label in self.labels)
         lines = (
             ("opacity: .7; font-size: .85em", place),
             ("font-size: 1.4em; font-weight: 600", self.title),

@@ -73,16 +73,16 @@ def score_candidates(
     """
     if not texts:
         return ()
-    flat = np.array([r for own in responses for r in own], dtype=np.float64)
+    flat = np.array([r for row in responses for r in row], dtype=np.float64)
     ranks = _split(ranks_from_highest(flat), responses)
     weights = _split(_unit_range(flat), responses)
     neuron = _Neuron(
         ranks=ranks,
         among_highest=_split(_among_highest(flat, RELEASED_COMPARED), responses),
-        cosines=[np.asarray(own, dtype=np.float64) for own in cosines],
+        cosines=[np.asarray(row, dtype=np.float64) for row in cosines],
         beta=beta,
     )
-    squares = [float(np.mean(np.sort(own)[:beta] ** 2)) for own in ranks]
+    squares = [float(np.mean(np.sort(row)[:beta] ** 2)) for row in ranks]
     scored = []
     for i, text in enumerate(texts):
         own_cosines = neuron.cosines[i]
@@ -170,4 +170,4 @@ def _unit_range(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _split(flat: NDArray[_Value], like: Sequence[Sequence[float]]) -> list[NDArray[_Value]]:
     """Return `flat`, an array a candidate."""
-    return np.split(flat, np.cumsum([len(own) for own in like])[:-1])
+    return np.split(flat, np.cumsum([len(row) for row in like])[:-1])

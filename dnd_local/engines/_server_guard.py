@@ -98,14 +98,14 @@ def end_strays(folder: str) -> None:
 
 def _running_in(folder: str) -> set[int]:
     """Return the processes whose current folder is `folder`, or was before it was removed."""
-    found = set()
+    processes = set()
     for current in Path("/proc").glob("[0-9]*/cwd"):
         try:
             if str(current.readlink()) in (folder, f"{folder} (deleted)"):
-                found.add(int(current.parent.name))
+                processes.add(int(current.parent.name))
         except OSError:  # another user's, or it ended while we looked
             continue
-    return found
+    return processes
 
 
 def _has_owner(owner: int) -> bool:
@@ -135,7 +135,7 @@ def _reap() -> bool:
 
 def _children() -> list[int]:
     """Return the process ids of this process's children, adopted ones too (Linux)."""
-    me, found = str(os.getpid()), []
+    me, children = str(os.getpid()), []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             # "pid (name) state parent ...": the name may hold spaces and brackets.
@@ -143,8 +143,8 @@ def _children() -> list[int]:
         except OSError:  # it ended while we looked
             continue
         if fields[1] == me:
-            found.append(int(stat.parent.name))
-    return found
+            children.append(int(stat.parent.name))
+    return children
 
 
 if __name__ == "__main__":

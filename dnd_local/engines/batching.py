@@ -66,11 +66,11 @@ class PaddedBatches:
             OutOfMemory: not even one input fits.
         """
         alike = grouped(range(len(inputs)), lambda index: length(inputs[index]))
-        found: dict[int, R] = {}
+        by_index: dict[int, R] = {}
         for indices in alike.values():
             results = self.run([inputs[index] for index in indices], forward)
-            found.update(zip(indices, results, strict=True))
-        return [found[index] for index in range(len(inputs))]
+            by_index.update(zip(indices, results, strict=True))
+        return [by_index[index] for index in range(len(inputs))]
 
     def _halve(self, error: OutOfMemory) -> None:
         if self.shape == 1:

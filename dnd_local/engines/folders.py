@@ -39,7 +39,7 @@ def only_safetensors(folder: Path) -> Path:
     """
     if (folder / "model.safetensors").is_file():
         return folder / "model.safetensors"
-    found = sorted(folder.glob("*.safetensors"))
-    if len(found) != 1:
-        raise MissingWeights(f"{folder} holds {len(found)} safetensors files; one is needed")
-    return found[0]
+    files = sorted(folder.glob("*.safetensors"))
+    if len(files) != 1:
+        raise MissingWeights(f"{folder} holds {len(files)} safetensors files; one is needed")
+    return files[0]

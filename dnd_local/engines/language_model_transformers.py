@@ -95,7 +95,7 @@ class TransformersLanguageModel:
         with torch.inference_mode():
             while True:
                 positions = (seen.cumsum(1) - 1).clamp_min(0)[:, -tokens.shape[1] :]
-                made = self.model(
+                output = self.model(
                     input_ids=tokens,
                     attention_mask=seen,
                     position_ids=positions,
@@ -103,8 +103,8 @@ class TransformersLanguageModel:
                     use_cache=True,
                     logits_to_keep=1,
                 )
-                past = made.cache
-                logits = made.logits[:, -1].double().cpu()
+                past = output.cache
+                logits = output.logits[:, -1].double().cpu()
                 for row, scores in zip(rows, logits, strict=True):
                     self._extend(row, scores)
                 if all(row.finish for row in rows):

@@ -114,9 +114,9 @@ def _chosen(address: Address, served: Sequence[_Entry], model: str, root: str | 
             f"{address} serves {now or 'no model'}; what is missing is not mixed in from another "
             "model: serve the same one again, or give another --run NAME"
         )
-    own = [entry for entry in served if entry.parent is None]
-    if not model and len({entry.root or entry.id for entry in own}) == 1:
-        return own[0]
+    bases = [entry for entry in served if entry.parent is None]
+    if not model and len({entry.root or entry.id for entry in bases}) == 1:
+        return bases[0]
     if not model and served:
         raise UserError(f"the server at {address} serves {names}; choose one with --llm-model NAME")
     raise UserError(f"the server at {address} serves {names}, not '{model}'")

@@ -90,7 +90,7 @@ class DiffusersPainter:
 
     def _paint(self, asked: list[tuple[str, int]]) -> list[Pixels]:
         config = self._config
-        made = self.pipeline(
+        pixels = self.pipeline(
             prompt=[prompt for prompt, _ in asked],
             generator=[torch.Generator().manual_seed(seed) for _, seed in asked],
             num_inference_steps=config.steps,
@@ -99,7 +99,7 @@ class DiffusersPainter:
             width=config.size,
             output_type="np",
         ).images
-        return list(np.rint(made * 255).astype(np.uint8))
+        return list(np.rint(pixels * 255).astype(np.uint8))
 
     def _place(self, folder: Path, devices: Sequence[str]) -> None:
         """Put the pipeline on its device, part by part as each is needed if it is too large."""

@@ -168,8 +168,8 @@ def target_classes(folder: Path, network: str = "") -> tuple[str, tuple[str, ...
         UnknownName: no such source of networks.
     """
     source, published = _source_of(folder, network)
-    found: tuple[str, tuple[str, ...]] | None = source.classes(folder, published)
-    return found
+    named: tuple[str, tuple[str, ...]] | None = source.classes(folder, published)
+    return named
 
 
 def _source_of(folder: Path, network: str) -> tuple[Any, str]:

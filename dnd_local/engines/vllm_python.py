@@ -58,10 +58,10 @@ def find_vllm(option: str, environ: Mapping[str, str]) -> VllmPython:
         UserError: there is no such Python, no vLLM in it, or one older than `MINIMUM`.
     """
     name = option or environ.get(VARIABLE, "") or sys.executable
-    found = shutil.which(name)
-    if found is None:
+    program = shutil.which(name)
+    if program is None:
         raise UserError(f"'{name}' is not a Python that can be run; {_WAYS_OUT}")
-    path = Path(found).absolute()
+    path = Path(program).absolute()
     version, bitsandbytes = _probe(path, environ)
     if not version:
         raise UserError(f"{path} has no vLLM; {_WAYS_OUT}")
@@ -76,8 +76,8 @@ def find_vllm(option: str, environ: Mapping[str, str]) -> VllmPython:
 
 def server_environ(python: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """Return `environ` without what ties it to this Python, where `python` is another."""
-    own = {"PYTHONPATH", "PYTHONHOME"} if str(python) != sys.executable else set()
-    return {name: value for name, value in environ.items() if name not in own}
+    ties = {"PYTHONPATH", "PYTHONHOME"} if str(python) != sys.executable else set()
+    return {name: value for name, value in environ.items() if name not in ties}
 
 
 def _probe(python: Path, environ: Mapping[str, str]) -> tuple[str, bool]:

@@ -159,8 +159,8 @@ def _preferences(
     metric: str, reference: str, values: Sequence[tuple[str, Values]], seed: int
 ) -> list[Preference]:
     return [
-        Preference(metric, reference, one, other, paired_test(own, others, seed))
-        for i, (one, own) in enumerate(values)
+        Preference(metric, reference, one, other, paired_test(values_of_one, others, seed))
+        for i, (one, values_of_one) in enumerate(values)
         for other, others in values[i + 1 :]
     ]
 

@@ -60,7 +60,7 @@ def clip_dissect(
             strict=True,
         )
     )
-    wanted = selection.resolve({layer: len(own.neurons) for layer, own in triages.items()})
+    wanted = selection.resolve({layer: len(triage.neurons) for layer, triage in triages.items()})
     lab = Lab(config, execution, execution.devices[0])
     try:
         texts = lab.embedder.embed_texts(list(concepts))
@@ -81,24 +81,24 @@ def _embedded(lab: Lab) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     """Return the readable probe images that may yield exemplars, and their embeddings."""
     kept: list[int] = []
     waiting = []
-    found: list[NDArray[np.float32]] = []
+    embeddings: list[NDArray[np.float32]] = []
     for index, image in lab.read_ahead([int(i) for i in np.flatnonzero(lab.eligible)]):
         if isinstance(image, np.ndarray):
             kept.append(index)
             waiting.append(image)
         if len(waiting) == GROUP:
-            found.append(lab.embedder.embed_pictures(waiting))
+            embeddings.append(lab.embedder.embed_pictures(waiting))
             waiting = []
     if waiting:
-        found.append(lab.embedder.embed_pictures(waiting))
-    if not found:
+        embeddings.append(lab.embedder.embed_pictures(waiting))
+    if not embeddings:
         raise UserError("no image of the probe set could be read")
-    return np.array(kept), np.concatenate(found)
+    return np.array(kept), np.concatenate(embeddings)
 
 
 def _with_triage(rows: Iterable[DescriptionRow], triage: LayerTriage) -> list[DescriptionRow]:
-    live = {own.index for own in triage.neurons if own.verdict == "live"}
-    verdicts = {own.index: own.verdict for own in triage.neurons}
+    live = {neuron.index for neuron in triage.neurons if neuron.verdict == "live"}
+    verdicts = {neuron.index: neuron.verdict for neuron in triage.neurons}
     return [
         row
         if row.neuron in live

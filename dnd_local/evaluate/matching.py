@@ -39,47 +39,47 @@ def match(tables: Sequence[DescriptionTable]) -> Matching:
     if len(tables) < 2:
         raise UserError("nothing to compare with: name two tables or runs at least")
     layers = [sorted({row.layer for row in table.rows}) for table in tables]
-    by_layer = all("" not in own for own in layers)
+    by_layer = all("" not in names for names in layers)
     if not by_layer:
         _one_layer_each(tables, layers)
     indexed = [_indexed(table, by_layer) for table in tables]
-    common = sorted(set.intersection(*(set(own) for own in indexed)))
+    common = sorted(set.intersection(*(set(rows) for rows in indexed)))
     if not common:
         spans = "; ".join(
-            f"{table.describer} has {_span(own)}"
-            for table, own in zip(tables, indexed, strict=True)
+            f"{table.describer} has {_span(rows)}"
+            for table, rows in zip(tables, indexed, strict=True)
         )
         raise UserError(f"no neuron in common: {spans}")
     how = "layer and index" if by_layer else "index alone: a table names no layer"
     notes = [
-        f"{table.describer}: {len(own) - len(common)} of {len(own)} labelled neurons are not in "
+        f"{table.describer}: {len(rows) - len(common)} of {len(rows)} labelled neurons are not in "
         "every other table"
-        for table, own in zip(tables, indexed, strict=True)
-        if len(own) > len(common)
+        for table, rows in zip(tables, indexed, strict=True)
+        if len(rows) > len(common)
     ]
-    columns = tuple(tuple(own[key] for key in common) for own in indexed)
+    columns = tuple(tuple(rows[key] for key in common) for rows in indexed)
     return Matching(tuple(common), columns, how, tuple(notes))
 
 
 def _one_layer_each(tables: Sequence[DescriptionTable], layers: Sequence[Sequence[str]]) -> None:
-    bare = next(t.describer for t, own in zip(tables, layers, strict=True) if "" in own)
-    for table, own in zip(tables, layers, strict=True):
-        if len(own) > 1:
+    bare = next(t.describer for t, names in zip(tables, layers, strict=True) if "" in names)
+    for table, names in zip(tables, layers, strict=True):
+        if len(names) > 1:
             raise UserError(
-                f"{table.describer} has the layers {', '.join(own)} and {bare} names none; "
+                f"{table.describer} has the layers {', '.join(names)} and {bare} names none; "
                 "say which is meant with --layer"
             )
 
 
 def _indexed(table: DescriptionTable, by_layer: bool) -> dict[NeuronKey, DescriptionRow]:
-    found: dict[NeuronKey, DescriptionRow] = {}
+    rows: dict[NeuronKey, DescriptionRow] = {}
     for row in table.rows:
         key = (row.layer if by_layer else "", row.neuron)
-        if key in found:
+        if key in rows:
             raise UserError(f"{table.describer} describes neuron {row.neuron} of {row.layer} twice")
         if row.labels:
-            found[key] = row
-    return found
+            rows[key] = row
+    return rows
 
 
 def _span(rows: dict[NeuronKey, DescriptionRow]) -> str:

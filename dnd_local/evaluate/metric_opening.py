@@ -41,8 +41,8 @@ class Opened:
 
     def cosine(self, name: str) -> EmbeddingCosine | None:
         """Return the embedding metric called `name`, None where it is not among them."""
-        found = (m for m in self.metrics if isinstance(m, EmbeddingCosine))
-        return next((metric for metric in found if metric.name == name), None)
+        cosines = (m for m in self.metrics if isinstance(m, EmbeddingCosine))
+        return next((metric for metric in cosines if metric.name == name), None)
 
 
 @contextmanager

@@ -121,7 +121,7 @@ def judge_on_probe(
     share it.
     """
     real = evidence.real[:, column].astype(np.float64)
-    own = evidence.simulated[label]
+    simulated = evidence.simulated[label]
     once = np.ones((1, real.size))
     judged = []
     for name in SIMULATED:
@@ -134,8 +134,8 @@ def judge_on_probe(
             if word in evidence.simulated
             else float("nan")
         )
-        value = simulated_figure(name, own, real)
-        spread = weighted_simulated(name, own, real, draws)
+        value = simulated_figure(name, simulated, real)
+        spread = weighted_simulated(name, simulated, real, draws)
         judged.append(_judged(name, value, spread, null, at_word))
     return judged
 
@@ -153,7 +153,7 @@ def judge_on_pictures(
     `draws` says how often each resample takes each picture, and each control image.
     """
     control = evidence.control[:, column].astype(np.float64)
-    own = evidence.pictured[label][:, column].astype(np.float64)
+    pictured = evidence.pictured[label][:, column].astype(np.float64)
     judged = []
     for name in PICTURED:
         null = [
@@ -173,8 +173,8 @@ def judge_on_pictures(
             if word in evidence.pictured
             else float("nan")
         )
-        value = pictured_figure(name, own, control)
-        spread = weighted_pictured(name, own, control, *draws)
+        value = pictured_figure(name, pictured, control)
+        spread = weighted_pictured(name, pictured, control, *draws)
         judged.append(_judged(name, value, spread, null, at_word))
     return judged
 

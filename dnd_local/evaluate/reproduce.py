@@ -216,4 +216,4 @@ def _retrieval(
     """Return retrieval among all classes, None unless every class has a label."""
     if not isinstance(metric, EmbeddingCosine) or len(labels) != classes:
         return None
-    return retrieval(metric, labels, [own[0] for own in refs])[0]
+    return retrieval(metric, labels, [texts[0] for texts in refs])[0]

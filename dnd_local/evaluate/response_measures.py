@@ -53,17 +53,17 @@ def simulated_figure(name: Simulated, simulated: ArrayLike, real: ArrayLike) -> 
 
     NaN where it is not defined: a neuron that never fires or a label that fits all alike.
     """
-    own, target = np.asarray(simulated, dtype=np.float64), np.asarray(real, dtype=np.float64)
-    if np.ptp(own) == 0 or np.ptp(target) == 0:
+    fit, target = np.asarray(simulated, dtype=np.float64), np.asarray(real, dtype=np.float64)
+    if np.ptp(fit) == 0 or np.ptp(target) == 0:
         return float("nan")
     if name == "correlation":
-        return float(stats.pearsonr(own, target).statistic)
+        return float(stats.pearsonr(fit, target).statistic)
     truth = fires(target)
     metrics = sklearn_metrics()
     if name == "auprc":
-        return float(metrics.average_precision_score(truth, own))
+        return float(metrics.average_precision_score(truth, fit))
     score = metrics.f1_score if name == "f1" else metrics.jaccard_score
-    return float(score(truth, fires(own), zero_division=0.0))
+    return float(score(truth, fires(fit), zero_division=0.0))
 
 
 def pictured_figure(name: Pictured, pictures: ArrayLike, control: ArrayLike) -> float:
@@ -72,12 +72,12 @@ def pictured_figure(name: Pictured, pictures: ArrayLike, control: ArrayLike) -> 
     AUC is the chance that a picture gets the higher response, ties one half; MAD the difference
     of means in standard deviations of the control responses. NaN where those do not vary (MAD).
     """
-    own, other = np.asarray(pictures, dtype=np.float64), np.asarray(control, dtype=np.float64)
+    shown, other = np.asarray(pictures, dtype=np.float64), np.asarray(control, dtype=np.float64)
     if name == "auc":
-        truth = np.r_[np.ones(own.size), np.zeros(other.size)]
-        return float(sklearn_metrics().roc_auc_score(truth, np.r_[own, other]))
+        truth = np.r_[np.ones(shown.size), np.zeros(other.size)]
+        return float(sklearn_metrics().roc_auc_score(truth, np.r_[shown, other]))
     spread = float(other.std())
-    return float((own.mean() - other.mean()) / spread) if spread > 0 else float("nan")
+    return float((shown.mean() - other.mean()) / spread) if spread > 0 else float("nan")
 
 
 def weighted_simulated(
@@ -87,16 +87,16 @@ def weighted_simulated(
 
     Who fires is settled on the whole sample, before weighting.
     """
-    own, target = np.asarray(simulated, dtype=np.float64), np.asarray(real, dtype=np.float64)
+    fit, target = np.asarray(simulated, dtype=np.float64), np.asarray(real, dtype=np.float64)
     counts = np.asarray(weights, dtype=np.float64)
-    if np.ptp(own) == 0 or np.ptp(target) == 0:
+    if np.ptp(fit) == 0 or np.ptp(target) == 0:
         return np.full(counts.shape[0], np.nan)
     if name == "correlation":
-        return _correlations(own, target, counts)
+        return _correlations(fit, target, counts)
     truth = fires(target)
     if name == "auprc":
-        return _average_precisions(own, truth, counts)
-    return _overlaps(name, fires(own), truth, counts)
+        return _average_precisions(fit, truth, counts)
+    return _overlaps(name, fires(fit), truth, counts)
 
 
 def weighted_pictured(
@@ -107,45 +107,45 @@ def weighted_pictured(
     control_weights: ArrayLike,
 ) -> Array:
     """Return AUC or MAD for every pair of rows of weights, (b, q) and (b, c)."""
-    own, other = np.asarray(pictures, dtype=np.float64), np.asarray(control, dtype=np.float64)
-    w_own = np.asarray(picture_weights, dtype=np.float64)
+    shown, other = np.asarray(pictures, dtype=np.float64), np.asarray(control, dtype=np.float64)
+    w_shown = np.asarray(picture_weights, dtype=np.float64)
     w_other = np.asarray(control_weights, dtype=np.float64)
-    n_own, n_other = w_own.sum(axis=1), w_other.sum(axis=1)
+    n_shown, n_other = w_shown.sum(axis=1), w_other.sum(axis=1)
     if name == "auc":
-        wins = (own[:, None] > other) + 0.5 * (own[:, None] == other)
-        won = ((w_own @ wins) * w_other).sum(axis=1)
-        return np.asarray(won / (n_own * n_other))
+        wins = (shown[:, None] > other) + 0.5 * (shown[:, None] == other)
+        won = ((w_shown @ wins) * w_other).sum(axis=1)
+        return np.asarray(won / (n_shown * n_other))
     mean = w_other @ other / n_other
     spread = np.sqrt(np.maximum(w_other @ other**2 / n_other - mean**2, 0))
-    gap = w_own @ own / n_own - mean
+    gap = w_shown @ shown / n_shown - mean
     return _divide(gap, np.where(spread > 1e-12 * max(1.0, float(np.abs(other).max())), spread, 0))
 
 
-def _correlations(own: Array, target: Array, weights: Array) -> Array:
+def _correlations(fit: Array, target: Array, weights: Array) -> Array:
     total = weights.sum(axis=1)
     # Centred first: the sums of squares below would lose digits on values far from 0.
-    x, y = own - own.mean(), target - target.mean()
+    x, y = fit - fit.mean(), target - target.mean()
     mean_x, mean_y = weights @ x / total, weights @ y / total
     covariance = weights @ (x * y) / total - mean_x * mean_y
     variances = (weights @ x**2 / total - mean_x**2) * (weights @ y**2 / total - mean_y**2)
     return _divide(covariance, np.sqrt(np.maximum(variances, 0)))
 
 
-def _average_precisions(own: Array, truth: Mask, weights: Array) -> Array:
-    order = np.argsort(-own, kind="stable")
-    sorted_own = own[order]
-    ends = np.r_[np.flatnonzero(np.diff(sorted_own)), own.size - 1]
+def _average_precisions(fit: Array, truth: Mask, weights: Array) -> Array:
+    order = np.argsort(-fit, kind="stable")
+    ordered = fit[order]
+    ends = np.r_[np.flatnonzero(np.diff(ordered)), fit.size - 1]
     drawn = weights[:, order]
-    found = np.cumsum(drawn * truth[order], axis=1)[:, ends]
+    hits = np.cumsum(drawn * truth[order], axis=1)[:, ends]
     seen = np.cumsum(drawn, axis=1)[:, ends]
-    gained = np.diff(found, axis=1, prepend=0)
-    precision = np.divide(found, seen, out=np.zeros_like(found), where=seen > 0)
-    return _divide((gained * precision).sum(axis=1), found[:, -1])
+    gained = np.diff(hits, axis=1, prepend=0)
+    precision = np.divide(hits, seen, out=np.zeros_like(hits), where=seen > 0)
+    return _divide((gained * precision).sum(axis=1), hits[:, -1])
 
 
-def _overlaps(name: Simulated, own: Mask, truth: Mask, weights: Array) -> Array:
-    both = weights @ (own & truth)
-    sizes = weights @ own.astype(np.float64) + weights @ truth.astype(np.float64)
+def _overlaps(name: Simulated, chosen: Mask, truth: Mask, weights: Array) -> Array:
+    both = weights @ (chosen & truth)
+    sizes = weights @ chosen.astype(np.float64) + weights @ truth.astype(np.float64)
     top, bottom = (2 * both, sizes) if name == "f1" else (both, sizes - both)
     return np.asarray(np.divide(top, bottom, out=np.zeros_like(both), where=bottom > 0))
 

@@ -113,8 +113,8 @@ def _records(text: str, path: Path) -> tuple[list[str], list[tuple[int, list[str
                 # Strict from here on: a quote left open would swallow the lines below it.
                 reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
                 next(reader)
-                found = [(reader.line_num, record) for record in reader if any(record)]
-                return header, found, kind
+                records = [(reader.line_num, record) for record in reader if any(record)]
+                return header, records, kind
         except csv.Error as error:
             said = str(error).replace("unexpected end of data", "a double quote is never closed")
             raise UserError(f"{path}, line {reader.line_num}: {said}") from None

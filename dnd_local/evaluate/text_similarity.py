@@ -96,9 +96,9 @@ class EmbeddingCosine:
         of pairs is needed.
         """
         _need_others(labels)
-        own, means = self._vectors(labels), self._means(references)
+        vectors, means = self._vectors(labels), self._means(references)
         others = (means.sum(axis=0) - means) / (len(labels) - 1)
-        return np.asarray((own * others).sum(axis=1))
+        return np.asarray((vectors * others).sum(axis=1))
 
     def matrix(self, labels: Sequence[str], texts: Sequence[str]) -> Values:
         """Return the cosine of every label to every text, shape (n_labels, n_texts)."""
@@ -112,7 +112,7 @@ class EmbeddingCosine:
         return np.stack([self._known[text] for text in texts])
 
     def _means(self, references: References) -> Values:
-        flat = self._vectors([text for own in references for text in own])
+        flat = self._vectors([text for group in references for text in group])
         return _group_means(flat, references)
 
     def by_letters(self, name: str) -> EmbeddingCosine:
@@ -127,7 +127,7 @@ class _LetterCosine(EmbeddingCosine):
     """
 
     def _means(self, references: References) -> Values:
-        texts = [text for own in references for text in own]
+        texts = [text for group in references for text in group]
         return _group_means(super()._means([list(text) or [text] for text in texts]), references)
 
 
@@ -183,8 +183,8 @@ def _f1(one: Counter[str], other: Counter[str]) -> float:
 
 
 def _mean_over_references(pairs: _Pairs, labels: Sequence[str], references: References) -> Values:
-    left = [label for label, own in zip(labels, references, strict=True) for _ in own]
-    right = [text for own in references for text in own]
+    left = [label for label, group in zip(labels, references, strict=True) for _ in group]
+    right = [text for group in references for text in group]
     return _group_means(pairs(left, right), references)
 
 
@@ -209,7 +209,7 @@ def _shifted_mean(
 
 def _group_means(flat: Values, references: References) -> Values:
     """Return the mean of each neuron's stretch of `flat`, whose first axis runs over all texts."""
-    sizes = np.array([len(own) for own in references])
+    sizes = np.array([len(group) for group in references])
     starts = np.cumsum(sizes) - sizes
     sums = np.add.reduceat(flat, starts, axis=0)
     return np.asarray(sums / sizes.reshape(-1, *([1] * (flat.ndim - 1))))

@@ -98,9 +98,9 @@ def retrieval(
     A class that is as near as the right one counts as nearer, so equal texts cannot flatter.
     """
     similar = cosine.matrix(labels, truth)
-    own = np.diagonal(similar)[:, None]
+    right = np.diagonal(similar)[:, None]
     # Equal texts have equal vectors, but a product of matrices may round them apart.
-    ranks = np.asarray((similar >= own - 1e-9).sum(axis=1) - 1, dtype=np.float64)
+    ranks = np.asarray((similar >= right - 1e-9).sum(axis=1) - 1, dtype=np.float64)
     figures = Retrieval(float((ranks < 1).mean()), float((ranks < 5).mean()), len(truth))
     return figures, ranks
 

@@ -25,10 +25,10 @@ class KnownTarget(Card):
 def known_targets(weights_root: Path | None = None) -> tuple[KnownTarget, ...]:
     """Return every network known by name: the embedded ones, then those of the manifest."""
     weights = Weights.open(weights_root)
-    found = [_known(weights, name, "embedded", entry) for name, entry in POCKET_TARGETS.items()]
+    targets = [_known(weights, name, "embedded", entry) for name, entry in POCKET_TARGETS.items()]
     networks = [entry for entry in weights.manifest.entries if entry.network]
-    found += [_known(weights, one.id, one.network.partition(":")[0], one.id) for one in networks]
-    return tuple(found)
+    targets += [_known(weights, one.id, one.network.partition(":")[0], one.id) for one in networks]
+    return tuple(targets)
 
 
 def layers_of(

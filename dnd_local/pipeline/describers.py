@@ -76,14 +76,14 @@ def import_replies(run: StoredRun, describer: str, path: Path) -> Imported:
     workspace, name = run.lab.execution.workspace, run.record.name
     book = read_book(workspace, name, describer)
     asked = [request_id(request) for request in _round(run, book).requests]
-    found = read_batch_file(path, set(asked) | set(book))
-    new = {key: reply for key, reply in found.replies.items() if key not in book}
+    batch = read_batch_file(path, set(asked) | set(book))
+    new = {key: reply for key, reply in batch.replies.items() if key not in book}
     if new:
         whole = book | new
         file = book_path(workspace, name, describer).relative_to(run.folder.folder)
         run.folder.write_json(str(file), whole)
         book = whole
-    return Imported(len(new), found.problems, _round(run, book))
+    return Imported(len(new), batch.problems, _round(run, book))
 
 
 def describe_with(

@@ -240,11 +240,11 @@ def _named(path: str | Path | None) -> Path | None:
 def list_runs(workspace: Path | None = None) -> tuple[RunSummary, ...]:
     """Return one summary a run, by name."""
     workspace = workspace or default_workspace()
-    found = []
+    summaries = []
     for name in run_names(workspace):
         record = RunFolder(workspace, name).read()
         config = record.config
-        found.append(
+        summaries.append(
             RunSummary(
                 name=name,
                 target=config.network.name,
@@ -255,4 +255,4 @@ def list_runs(workspace: Path | None = None) -> tuple[RunSummary, ...]:
                 painter=config.pictures.model,
             )
         )
-    return tuple(found)
+    return tuple(summaries)

@@ -71,15 +71,15 @@ class RunResult:
         """Return a table of the neurons and their labels for a notebook."""
         left = "<td style='text-align: left; overflow-wrap: anywhere'>"
         rows = "".join(
-            f"<tr><td>{html.escape(own.neuron.layer)}</td><td>{own.neuron.index}</td>"
-            f"{left}<b>{html.escape(own.title)}</b></td>"
-            f"{left}{html.escape(', '.join(x.text for x in own.labels[1:]) or own.reason)}</td>"
+            f"<tr><td>{html.escape(row.neuron.layer)}</td><td>{row.neuron.index}</td>"
+            f"{left}<b>{html.escape(row.title)}</b></td>"
+            f"{left}{html.escape(', '.join(x.text for x in row.labels[1:]) or row.reason)}</td>"
             "</tr>"
-            for own in self.descriptions
+            for row in self.descriptions
         )
         failed = "".join(
-            f"<div>failed: {html.escape(f'{own.stage} {own.item}: {own.reason}')}</div>"
-            for own in self.failures
+            f"<div>failed: {html.escape(f'{failure.stage} {failure.item}: {failure.reason}')}</div>"
+            for failure in self.failures
         )
         return (
             "<table><thead><tr><th>Layer</th><th>Neuron</th><th style='text-align: left'>Label"
@@ -160,16 +160,16 @@ class Session:
             UserError: no image of the probe set could be read.
         """
         self.make_all(Asked(tuple(layers)))
-        found = triages_of(self.lab, layers)
-        if len(found) < len(layers):
+        triages = triages_of(self.lab, layers)
+        if len(triages) < len(layers):
             raise EngineError(f"triage is not possible: {self.failures[0].reason}")
-        for layer, result in found.items():
+        for layer, result in triages.items():
             if not result.n_images:
                 raise UserError(
                     f"no image of the probe set could be read for layer {layer} "
                     f"({result.n_skipped} skipped); `dnd-local probe info` says why"
                 )
-        return found
+        return triages
 
 
 def dissect_neurons(
@@ -209,7 +209,7 @@ def _dissect(session: Session, selection: Selection) -> RunResult:
     _check_first(lab, selection)
     layers = [*(earlier.neurons if earlier else ()), *selection.layers]
     triages = session.triage(distinct(layers))
-    widths = {layer: len(own.neurons) for layer, own in triages.items()}
+    widths = {layer: len(triage.neurons) for layer, triage in triages.items()}
     if earlier:
         earlier.check_widths(widths)
     wanted = selection.resolve(widths)

@@ -72,7 +72,7 @@ def trial_config() -> Config:
 
 def trial_models() -> dict[EngineRole, str]:
     """Return the manifest id of the model behind each role; the order is that of the trial."""
-    return {role: own[0] for role, own in model_ids(trial_config()).items()}
+    return {role: ids[0] for role, ids in model_ids(trial_config()).items()}
 
 
 def _apart(root: Path, models: Mapping[EngineRole, str]) -> Iterator[Finding]:
@@ -81,9 +81,9 @@ def _apart(root: Path, models: Mapping[EngineRole, str]) -> Iterator[Finding]:
         answers = Path(scratch) / "answers.jsonl"
         end = _run((str(answers), str(root), *models))
         lines = answers.read_bytes().splitlines() if answers.exists() else []
-    found = [msgspec.json.decode(line, type=Finding) for line in lines]
-    yield from found
-    if untried := list(models.values())[len(found) :]:
+    findings = [msgspec.json.decode(line, type=Finding) for line in lines]
+    yield from findings
+    if untried := list(models.values())[len(findings) :]:
         text = f"the trial ended here, and {len(untried) - 1} more were not tried: {end}"
         yield Finding(SUBJECT, untried[0], "problem", text, CURE)
 

@@ -23,13 +23,13 @@ LIBRARIES: Final = (
 
 def software() -> dict[str, str]:
     """Return the versions of Python and of the libraries behind the engines; imports none."""
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for name in LIBRARIES:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def remote_host(llm_url: str) -> str:
@@ -40,9 +40,9 @@ def remote_host(llm_url: str) -> str:
 
 def isolation(workers: int) -> str:
     """Return how this process and its worker processes are kept off the network, in words."""
-    own = "this process guarded" if is_guarded() else "this process not guarded"
+    here = "this process guarded" if is_guarded() else "this process not guarded"
     if workers == 1:
-        return own
+        return here
     if reason := why_no_loopback():
-        return f"{own}; workers guarded, without a namespace: {reason}"
-    return f"{own}; workers guarded, in an empty network namespace"
+        return f"{here}; workers guarded, without a namespace: {reason}"
+    return f"{here}; workers guarded, in an empty network namespace"

@@ -78,7 +78,7 @@ def ask(
     wording = WORDINGS[ledger.wording]
     exchanges: list[tuple[Exchange, ...]] = [() for _ in questions]
     for attempt in range(wording.attempts):
-        open_ones = [i for i, made in enumerate(exchanges) if not made or made[-1].problem]
+        open_ones = [i for i, tries in enumerate(exchanges) if not tries or tries[-1].problem]
         requests = [_request(questions[i], attempt, llm, run_seed, ledger) for i in open_ones]
         asked = distinct(requests)
         replies = dict(zip(asked, language_model.reply(asked) if asked else [], strict=True))

@@ -145,14 +145,14 @@ def cosine_cubed(responses: Array, pictures: Array, texts: Array) -> Array:
 
     The cube lets the strongest images speak; norms below .001 count as .001.
     """
-    own = (responses - responses.mean(axis=0)) ** 3
-    own /= np.maximum(np.linalg.norm(own, axis=0), 1e-3)
+    centred = (responses - responses.mean(axis=0)) ** 3
+    centred /= np.maximum(np.linalg.norm(centred, axis=0), 1e-3)
     blocks = []
     for start in range(0, len(texts), _BLOCK):
         scores = pictures @ texts[start : start + _BLOCK].T
         cubed = (scores - scores.mean(axis=0)) ** 3
         cubed /= np.maximum(np.linalg.norm(cubed, axis=0), 1e-3)
-        blocks.append(own.T @ cubed)
+        blocks.append(centred.T @ cubed)
     return np.concatenate(blocks, axis=1)
 
 
@@ -164,7 +164,7 @@ def rank_reorder(responses: Array, pictures: Array, texts: Array) -> Array:
     mean CLIP score.
     """
     top = _strongest(responses, max(2, int(len(responses) * RANK_REORDER_SHARE)))
-    found = np.empty((responses.shape[1], len(texts)))
+    fits = np.empty((responses.shape[1], len(texts)))
     for neuron in range(responses.shape[1]):
         images = top[:, neuron]
         falling = responses[images, neuron]
@@ -174,8 +174,8 @@ def rank_reorder(responses: Array, pictures: Array, texts: Array) -> Array:
         error = (np.abs(falling[:, None] - reordered) ** 3).mean(axis=0)
         chance = (np.abs(falling[:, None] - falling) ** 3).mean()
         level = np.sqrt(np.maximum(scores.mean(axis=0), _TINY))
-        found[neuron] = -_ratio(error, chance * level)
-    return found
+        fits[neuron] = -_ratio(error, chance * level)
+    return fits
 
 
 SIMILARITIES: Final[dict[str, Callable[[Array, Array, Array], Array]]] = {

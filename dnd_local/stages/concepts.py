@@ -117,23 +117,27 @@ def conceive(
     wording, bound = WORDINGS[ledger.wording], _DRAWS[ledger.top_up](config)
     manner = _MANNERS[ledger.draws]
     draws = [_Draws(phrases, wording) for phrases in batch]
-    while open_draws := [(own, d) for own in draws for d in own.wanted(config.count, bound)]:
-        questions = [_summarise(own, d, prompts, config, run_seed, manner) for own, d in open_draws]
+    while open_draws := [(drawn, d) for drawn in draws for d in drawn.wanted(config.count, bound)]:
+        questions = [
+            _summarise(drawn, d, prompts, config, run_seed, manner) for drawn, d in open_draws
+        ]
         answers = ask(questions, language_model, llm, run_seed, ledger)
-        lists = [i for i, made in enumerate(answers) if _wants_merging(made, wording)]
+        lists = [i for i, exchanges in enumerate(answers) if _wants_merging(exchanges, wording)]
         merges = [
             _merge(manner.spell(answers[i][-1].text), open_draws[i][0].phrases.neuron,
                    open_draws[i][1], prompts, config)
             for i in lists
         ]  # fmt: skip
-        for i, made in zip(lists, ask(merges, language_model, llm, run_seed, ledger), strict=True):
-            answers[i] += made
-        for (own, d), made in zip(open_draws, answers, strict=True):
-            own.take(d, made)
+        for i, exchanges in zip(
+            lists, ask(merges, language_model, llm, run_seed, ledger), strict=True
+        ):
+            answers[i] += exchanges
+        for (drawn, d), exchanges in zip(open_draws, answers, strict=True):
+            drawn.take(d, exchanges)
     return [
-        Concepts(own.phrases.neuron, tuple(own.candidates), tuple(own.rejects),
-                 tuple(own.exchanges))
-        for own in draws
+        Concepts(drawn.phrases.neuron, tuple(drawn.candidates), tuple(drawn.rejects),
+                 tuple(drawn.exchanges))
+        for drawn in draws
     ]  # fmt: skip
 
 
@@ -142,16 +146,16 @@ def _wants_merging(exchanges: Sequence[Exchange], wording: Wording) -> bool:
 
 
 def _summarise(
-    own: _Draws,
+    drawn: _Draws,
     draw: int,
     prompts: Prompts,
     config: ConceptsConfig,
     run_seed: int,
     manner: _Manner,
 ) -> Question:
-    neuron = own.phrases.neuron
-    order = manner.order(own.phrases.texts, run_seed, _about(neuron), draw)
-    messages = prompts.messages("summarise", phrases=own.wording.join(order))
+    neuron = drawn.phrases.neuron
+    order = manner.order(drawn.phrases.texts, run_seed, _about(neuron), draw)
+    messages = prompts.messages("summarise", phrases=drawn.wording.join(order))
     return Question("summarise", messages, _about(neuron), draw, config.max_words)
 
 

@@ -44,8 +44,8 @@ _EIGHT_BIT: Final[Mapping[Side, Callable[[NDArray[np.float32]], NDArray[np.uint8
 """Row 1 of the ledger."""
 
 _PLACED: Final[Mapping[Side, Callable[[ResponseMap, Box], Box | None]]] = {
-    "ours": lambda found, whole: found.seen,
-    "released": lambda found, whole: whole,
+    "ours": lambda map_, whole: map_.seen,
+    "released": lambda map_, whole: whole,
 }
 """Row 2 of the ledger: the region of the picture that a map is taken to cover."""
 
@@ -78,11 +78,11 @@ def top_images(
         allowed = eligible[chunk.first : chunk.first + len(chunk.values)]
         columns = chunk.values[:, list(neurons)].astype(np.float64)
         columns[~allowed] = np.nan
-        for own, column in zip(best, columns.T, strict=True):
-            own.extend((-float(column[i]), chunk.first + i) for i in highest(column, count))
-            own.sort()
-            del own[count:]
-    return [[index for _, index in own] for own in best]
+        for ranked, column in zip(best, columns.T, strict=True):
+            ranked.extend((-float(column[i]), chunk.first + i) for i in highest(column, count))
+            ranked.sort()
+            del ranked[count:]
+    return [[index for _, index in ranked] for ranked in best]
 
 
 def exemplify(
@@ -106,16 +106,16 @@ def exemplify(
     maps = _maps(neurons, top, pictures, target, layer)
     views, notes = [], []
     for neuron, images in zip(neurons, top, strict=True):
-        own, note = _views(neuron, images, pictures, maps, blobs, config, ledger)
-        views.append(own)
+        competing, note = _views(neuron, images, pictures, maps, blobs, config, ledger)
+        views.append(competing)
         notes.append(note)
     prepare = _FRAMED[ledger.crop_shape](_seen_share(target))
-    flat = [prepare(view) for own in views for view in own]
+    flat = [prepare(view) for competing in views for view in competing]
     responses = iter(target.responses(flat, [layer])[layer])
     chosen = []
-    for neuron, own, note in zip(neurons, views, notes, strict=True):
-        own_responses = [float(next(responses)[neuron.index]) for _ in own]
-        chosen.append(_choose(neuron, own, own_responses, note, probe, blobs, config.count))
+    for neuron, competing, note in zip(neurons, views, notes, strict=True):
+        view_responses = [float(next(responses)[neuron.index]) for _ in competing]
+        chosen.append(_choose(neuron, competing, view_responses, note, probe, blobs, config.count))
     return chosen
 
 
@@ -137,10 +137,10 @@ def _maps(
     for neuron, images in zip(neurons, top, strict=True):
         for index in images:
             asked[index].append(neuron.index)
-    found = target.maps(list(pictures.values()), layer, list(asked.values()))
+    by_image = target.maps(list(pictures.values()), layer, list(asked.values()))
     return {
         (index, k): one
-        for (index, ks), maps in zip(asked.items(), found, strict=True)
+        for (index, ks), maps in zip(asked.items(), by_image, strict=True)
         for k, one in zip(ks, maps, strict=False)  # a layer without maps gives none
     }
 
@@ -160,13 +160,13 @@ def _views(
     for index in images:
         pixels = pictures[index]
         height, width = pixels.shape[:2]
-        found = maps.get((index, neuron.index))
-        if found is None:
+        response_map = maps.get((index, neuron.index))
+        if response_map is None:
             note = "the layer has no map, so there are no crops"
             views.append(_View(index, None, pixels, None, None))
             continue
-        eight_bit = _EIGHT_BIT[ledger.map_values](found.values)
-        seen = _PLACED[ledger.map_place](found, Box(0, 0, width, height))
+        eight_bit = _EIGHT_BIT[ledger.map_values](response_map.values)
+        seen = _PLACED[ledger.map_place](response_map, Box(0, 0, width, height))
         stored = blobs.put(eight_bit)
         views.append(_View(index, None, pixels, stored, seen))
         if seen is None:

@@ -27,19 +27,19 @@ def simplify(
     """
     questions = {
         text: Question("simplify", prompts.messages("simplify", caption=text), (text,))
-        for own in batch
-        for text in own.texts
+        for captions in batch
+        for text in captions.texts
     }
     answers = ask(list(questions.values()), language_model, llm, run_seed, ledger)
     exchanges = dict(zip(questions, answers, strict=True))
     return [
         Phrases(
-            own.neuron,
+            captions.neuron,
             tuple(
                 exchanges[text][-1].text if not exchanges[text][-1].problem else text
-                for text in own.texts
+                for text in captions.texts
             ),
-            tuple(one for text in distinct(own.texts) for one in exchanges[text]),
+            tuple(one for text in distinct(captions.texts) for one in exchanges[text]),
         )
-        for own in batch
+        for captions in batch
     ]

@@ -39,9 +39,9 @@ def respond(
     waiting: list[tuple[int, Pixels]] = []
 
     def flush() -> None:
-        found = target.responses([pixels for _, pixels in waiting], layers)
+        by_layer = target.responses([pixels for _, pixels in waiting], layers)
         where = [index - first for index, _ in waiting]
-        for layer, values in found.items():
+        for layer, values in by_layer.items():
             if layer not in rows:
                 rows[layer] = np.full((count, values.shape[1]), np.nan, dtype=np.float16)
             rows[layer][where] = np.clip(values, -FLOAT16_MAX, FLOAT16_MAX).astype(np.float16)

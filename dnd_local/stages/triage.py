@@ -81,14 +81,14 @@ def triage(
 _Class: TypeAlias = tuple[NeuronClass, int | None]
 
 
-def _classed(found: _Spread, config: TriageConfig) -> list[_Class]:
+def _classed(spread: _Spread, config: TriageConfig) -> list[_Class]:
     """Return each neuron's class, and the index that a duplicate repeats."""
-    dead = found.size <= config.dead_below
-    constant = ~dead & (found.deviation <= config.constant_below * found.size)
+    dead = spread.size <= config.dead_below
+    constant = ~dead & (spread.deviation <= config.constant_below * spread.size)
     alive = ~(dead | constant)
-    twins = _twins(found.covariance, found.deviation, alive, config.duplicate_above)
+    twins = _twins(spread.covariance, spread.deviation, alive, config.duplicate_above)
     classes: list[_Class] = []
-    for i in range(len(found.size)):
+    for i in range(len(spread.size)):
         if dead[i]:
             classes.append(("dead", None))
         elif constant[i]:
@@ -100,8 +100,8 @@ def _classed(found: _Spread, config: TriageConfig) -> list[_Class]:
     return classes
 
 
-def _unclassed(found: _Spread, config: TriageConfig) -> list[_Class]:
-    return [("live", None)] * len(found.size)
+def _unclassed(spread: _Spread, config: TriageConfig) -> list[_Class]:
+    return [("live", None)] * len(spread.size)
 
 
 _CLASSES: Final[Mapping[Side, Callable[[_Spread, TriageConfig], list[_Class]]]] = {

@@ -196,13 +196,15 @@ def _listed(
     opened: zipfile.ZipFile, infos: Sequence[tuple[PurePosixPath, zipfile.ZipInfo]]
 ) -> set[PurePosixPath]:
     """Return the members that an `INDEX` names, empty where there is none or it names none."""
-    found: set[PurePosixPath] = set()
+    listed: set[PurePosixPath] = set()
     for path, info in infos:
         if path.name == INDEX:
             with opened.open(info) as file, io.TextIOWrapper(file, "utf-8", "replace") as text:
                 rows = csv.DictReader(text)
-                found |= {path.parent / "images" / row["image"] for row in rows if row.get("image")}
-    return found & {path for path, _ in infos}
+                listed |= {
+                    path.parent / "images" / row["image"] for row in rows if row.get("image")
+                }
+    return listed & {path for path, _ in infos}
 
 
 def _tar_members(archive: Path, opened: tarfile.TarFile) -> Iterator[_Member]:

@@ -43,18 +43,18 @@ def content_hashes(root: Path, names: Sequence[str], memory: Path) -> list[str]:
             written, all are hashed each time.
     """
     old = _recall(memory)
-    found: dict[str, Known] = {}
+    hashes: dict[str, Known] = {}
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="hash") as pool:
         for start in range(0, len(names), BATCH):
             batch = names[start : start + BATCH]
-            found.update(
+            hashes.update(
                 zip(batch, pool.map(lambda n: _hash(root / n, old.get(n)), batch), strict=True)
             )
-            if any(found[name] != old.get(name) for name in batch):
-                _remember(memory, {**old, **found})
-    if found.keys() != old.keys():
-        _remember(memory, found)
-    return [found[name][1] for name in names]
+            if any(hashes[name] != old.get(name) for name in batch):
+                _remember(memory, {**old, **hashes})
+    if hashes.keys() != old.keys():
+        _remember(memory, hashes)
+    return [hashes[name][1] for name in names]
 
 
 def _hash(path: Path, old: Known | None) -> Known:

@@ -40,13 +40,13 @@ class EventLog:
 
     def measured(self) -> dict[str, tuple[float, int]]:
         """Return (seconds, items made) of each stage over all sessions."""
-        found: dict[str, tuple[float, int]] = {}
+        totals: dict[str, tuple[float, int]] = {}
         for event in self.lines():
             if event["event"] == "finish":
-                took, made = found.get(event["stage"], (0.0, 0))
+                took, items = totals.get(event["stage"], (0.0, 0))
                 new = event["items"] - event["failed"]
-                found[event["stage"]] = (took + event["seconds"], made + new)
-        return found
+                totals[event["stage"]] = (took + event["seconds"], items + new)
+        return totals
 
 
 def _is_cut(file: int) -> bool:

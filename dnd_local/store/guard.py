@@ -160,13 +160,13 @@ def _caller(frame: FrameType | None) -> str:
     while frame is not None:
         path = Path(frame.f_code.co_filename)
         where = f"{path.name}:{frame.f_lineno} in {frame.f_globals.get('__name__', '?')}"
-        own = path == Path(__file__) or path.parts[:1] == ("<frozen",)
-        if not own and fallback == "unknown code":
+        internal = path == Path(__file__) or path.parts[:1] == ("<frozen",)
+        if not internal and fallback == "unknown code":
             fallback = where
         packaged = "site-packages" in path.parts
         library = str(frame.f_globals.get("__name__", "")).partition(".")[0]
         if (
-            not own
+            not internal
             and library not in _HTTP_LIBRARIES
             and (packaged or standard not in path.parents)
         ):

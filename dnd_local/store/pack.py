@@ -93,17 +93,17 @@ def pack(
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".pack-") as scratch:
         items = [_item(weights, entry, path) for entry in packed for path in _paths(entry)]
-        found = _wheel_items(Path(scratch) / "wheels", wheels) if wheels else []
-        items = [*_papers(weights, packed, found), *found, *items]
+        wheel_items = _wheel_items(Path(scratch) / "wheels", wheels) if wheels else []
+        items = [*_papers(weights, packed, wheel_items), *wheel_items, *items]
         lines = tuple(Listed(path=i.name, size=i.size, sha256=i.sha256) for i in items)
         ids = tuple(entry.id for entry in packed)
         inventory = Inventory(schema=SCHEMA, made_by=made_by, ids=ids, files=lines)
         items = [_Item.of(INVENTORY, _readable(inventory)), *items]
         progress.total(sum(item.size for item in items))
-        made = Path(scratch) / "bundle"
+        bundle = Path(scratch) / "bundle"
         write = _write_tar if output.suffix == ".tar" else _write_folder
-        write(made, items, progress)
-        made.replace(output)
+        write(bundle, items, progress)
+        bundle.replace(output)
     return Packed(output, ids, sum(item.size for item in items), by_hand)
 
 

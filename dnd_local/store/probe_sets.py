@@ -213,9 +213,9 @@ def holdout_mask(digest: str, n: int, share: float, seed: int) -> NDArray[np.boo
     start = hashlib.sha256(f"holdout {seed} {digest} ".encode())
     places = np.empty(n, dtype=np.uint64)
     for index in range(n):
-        own = start.copy()
-        own.update(str(index).encode())
-        places[index] = int.from_bytes(own.digest()[:8], "big")
+        draw = start.copy()
+        draw.update(str(index).encode())
+        places[index] = int.from_bytes(draw.digest()[:8], "big")
     mask = np.zeros(n, dtype=np.bool_)
     mask[np.argsort(places, kind="stable")[: round(n * share)]] = True
     return mask

@@ -76,13 +76,13 @@ class _Job:
     def finish(self, landed: Landed) -> Pin | None:
         """Move what landed into place, converted if it is to be, and return its pin if new."""
         self.target.parent.mkdir(parents=True, exist_ok=True)
-        made, origin = self.wanted.partial, None
+        file, origin = self.wanted.partial, None
         if self.file.converted_from is not None:
-            made, origin = made.with_name(made.name + ".safetensors"), landed.sha256
-            convert(self.wanted.partial, made)
+            file, origin = file.with_name(file.name + ".safetensors"), landed.sha256
+            convert(self.wanted.partial, file)
             self.wanted.partial.unlink()
-            landed = Landed(made.stat().st_size, file_sha256(made))
-        made.replace(self.target)
+            landed = Landed(file.stat().st_size, file_sha256(file))
+        file.replace(self.target)
         if self.file.sha256 is not None:
             return None
         return Pin(

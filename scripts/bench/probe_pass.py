@@ -66,9 +66,9 @@ def theirs(folder: Path, cores: int) -> float:
     network, transform = network_and_transform()
     images = ImageFolder(str(folder), transform)
     loader = DataLoader(images, batch_size=32, num_workers=cores, multiprocessing_context="fork")
-    found = []
+    means = []
     hook = network.get_submodule(LAYER).register_forward_hook(
-        lambda _module, _inputs, made: found.append(made.mean(dim=(2, 3)))
+        lambda _module, _inputs, output: means.append(output.mean(dim=(2, 3)))
     )
     started = time.perf_counter()
     with torch.inference_mode():

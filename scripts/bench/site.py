@@ -101,10 +101,14 @@ class Copier:
         shutil.copytree(self.source.lab.blobs.root, self.lab.blobs.root)
         self._copy_layer()
         classes = self.source.triages()
-        wanted = [own for own in self.source.descriptions() if own.neuron.layer == self.layer]
-        for place, own in enumerate(gather_evidence(self.source.lab, wanted, classes)):
+        wanted = [
+            description
+            for description in self.source.descriptions()
+            if description.neuron.layer == self.layer
+        ]
+        for place, evidence in enumerate(gather_evidence(self.source.lab, wanted, classes)):
             for index in range(place, self.count, len(self.indices)):
-                self._copy_neuron(own, index)
+                self._copy_neuron(evidence, index)
         return StoredRun(self.record, self.folder, self.lab)
 
     def _copy_layer(self) -> None:
@@ -112,30 +116,35 @@ class Copier:
         neurons = tuple(self._triage(triage, index) for index in range(self.count))
         TRIAGE.parts(self.lab).write(self.layer, replace(triage, neurons=neurons))
         columns = np.resize(np.array(self.indices), self.count)
-        for chunk, own in enumerate(responses_of(self.source.lab, self.layer)):
-            part = Responses(own.layer, own.first, own.values[:, columns], own.skipped)
+        for chunk, chunk_responses in enumerate(responses_of(self.source.lab, self.layer)):
+            part = Responses(
+                chunk_responses.layer,
+                chunk_responses.first,
+                chunk_responses.values[:, columns],
+                chunk_responses.skipped,
+            )
             RESPONSES.parts(self.lab).write(Item.of_chunk(self.layer, chunk).name, part)
 
     def _triage(self, triage: LayerTriage, index: int) -> Triage:
         width = len(self.indices)
-        own = triage.neurons[self.indices[index % width]]
-        there = own.twin in self.indices
-        twin = index - index % width + self.indices.index(own.twin) if there else None
-        return replace(own, index=index, twin=twin)
+        neuron = triage.neurons[self.indices[index % width]]
+        there = neuron.twin in self.indices
+        twin = index - index % width + self.indices.index(neuron.twin) if there else None
+        return replace(neuron, index=index, twin=twin)
 
-    def _copy_neuron(self, own: Any, index: int) -> None:
-        neuron = Neuron(own.neuron.target, self.layer, index)
+    def _copy_neuron(self, evidence: Any, index: int) -> None:
+        neuron = Neuron(evidence.neuron.target, self.layer, index)
         copy, name = index // len(self.indices), Item.of_neuron(neuron).name
         for stage, record in (
-            (EXEMPLARS, own.exemplars and self._exemplars(own.exemplars, neuron, copy)),
-            (CAPTIONS, own.captions and Captions(neuron, own.captions.texts)),
-            (PHRASES, own.phrases and replace(own.phrases, neuron=neuron)),
-            (CONCEPTS, own.concepts and relabelled(own.concepts, neuron, copy)),
-            (SCORES, own.scores and relabelled(own.scores, neuron, copy)),
+            (EXEMPLARS, evidence.exemplars and self._exemplars(evidence.exemplars, neuron, copy)),
+            (CAPTIONS, evidence.captions and Captions(neuron, evidence.captions.texts)),
+            (PHRASES, evidence.phrases and replace(evidence.phrases, neuron=neuron)),
+            (CONCEPTS, evidence.concepts and relabelled(evidence.concepts, neuron, copy)),
+            (SCORES, evidence.scores and relabelled(evidence.scores, neuron, copy)),
         ):
             if record:
                 stage.parts(self.lab).write(name, record)
-        for pictures in own.pictures:
+        for pictures in evidence.pictures:
             text = varied(pictures.concept, copy)
             if text not in self._painted:
                 self._painted.add(text)
@@ -143,20 +152,20 @@ class Copier:
                 count = len(part.pictures)
                 PICTURES.parts(self.lab).write(Item.of_block(text, 0, count).name, part)
 
-    def _exemplars(self, own: Exemplars, neuron: Neuron, copy: int) -> Exemplars:
+    def _exemplars(self, exemplars: Exemplars, neuron: Neuron, copy: int) -> Exemplars:
         """Return the exemplars with pictures of this copy's own: the same, a little darker."""
         shown = []
-        for exemplar in own.exemplars:
+        for exemplar in exemplars.exemplars:
             pixels = self.lab.blobs.get(exemplar.blob)
             blob = self.lab.blobs.put((pixels * (1 - 0.01 * copy)).astype(np.uint8))
             shown.append(replace(exemplar, blob=blob))
-        return replace(own, neuron=neuron, exemplars=tuple(shown))
+        return replace(exemplars, neuron=neuron, exemplars=tuple(shown))
 
 
-def relabelled(own: Concepts | Scores, neuron: Neuron, copy: int) -> Concepts | Scores:
+def relabelled(record: Concepts | Scores, neuron: Neuron, copy: int) -> Concepts | Scores:
     """Return a copy's record, its candidates worded differently."""
-    texts = tuple(replace(one, text=varied(one.text, copy)) for one in own.candidates)
-    return replace(own, neuron=neuron, candidates=texts)  # type: ignore[arg-type]  # as it was
+    texts = tuple(replace(one, text=varied(one.text, copy)) for one in record.candidates)
+    return replace(record, neuron=neuron, candidates=texts)  # type: ignore[arg-type]  # as it was
 
 
 def varied(text: str, copy: int) -> str:
@@ -180,33 +189,35 @@ def openings(index: Path) -> Iterator[Opening]:
             )
             page.evaluate(f"() => {{ window.answer = ({USABLE})(); }}")
             page.keyboard.press(TYPED)
-            found = page.evaluate("window.answer")
-            if not found["narrowed"]:
+            answer = page.evaluate("window.answer")
+            if not answer["narrowed"]:
                 raise SystemExit(f"the search for '{TYPED}' narrowed nothing")
-            yield Opening(load, painted, found["search_ms"])
+            yield Opening(load, painted, answer["search_ms"])
             context.close()
         browser.close()
 
 
 def _chromium() -> str:
     names = ("chromium", "chromium-browser", "google-chrome")
-    found = next((path for name in names if (path := shutil.which(name))), None)
-    if found is None:
+    program = next((path for name in names if (path := shutil.which(name))), None)
+    if program is None:
         raise SystemExit("no Chromium: apt-get install chromium")
-    return found
+    return program
 
 
 def sizes(site: Site) -> dict[str, dict[str, float]]:
     """Return the number of a site's files and their megabytes, by folder."""
-    found: dict[str, dict[str, float]] = {}
+    folders: dict[str, dict[str, float]] = {}
     for path in site.folder.rglob("*"):
         if path.is_file():
             top = path.relative_to(site.folder).parts[0]
             for name in (top, "all"):
-                own = found.setdefault(name, {"files": 0, "MB": 0.0})
-                own["files"] += 1
-                own["MB"] += path.stat().st_size / 1e6
-    return {name: {**own, "MB": round(own["MB"], 3)} for name, own in sorted(found.items())}
+                counts = folders.setdefault(name, {"files": 0, "MB": 0.0})
+                counts["files"] += 1
+                counts["MB"] += path.stat().st_size / 1e6
+    return {
+        name: {**counts, "MB": round(counts["MB"], 3)} for name, counts in sorted(folders.items())
+    }
 
 
 def measure(source: StoredRun, workspace: Path, count: int) -> dict[str, object]:
@@ -218,10 +229,10 @@ def measure(source: StoredRun, workspace: Path, count: int) -> dict[str, object]
         site = build_site(run)
         written.append(round(time.perf_counter() - begun, 1))
     seen = list(openings(site.index))
-    rows = [asdict(own) for own in seen]
+    rows = [asdict(row) for row in seen]
     figures = {
-        name: {"median": round(statistics.median(own[name] for own in rows)),
-               "worst": round(max(own[name] for own in rows))}
+        name: {"median": round(statistics.median(row[name] for row in rows)),
+               "worst": round(max(row[name] for row in rows))}
         for name in rows[0]
     }  # fmt: skip
     size = site.index.stat().st_size

@@ -85,7 +85,7 @@ def patch_labels(data: Pictures) -> npt.NDArray[np.int64]:
     """Return which object covers the middle of each patch, 0 for none, shape (n, patches)."""
     place = {thing.name: 1 + row for row, thing in enumerate(vocabulary().objects)}
     side = SIZE // PATCH
-    found = np.zeros((len(data.attributes), side, side), dtype=np.int64)
+    labels = np.zeros((len(data.attributes), side, side), dtype=np.int64)
     middle = np.arange(side) * PATCH + PATCH // 2
     for row, shown in enumerate(data.attributes):
         for name, (x0, y0, x1, y1) in zip(shown.objects, shown.boxes, strict=True):
@@ -93,8 +93,8 @@ def patch_labels(data: Pictures) -> npt.NDArray[np.int64]:
             edge = (x1 - x0) // 8
             across = (middle >= x0 + edge) & (middle < x1 - edge)
             down = (middle >= y0 + edge) & (middle < y1 - edge)
-            found[row][np.ix_(down, across)] = place[name]
-    return found.reshape(len(found), -1)
+            labels[row][np.ix_(down, across)] = place[name]
+    return labels.reshape(len(labels), -1)
 
 
 def spoken(shown: Attributes, rng: random.Random) -> str:
@@ -203,9 +203,9 @@ def judged(texts: list[str], attributes: tuple[Attributes, ...]) -> dict[str, An
     for key, kind in (("objects", "object"), ("colour", "colour"), ("pattern", "pattern")):
         checks[key] = np.array(
             [
-                {c for c in found if c.kind == kind}
+                {c for c in concepts if c.kind == kind}
                 == {c for c in shown.concepts() if c.kind == kind}
-                for found, shown in zip(named, attributes, strict=True)
+                for concepts, shown in zip(named, attributes, strict=True)
             ]
         )
     return checks

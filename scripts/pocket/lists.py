@@ -269,7 +269,7 @@ def corpus(count: int = 3000) -> list[str]:
     texts: list[str] = []
     for _ in range(count):
         for task in ("simplify", "summarise", "merge"):
-            made = example(rng, task)
-            texts += [made.given, made.reply]
+            one = example(rng, task)
+            texts += [one.given, one.reply]
         texts.append(label(shown(rng), rng))
     return texts + list(NOUNS + ADJECTIVES + DOING + WHERE + EXTRA) * 20

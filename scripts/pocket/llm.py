@@ -126,38 +126,38 @@ class Prompts:
             text = tokenizer.apply_chat_template(spoken(before), tokenize=False) + "<|user|>"
             self.prefix[task] = tokenizer(text, add_special_tokens=False)["input_ids"]
 
-    def pair(self, made: Example) -> tuple[list[int], list[int]]:
+    def pair(self, example_: Example) -> tuple[list[int], list[int]]:
         """Return the tokens after the prefix: those given, and the reply with its end."""
-        given = f"{made.given}<|end|><|assistant|>"
+        given = f"{example_.given}<|end|><|assistant|>"
         ask = self.tokenizer(given, add_special_tokens=False)["input_ids"]
-        reply = self.tokenizer(f"{made.reply}<|end|>", add_special_tokens=False)["input_ids"]
+        reply = self.tokenizer(f"{example_.reply}<|end|>", add_special_tokens=False)["input_ids"]
         return ask, reply
 
-    def chat(self, made: Example) -> str:
+    def chat(self, example_: Example) -> str:
         """Return the whole conversation as the pipeline would send it."""
-        (variable,) = VARIABLES[made.task]
-        turns = prompt_file(made.task).fill(**{variable: made.given})
+        (variable,) = VARIABLES[example_.task]
+        turns = prompt_file(example_.task).fill(**{variable: example_.given})
         text: str = self.tokenizer.apply_chat_template(
             spoken(turns), tokenize=False, add_generation_prompt=True
         )
         return text
 
 
-def loss_of(model: Any, prompts: Prompts, made: list[Example], device: torch.device) -> Any:
+def loss_of(model: Any, prompts: Prompts, examples: list[Example], device: torch.device) -> Any:
     """Return the loss over the replies of one task's examples.
 
     The constant prefix is run once and its keys and values are shared by the whole batch;
     gradients flow through them all the same.
     """
-    prefix = torch.tensor([prompts.prefix[made[0].task]], device=device)
+    prefix = torch.tensor([prompts.prefix[examples[0].task]], device=device)
     cache = model(input_ids=prefix, use_cache=True).past_key_values
     for layer in cache.layers:
-        layer.keys = layer.keys.expand(len(made), -1, -1, -1)
-        layer.values = layer.values.expand(len(made), -1, -1, -1)
-    pairs = [prompts.pair(each) for each in made]
+        layer.keys = layer.keys.expand(len(examples), -1, -1, -1)
+        layer.values = layer.values.expand(len(examples), -1, -1, -1)
+    pairs = [prompts.pair(each) for each in examples]
     width = max(len(ask) + len(reply) for ask, reply in pairs)
-    ids = torch.full((len(made), width), prompts.tokenizer.pad_token_id)
-    goals = torch.full((len(made), width), -100)
+    ids = torch.full((len(examples), width), prompts.tokenizer.pad_token_id)
+    goals = torch.full((len(examples), width), -100)
     for row, (ask, reply) in enumerate(pairs):
         ids[row, : len(ask) + len(reply)] = torch.tensor(ask + reply)
         goals[row, len(ask) : len(ask) + len(reply)] = torch.tensor(reply)
@@ -189,8 +189,8 @@ def train(run: Run, given: Options, tokenizer: Any) -> Any:
     for share in run.steps(state):
         set_rate(optimiser, RATE * cosine(share, warmup=0.04))
         task = rng.choices(TASKS, EARLY if share < 0.15 else SHARES)[0]
-        made = [example(rng, task) for _ in range(BATCHES[task])]
-        loss = loss_of(model, prompts, made, given.device)
+        examples = [example(rng, task) for _ in range(BATCHES[task])]
+        loss = loss_of(model, prompts, examples, given.device)
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -203,12 +203,14 @@ def train(run: Run, given: Options, tokenizer: Any) -> Any:
 
 
 @torch.no_grad()
-def replies(model: Any, tokenizer: Any, made: list[Example], temperature: float = 0.0) -> list[str]:
+def replies(
+    model: Any, tokenizer: Any, examples: list[Example], temperature: float = 0.0
+) -> list[str]:
     """Answer examples as the pipeline would ask them, left-padded and in batches."""
     prompts, said = Prompts(tokenizer), []
     tokenizer.padding_side = "left"
-    for at in range(0, len(made), 25):
-        text = [prompts.chat(each) for each in made[at : at + 25]]
+    for at in range(0, len(examples), 25):
+        text = [prompts.chat(each) for each in examples[at : at + 25]]
         given = tokenizer(text, return_tensors="pt", padding=True, add_special_tokens=False)
         sampling = {"do_sample": True, "temperature": temperature} if temperature else {}
         ids = model.generate(
@@ -250,16 +252,16 @@ def main() -> None:
         return
     rng = random.Random(10**6)
     for task in TASKS:
-        made = [example(rng, task) for _ in range(200)]
+        examples = [example(rng, task) for _ in range(200)]
         started = time.monotonic()
-        said = replies(model, tokenizer, made)
+        said = replies(model, tokenizer, examples)
         seconds = time.monotonic() - started
         if task == "simplify":
-            hits = [reply == each.reply for reply, each in zip(said, made, strict=True)]
+            hits = [reply == each.reply for reply, each in zip(said, examples, strict=True)]
         else:
-            hits = [agrees(reply, each.reply) for reply, each in zip(said, made, strict=True)]
-        run.log(f"held out: {task} right {np.mean(hits):.4f}, {seconds:.0f} s for {len(made)}")
-        for reply, each in list(zip(said, made, strict=True))[:4]:
+            hits = [agrees(reply, each.reply) for reply, each in zip(said, examples, strict=True)]
+        run.log(f"held out: {task} right {np.mean(hits):.4f}, {seconds:.0f} s for {len(examples)}")
+        for reply, each in list(zip(said, examples, strict=True))[:4]:
             run.log(f"  {reply!r} wanted {each.reply!r}")
 
 

@@ -118,13 +118,13 @@ def llm(_data: Pictures) -> Figures:
     said = replies(model, tokenizer, cut)
     figures["simplify"] = interval([a == b.reply for a, b in zip(said, cut, strict=True)])
     for kind in ("object", "category", "colour", "pattern", "ground", "two"):
-        made = []
-        while len(made) < 100:
+        examples = []
+        while len(examples) < 100:
             lines = concept_lines(rng, kind, 10, 0.9)
             text = "\n".join(line(each, rng) for each in lines)
-            made.append(Example("summarise", text, shared_label(lines)))
-        said = replies(model, tokenizer, made, temperature=0.3)
-        hits = [agrees(reply, each.reply) for reply, each in zip(said, made, strict=True)]
+            examples.append(Example("summarise", text, shared_label(lines)))
+        said = replies(model, tokenizer, examples, temperature=0.3)
+        hits = [agrees(reply, each.reply) for reply, each in zip(said, examples, strict=True)]
         figures[f"summarise_{kind}"] = interval(hits)
     joined = [example(rng, "merge") for _ in range(200)]
     said = replies(model, tokenizer, joined)

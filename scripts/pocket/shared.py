@@ -114,12 +114,12 @@ class Pictures:
 
     def labels(self, concepts: tuple[Concept, ...]) -> npt.NDArray[np.float32]:
         """Return 1 where a concept holds, shape (n, concepts)."""
-        found = np.zeros((len(self.attributes), len(concepts)), dtype=np.float32)
+        labels = np.zeros((len(self.attributes), len(concepts)), dtype=np.float32)
         place = {concept: column for column, concept in enumerate(concepts)}
         for row, attributes in enumerate(self.attributes):
             for concept in attributes.concepts():
-                found[row, place[concept]] = 1.0
-        return found
+                labels[row, place[concept]] = 1.0
+        return labels
 
 
 def render(work: Path, seed: int, count: int, grid: int = 1) -> Pictures:
