@@ -1,4 +1,4 @@
-"""What a person watching bytes land sees: one bar on the error stream, lines of note above it."""
+"""The progress of a download: one bar on the error stream, notes above it."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ def _stop(error: DndError) -> NoReturn:
 
 
 def _flush() -> None:
-    """Write out what was printed while an error can still be told.
+    """Write out what was printed, while an error can still be reported.
 
     Raises:
         OSError: the output's disk is full; nothing more is printed then.
@@ -122,7 +122,7 @@ def _flush() -> None:
     try:
         sys.stdout.flush()
     except OSError as error:
-        # Python flushes once more at its end, and would complain in its words.
+        # Python flushes once more when it exits, and would print a traceback.
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
         error.filename = "the output"
         raise

@@ -1,4 +1,4 @@
-"""What a person watching sees: one line a stage, on the error stream, nothing when piped.
+"""Progress for a person: one line a stage, on the error stream, nothing when piped.
 
 While a model loads, a line below the stages says what its engine says: a server of a language
 model takes minutes. What an engine warns of is printed, piped or not.
@@ -120,7 +120,7 @@ class ProgressLines:
 
 
 class _Listener(logging.Handler):
-    """Hands on what engines say of themselves."""
+    """Shows what engines log."""
 
     def __init__(self, lines: ProgressLines) -> None:
         super().__init__(logging.INFO)

@@ -57,7 +57,7 @@ AFTER: Final[Mapping[str, str]] = {
     "prompts import": KEPT,
     "prompts import-release": UNWRITTEN,
 }
-"""What a stopped command leaves behind, by its words."""
+"""The last line of a stopped command, by the words of the command."""
 
 
 class Stoppable(TyperGroup):
@@ -87,7 +87,7 @@ def stoppable(after: Callable[[], str] = lambda: KEPT) -> Iterator[None]:
     """Turn the signals to stop into `Interrupted`, after everything inside has cleaned up.
 
     Args:
-        after: asked, once it is over, what was kept and how to go on.
+        after: called at the end; returns the line that says what was kept and how to go on.
 
     Raises:
         Interrupted: one of them came.

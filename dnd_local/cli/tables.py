@@ -209,7 +209,7 @@ def show_runs(runs: Sequence[RunSummary], as_json: bool) -> None:
         for r in runs
     )  # fmt: skip
     table = _table(("Run", "Target", "Layers", "Neurons", "Captions, labels, pictures by"), rows)
-    table.columns[0].no_wrap = True  # it is what every other command asks for
+    table.columns[0].no_wrap = True  # every other command takes it
     console().print(table if runs else "No runs here yet.")
 
 

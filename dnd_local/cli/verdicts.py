@@ -35,7 +35,7 @@ def cells(verdict: Verdict | None) -> tuple[str, str]:
 def tally(descriptions: Sequence[Description], verdicts: Verdicts) -> dict[str, int] | None:
     """Return how many labels a run has, how many are judged and how many got each word.
 
-    None where no label that a neuron has now was judged.
+    None where none of the labels that neurons have now was judged.
     """
     from dnd_local.evaluate.verdicts import LEGEND
 

@@ -211,7 +211,7 @@ def remove(
     go_offline()
     there = Weights.open(weights)
     for name in ids:
-        there.manifest.entry(name)  # a name that is wrong stops all of it
+        there.manifest.entry(name)  # every name is checked before the first is removed
     weights_tables.tell({"freed": {name: removing.remove(there, name) for name in ids}}, as_json)
 
 

@@ -75,7 +75,7 @@ def _facts(report: EntryReport) -> dict[str, Any]:
 
 
 def tell(facts: dict[str, Any], as_json: bool) -> None:
-    """Print what was done, a line a fact; what is empty is left out."""
+    """Print each fact on its own line; empty ones are left out."""
     if as_json:
         tables.echo_json({"version": 1, **facts})
         return

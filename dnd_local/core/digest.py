@@ -1,7 +1,7 @@
 """Keys and seeds: SHA-256 over canonical JSON.
 
 A *key* names everything that can change a result and nothing else. A *seed* is derived from
-what is asked for (never from when or in whose company it is asked), so that order, neighbours,
+what is asked for (never from the time or from what else is asked), so that order, neighbours,
 workers and resuming cannot change a result.
 """
 

@@ -2,7 +2,7 @@
 
 An engine takes any number of inputs at once and returns as many results in the same order. It
 runs its model at the one padded batch shape it was given, so a result depends on its input and
-never on its company. Pictures are uint8 RGB arrays of shape (height, width, 3).
+never on the other inputs of its batch. Pictures are uint8 RGB arrays of shape (height, width, 3).
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class ProbeSet(Protocol):
 
 
 class UnreadableImage(Exception):
-    """A probe image that cannot be used. A value in disguise: readers turn it into a record."""
+    """A probe image that cannot be used. Readers catch it and keep a record."""
 
 
 class Blobs(Protocol):

@@ -169,5 +169,5 @@ def _unit_range(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _split(flat: NDArray[_Value], like: Sequence[Sequence[float]]) -> list[NDArray[_Value]]:
-    """Return `flat`, an array a candidate."""
+    """Return `flat` cut into one array for each candidate."""
     return np.split(flat, np.cumsum([len(row) for row in like])[:-1])

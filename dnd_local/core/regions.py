@@ -146,7 +146,7 @@ def pad_to_framing(picture: Pixels, seen_share: float) -> Pixels:
     height, width = picture.shape[:2]
     longest = max(height, width)
     side = int(np.ceil(longest / seen_share))
-    # Of the crop's parity, so that it lies in the very middle and no half pixel is cut off.
+    # Odd or even as the crop's side is, so that the margins on both sides are equal whole pixels.
     side += (side - longest) % 2
     canvas = np.empty((side, side, 3), dtype=np.uint8)
     canvas[:] = np.rint(picture.reshape(-1, 3).mean(axis=0)).astype(np.uint8)

@@ -29,5 +29,5 @@ def read_regular(path: Path, most: int = MAX_BYTES) -> bytes:
 
 
 def _without_waiting(path: str, flags: int) -> int:
-    # Else to open a pipe that nobody writes to would never end.
+    # Without O_NONBLOCK, opening a pipe that has no writer waits for ever.
     return os.open(path, flags | os.O_NONBLOCK)

@@ -3,7 +3,7 @@
 A program of its own, started as ``python _server_guard.py OWNER_PID FOLDER COMMAND...`` with the
 standard library only, so that nothing it does can fail for want of a package. Its standard input
 is a pipe whose other end only the owner holds: when that closes, for whatever reason (the owner
-is done, was killed with SIGKILL, lost its machine's memory), the server's whole session gets
+is done, was killed with SIGKILL, was killed for lack of memory), the server's whole session gets
 SIGTERM, then SIGKILL. A model server starts processes of its own that outlive it when it is
 killed and keep the GPU's memory; the guard adopts those orphans and ends them too. `FOLDER`, the
 owner's private folder, is removed if the owner cannot do it any more.
@@ -36,14 +36,14 @@ def main(arguments: list[str]) -> int:
     """Return the exit code of the command, run until it ends or the owner is gone."""
     owner, folder, command = int(arguments[0]), arguments[1], arguments[2:]
     leave: list[int] = []
-    # A note rather than an exception, which could strike in the middle of the ending itself.
+    # The handler only notes the signal: an exception could be raised while the server is ended.
     signal.signal(signal.SIGTERM, lambda number, frame: leave.append(number))
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     server = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         start_new_session=True,
-        # Should the guard itself be killed, the server hears of it from the kernel.
+        # If the guard itself is killed, the kernel sends the server a signal.
         preexec_fn=lambda: _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM),
     )
     try:
@@ -77,9 +77,9 @@ def end_session(leader: int) -> None:
 def end_strays(folder: str) -> None:
     """End every process that runs in `folder`, the owner's private one (Linux).
 
-    For the owner, where the guard was killed before it could do its work: the server's processes
-    are then nobody's children. Their environment would not do as a mark, since a process that
-    changes its title writes over it.
+    Called by the owner, where the guard was killed before it could do its work: the server's
+    processes have no parent then by which to find them. Their folder marks them; their environment
+    could not, since a process that changes its title writes over it.
     """
     for number in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + GRACE_S
@@ -111,7 +111,8 @@ def _running_in(folder: str) -> set[int]:
 def _has_owner(owner: int) -> bool:
     """Return whether the owner still holds its end of the pipe; waits a moment for news.
 
-    A process that the owner forked may hold the pipe open after its death, hence the second look.
+    A process that the owner forked may hold the pipe open after the owner's death, so the parent
+    process is checked too.
     """
     news, _, _ = select.select([0], [], [], _POLL_S)
     return not news and os.getppid() == owner

@@ -1,4 +1,4 @@
-"""Running a model at one padded batch shape, so that no result depends on its company."""
+"""Running a model at one padded batch shape, so that no result depends on its batch."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ class PaddedBatches:
     ) -> list[R]:
         """Return `forward`'s results in the inputs' order, inputs of one length at a time.
 
-        For texts: an input is only ever joined by inputs of its own padded length, so that the
-        shape it runs at is its own affair.
+        For texts: a batch holds only inputs of one padded length, so the shape at which an input
+        runs depends on that input alone.
 
         Raises:
             OutOfMemory: not even one input fits.

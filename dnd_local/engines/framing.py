@@ -1,8 +1,8 @@
 """Which region of a picture the network sees, found by sending coordinates through its transform.
 
-The transform is opaque. A black and a white picture show what it does to brightness; pictures
-whose brightness is the x or the y coordinate then come back as the coordinates that each output
-pixel was taken from, up to a straight line that is fitted.
+The transform is opaque. A black and a white picture show what it does to brightness. Then a picture
+whose brightness is the x coordinate, and one for y, go through it: the brightness of an output
+pixel says which coordinate it was taken from. A straight line is fitted to these coordinates.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TRIM: Final = 16
 """One part in so many of the output is left out at each border, where filters meet the edge."""
 
 _REPEATS: Final = 8
-"""How often a random transform must by luck repeat itself to be taken for a fixed one."""
+"""Times a transform is repeated; one that always gives the same result is not random."""
 
 
 class Framing:

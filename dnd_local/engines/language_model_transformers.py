@@ -25,8 +25,9 @@ _LENGTH_STEP: Final = 64
 class TransformersLanguageModel:
     """A `LanguageModel`: any chat model of transformers with a chat template.
 
-    Each request has a generator of its own (one number a token), prompts are padded on the left
-    to a length that is their own affair, so that a reply does not depend on its company.
+    Each request has its own random generator (one number a token), and prompts are padded on the
+    left and batched with prompts of the same padded length, so that a reply does not depend on the
+    other requests.
 
     Args:
         folder: a verified local folder (configuration, safetensors, tokenizer with template).

@@ -57,7 +57,7 @@ _TELLING: Final = 8
 
 
 class _Failed(Exception):
-    """One try failed; the message says how. A value in disguise, never seen outside."""
+    """One try failed; the message says how. Always caught in this module."""
 
     def __init__(self, reason: str, *, final: bool) -> None:
         super().__init__(reason)
@@ -199,7 +199,7 @@ class VllmLanguageModel:
             raise _Failed(str(error), final=False) from None
 
     async def _judge(self, replies: Sequence[Reply]) -> None:
-        """Pass unless nothing but failures shows that the server, not a request, is broken."""
+        """Raise if every request failed and the server is to blame, not the requests."""
         failures = [reply.finish for reply in replies if reply.finish.startswith("error: ")]
         if len(failures) < len(replies):
             return

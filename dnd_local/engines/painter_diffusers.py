@@ -31,7 +31,7 @@ class DiffusersPainter:
     """A `Painter`: a Stable Diffusion pipeline with DPM-Solver++ multistep.
 
     Each picture has a noise generator of its own, on the CPU, so that it is the same on every
-    device and in every company.
+    device and in every batch.
 
     Args:
         folder: a verified local folder in diffusers' layout.

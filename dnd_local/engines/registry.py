@@ -276,7 +276,7 @@ def _target(
 
 @contextmanager
 def _held(engine: Any) -> Iterator[Any]:
-    """Hand over an engine; whoever still holds it afterwards holds nothing heavy."""
+    """Hand over an engine, and close it at the end, even where a caller keeps it."""
     try:
         yield engine
     finally:

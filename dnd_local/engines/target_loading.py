@@ -156,7 +156,8 @@ def state_digest(module: nn.Module) -> str:
 def transform_digest(transform: Transform) -> str:
     """Return the SHA-256 of what a transform makes of fixed pictures, one wide and one tall.
 
-    By what it does, since a function has no name that lasts; a random one never repeats itself.
+    A function has no lasting name, so its results on fixed pictures stand for it. A random
+    transform gives another digest each time.
     """
     digest = hashlib.sha256()
     for shape in _DIGEST_PICTURES:

@@ -1,8 +1,8 @@
 """A verdict for every neuron: supported, weak, or no better than the null.
 
-A label is judged by how well it predicts responses (`measures`), against two nulls: the labels
-of other neurons, and one constant word. A measure *clears* the nulls when the lower end of its
-bootstrap interval is above the mean of the others' labels and above the constant word, and its
+A label is judged by how well it predicts responses (`response_measures`), against two nulls: the
+labels of other neurons, and one constant word. A measure *clears* the nulls when the lower end of
+its bootstrap interval is above the mean of the others' labels and above the constant word, and its
 value is above the 95th percentile of the others' labels (above all of them where they are fewer
 than twenty). Supported: every deciding measure clears. Weak: at least one does. Otherwise the
 label is no better than the null, and the describer should have abstained.
@@ -211,7 +211,7 @@ def _verdict(layer: str, neuron: int, label: str, measures: Sequence[Judged]) ->
 
 
 def _others(label: str, labels: Sequence[str], rng: np.random.Generator) -> list[str]:
-    """Return other neurons' labels, each as often as it is given, but for this very text."""
+    """Return the other neurons' labels, repeats included, without those equal to `label`."""
     others = [other for other in labels if _plain(other) != _plain(label)]
     if len(others) > NULL_LABELS:
         chosen = rng.choice(len(others), size=NULL_LABELS, replace=False)

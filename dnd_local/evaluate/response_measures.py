@@ -37,7 +37,7 @@ def fires(responses: ArrayLike, share: float = TOP_SHARE) -> Mask:
     """Return the images with the highest responses, at most `share` of them, as a mask (n,).
 
     Images that tie at the border are all left out; where the very highest tie beyond the share,
-    they alone are in. Nowhere, where all responses are equal.
+    they alone are in. If all responses are equal, no image is in.
     """
     values = np.asarray(responses, dtype=np.float64)
     count = max(1, int(values.size * share))

@@ -26,7 +26,7 @@ def describe_all(
 ) -> tuple[Description, ...]:
     """Return the description of every neuron of a run from the parts on disk.
 
-    `unfinished` is the reason of a live neuron without scores of which no failure is known.
+    `unfinished` is the reason given for a live neuron that has neither scores nor a failure.
     """
     asked = Asked(tuple(record.neurons), record.wanted())
     triages = {part.layer: part for part in TRIAGE.read(lab, TRIAGE.items(lab, asked))}

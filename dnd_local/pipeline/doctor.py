@@ -172,7 +172,7 @@ def vllm_found(option: str, environ: Mapping[str, str] = os.environ) -> Finding:
         found = find_vllm(option, environ)
     except UserError as error:
         text, _, cure = str(error).partition("; ")
-        # Nobody asked for it by name, and the pocket models do without.
+        # The user named no vLLM, and the pocket models do not need it.
         state: State = "problem" if option else "note"
         return Finding("vllm", "server", state, text, cure)
     return Finding("vllm", "server", "ok", f"vLLM {found.version} in {found.path}")

@@ -84,9 +84,10 @@ def make_parts(
 ) -> list[Failure]:
     """Make and store the parts of every batch; return the items that failed on their own.
 
-    A batch that fails is halved, down to the item that is to blame, so that one bad item does
-    not take its company with it. A first batch of which every item fails is a broken engine, and
-    so is a second one: where parts were made before, the first may be what failed then already.
+    A batch that fails is halved until the failing items stand alone, so that one bad item does
+    not fail the others. If no part exists yet and the first batch fails completely, the engine is
+    broken. If parts exist, the first batch may hold items that failed last time, so only the
+    second batch decides.
     """
     folder = stage.parts(lab)
     may_be_the_items = folder.any_made()
@@ -243,8 +244,9 @@ def launch(job: Path, execution: Execution) -> tuple[list[str], dict[str, str]]:
 def _threads(execution: Execution) -> int:
     """Return how many threads a worker computes with.
 
-    On the CPU as many as one process alone would take, however crowded that is: a sum rounds by
-    how it is shared out, and workers change nothing.
+    On the CPU each worker takes as many threads as one process alone would, even if there are
+    fewer cores: how a sum is split over threads changes its rounding, and the number of workers
+    must not change a result.
     """
     if execution.devices != ("cpu",):
         return 1
@@ -254,7 +256,7 @@ def _threads(execution: Execution) -> int:
 
 
 def _gather(scratch: Path, workers: int, stage: Stage[Any]) -> list[Failure]:
-    """Return all workers' failures, or raise what one of them could not go on from."""
+    """Return all workers' failures, or raise the error that stopped one of them."""
     failures: list[Failure] = []
     for rank in range(workers):
         path = scratch / f"outcome-{rank}.json"
@@ -291,7 +293,7 @@ def read_job(path: Path) -> Job:
 
 
 def write_outcome(job: Job, rank: int, outcome: Outcome) -> None:
-    """Leave a worker's answer where the process that started it looks."""
+    """Write a worker's answer into the file that the process which started it reads."""
     path = job.outcome / f"outcome-{rank}.json"
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(msgspec.to_builtins(outcome)), "utf-8")

@@ -57,7 +57,7 @@ class Lab:
         self.keep(())
 
     def keep(self, roles: Sequence[EngineRole]) -> None:
-        """Let go of every engine but those of `roles`, which the next stage would open again."""
+        """Close every engine but those of `roles`, which the next stage uses."""
         for role in [role for role in self._engines if role not in roles]:
             _, held = self._engines.pop(role)
             held.close()

@@ -87,7 +87,7 @@ def weights_digest(role: EngineRole, config: Config, execution: Execution, weigh
     if role == "language-model" and name.startswith("replay:"):
         return key(_replayed(name, execution))
     if role == "language-model" and name == "server":
-        # All that can be known of weights that are not here.
+        # The weights are elsewhere: these names are all that is known of them.
         return key(["server", config.llm.model, config.llm.root, config.llm.revision])
     return key([weights.digest(name) for name in model_ids(config)[role]])
 
@@ -139,7 +139,7 @@ def pocket_probe() -> ProbeSet:
     from dnd_local.pocket import world
 
     folder = Path(world.__file__).parent
-    # What draws the pictures, not the pictures: drawing them all would take longer.
+    # Hashed is what draws the pictures; drawing all of them to hash them would take longer.
     drawn_from = [file_sha256(folder / name) for name in ("world.py", "words.json", "sprites.png")]
     digest = key(["pocket probe", drawn_from, world.PROBE_SEED, world.PROBE_COUNT])
 

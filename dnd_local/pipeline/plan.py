@@ -79,7 +79,7 @@ def picture_blocks(config: Config, texts: Iterable[str]) -> list[Item]:
 
 
 BLOCK: Final = 2
-"""Pictures of one concept that are one part: what a decision to paint on or to stop is about."""
+"""Pictures of one concept in one part. A racing run decides after each whether to paint more."""
 
 CHUNK: Final = Kind(_chunks, follows="layers")
 LAYER: Final = Kind(_layers, follows="layers")

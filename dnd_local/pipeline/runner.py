@@ -120,7 +120,7 @@ class Session:
         blocked = stage.blocked(self.lab, missing)
         for item, (need, gap) in blocked.items():
             if gap.name != item.name:
-                # Another item failed, so nothing has been said of this one yet.
+                # The failure on record is that of the input, under another item's name.
                 reason = f"'{gap.text or gap.name}' could not be made"
                 self.failures.append(Failure(need.name, item.name, reason))
         todo = [item for item in missing if item not in blocked]

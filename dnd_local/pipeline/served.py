@@ -1,4 +1,4 @@
-"""Who answers: the language model of a run, made certain before any work starts.
+"""Which language model answers a run, settled before any work starts.
 
 The weights of a model that this package loads are known by their hash. A server that someone else
 runs only says a name, and what it calls its root; these, and what the user says with
@@ -91,8 +91,8 @@ def choose_server(config: Config, url: str, given: Mapping[str, object]) -> Conf
 def settle(config: Config, execution: Execution, run: str) -> Config:
     """Return the settings with the language model that answers a run, by name and root.
 
-    A run that exists answers for itself: no server is asked. A replay has the model of the run
-    that it repeats.
+    The record of a run that exists says it, and no server is asked. A replay has the model of
+    the run that it repeats.
 
     Raises:
         UserError: the server does not answer, or does not serve the model asked for.
@@ -114,12 +114,12 @@ def settle(config: Config, execution: Execution, run: str) -> Config:
 
 
 def check_language_model(config: Config, execution: Execution, weights: Weights) -> str:
-    """Pass if what is to answer would; return what it is, in words (kind and version).
+    """Return the language model's kind and version in words, once it is known to answer.
 
-    For a run that has questions left, before it works for hours only to fail at them.
+    A run with questions left checks this first, so that it does not fail after hours of work.
 
     Raises:
-        UserError: it would not; the message says why and what to do.
+        UserError: it does not answer; the message says why and what to do.
         Refused: another model answers than the one that answered this run so far.
     """
     llm = config.llm
@@ -155,7 +155,7 @@ def asks_language_model(lab: Lab, selection: Selection, earlier: Sequence[Neuron
     target = lab.config.network.name
     selected = selection.resolve(widths)
     neurons = [
-        # A run's neurons that its layer has no more are refused later, by name.
+        # Neurons of the run that its layer no longer has are refused later, by name.
         *(neuron for neuron in earlier if neuron.index < widths[neuron.layer]),
         *(Neuron(target, layer, i) for layer, ids in selected.items() for i in ids),
     ]

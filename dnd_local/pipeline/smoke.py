@@ -89,7 +89,7 @@ def _apart(root: Path, models: Mapping[EngineRole, str]) -> Iterator[Finding]:
 
 
 def _run(words: Sequence[str]) -> str:
-    """Start this module with `words`; return how it ended: its last line, mostly."""
+    """Run this module with `words` in a process of its own; return how it ended, in one line."""
     command: Sequence[str] = (sys.executable, "-P", "-m", "dnd_local.pipeline.smoke", *words)
     if not why_no_loopback():
         command = isolated_with_loopback(command)

@@ -48,12 +48,12 @@ def work(job: Job, rank: int, workers: int, device: str) -> None:
 def main() -> None:
     """Find out from accelerate which share and which device is this process's."""
     job = read_job(Path(sys.argv[1]))
-    # Before any model library is imported: some read their offline switches only once. A language
-    # model elsewhere is none of a worker's business, so no host is allowed here.
+    # Before any model library is imported: some read their offline switches only once. A worker
+    # never asks a language model, so no host is allowed here.
     go_offline()
     from accelerate import PartialState
 
-    # Said outright: without a GPU, and unasked, each process would take itself for the only one.
+    # Without a GPU and without `cpu`, accelerate would tell each process that it is the only one.
     state = PartialState(cpu=job.execution.devices == ("cpu",))
     device = "cpu" if state.device.type == "cpu" else str(state.device.index)
     work(job, state.process_index, state.num_processes, device)

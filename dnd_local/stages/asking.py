@@ -3,8 +3,9 @@
 Every reply is checked against the form that was asked for. A bad one is asked for once more with
 another seed, then recorded with its reason. A rejected reply is a value, never an exception.
 
-Rows 9 and 18 of the ledger are here, in `WORDINGS`: how often is asked, what is read from a reply,
-what makes a label a list, which candidates it makes, and how phrases are joined into a question.
+Rows 9 and 18 of the ledger are here, in `WORDINGS`: how often a question is asked, what is read
+from a reply, what makes a label a list, which candidates it makes, and how phrases are joined into
+a question.
 """
 
 from __future__ import annotations
@@ -47,11 +48,11 @@ class Wording:
     Attributes:
         attempts: how often a question is asked at most.
         max_characters: the longest reply; 0 leaves length and lines free.
-        read: from a reply, the most words of a label (0: no label) and the most characters, the
-            text, and what is wrong with it ("" if nothing is).
+        read: called with a reply, the most words of a label (0 for a phrase) and the most
+            characters; returns the text and what is wrong with it ("" if nothing is).
         is_list: whether a label names several things, so that it is sent back to be merged.
         merged: what is wrong with a label that came back from merging ("" if nothing is).
-        join: what stands in the question of several phrases.
+        join: several phrases as the one text that stands in a question.
         enter: the candidates that a label makes, the label itself first.
     """
 
@@ -95,8 +96,8 @@ def check(reply: Reply, max_words: int, max_characters: int) -> tuple[str, str]:
     """Return the reply's text on its own, and what is wrong with it ("" if nothing is).
 
     A finished thinking block, a pair of quotation marks around the whole, and the bullet or number
-    of a list's first line are taken off. With
-    `max_words`, a reply that lists several (`is_list`) passes: it is merged, not rejected.
+    of a list's first line are taken off. With `max_words`, a reply that lists several (`is_list`)
+    passes: it is merged, not rejected.
     """
     if problem := no_answer(reply):
         return "", problem

@@ -48,7 +48,7 @@ def _shuffled(
 def _shuffled_on(
     texts: Sequence[str], run_seed: int, about: tuple[str | int, ...], draw: int
 ) -> list[str]:
-    """Return the phrases' own order for the first draw, then each the last one's, shuffled."""
+    """Return the phrases as given for draw 0; each later draw shuffles the one before."""
     order = list(texts)
     for number in range(1, draw + 1):
         order = _shuffled(order, run_seed, about, number)

@@ -1,7 +1,7 @@
 """A bundle: what carries weights over an air gap. A folder or a tar file with an inventory.
 
 It holds the weights of some ids with their lock file, the manifest, and (unless left out) the
-wheels of both environments with a script that installs them. Whoever made it is not trusted.
+wheels of both environments with a script that installs them. A bundle is not trusted.
 
 Every name and kind of member is checked before a byte is written anywhere, and nothing is ever
 extracted by its name: the caller opens a member and decides where its bytes go.

@@ -1,8 +1,8 @@
-"""Which pickles a pull may read: those of a known hash, and with the user's yes a half-known one.
+"""Which pickles a pull may read: those of a known hash, and others once the user agrees.
 
-A pickle runs what it says when it is loaded without care. One whose whole hash is in the manifest
-or given by the user is what somebody judged. Where its source publishes the first digits alone,
-the user decides; the converter then reads it, and the whole hashes are pinned.
+Loading a pickle can run any code that it holds. If its whole hash is in the manifest or given by
+the user, it is the file that somebody checked. If its source publishes only the first digits of the
+hash, the user decides; the converter then reads it, and the whole hashes are pinned.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """SHA-256 of many files, remembered by their stamps (size and times of change).
 
-The memory is one JSON file a folder; a damaged or foreign one is as good as none. A first pass
+The memory is one JSON file a folder; a damaged or foreign one is ignored. A first pass
 over a large folder reads in parallel and saves as it goes, so that an interrupted one is not
 lost; a second pass only asks the file system for the stamps.
 """
@@ -23,7 +23,7 @@ UNREADABLE: Final = "unreadable"
 """Stands for the hash of a file that cannot be read."""
 
 WORKERS: Final = 8
-"""Threads that hash: hashing releases the interpreter lock, and network disks like company."""
+"""Threads that hash: hashing releases the interpreter lock, and network disks serve them all."""
 
 BATCH: Final = 4096
 """Files between two saves of the memory."""

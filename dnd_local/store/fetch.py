@@ -22,7 +22,7 @@ _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 class Progress(Protocol):
-    """What a pull tells whoever watches."""
+    """What a pull reports while it works."""
 
     def total(self, size: int) -> None:
         """Say how many bytes are to come in all; may be raised later."""

@@ -17,7 +17,7 @@ LEFT_AFTER_SECONDS: Final = 3600.0
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Give an error of the system inside the name of the file, which only some of its calls do."""
+    """Name the file in an `OSError` raised inside; not every call of the system does."""
     try:
         yield
     except OSError as error:

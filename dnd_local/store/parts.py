@@ -3,7 +3,7 @@
 ``artefacts/<stage>-<key16>/<item>.json`` (or ``.safetensors`` for responses) beside a ``key.json``
 that says what the key stands for. A part is written whole or not at all. It says which stage, key
 and item it belongs to, and its checksum covers that too: a whole part of one neuron is no part of
-another. What is missing is what is left to do: that is all there is to resuming.
+another. Resuming a run is making the parts that are missing.
 """
 
 from __future__ import annotations

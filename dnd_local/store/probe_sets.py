@@ -259,7 +259,7 @@ def read_one(probe: ProbeSet, index: int) -> Pixels | SkippedImage:
 
 
 def _prefixes(spec: Sequence[str]) -> list[str]:
-    """Return a name a set: the folder's own name, numbered where two are the same."""
+    """Return one name for each set: its folder's name, numbered where two are the same."""
     names = [Path(entry).resolve().name for entry in spec]
     taken: Counter[str] = Counter()
     prefixes = []

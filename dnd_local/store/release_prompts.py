@@ -111,7 +111,7 @@ class _Reader:
             self.found.append(self._conversation(messages))
         text, old = self._text(value), self.texts.get(name, "")
         if repeated and old.endswith(_HOLE) and text.startswith(old):
-            # Once the place is there, what a loop adds are more of the same, and joints.
+            # A loop adds the place of the next caption and, before it, the text that joins them.
             self.joints[name] = text[len(old) :].replace(_HOLE, "") or self.joints.get(name, "")
         else:
             self.texts[name] = text

@@ -1,4 +1,4 @@
-"""What may stand in a model folder: the files it was said to hold, and no code.
+"""What may stand in a model folder: the files that the manifest names, and no code.
 
 Model libraries look for files by themselves: a stray ``model.safetensors`` can win over verified
 shards, an ``auto_map`` names Python to import. So a folder is handed to a library only when it
