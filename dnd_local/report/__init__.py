@@ -1,1 +1,1 @@
-"""The report: a static site of a run, cards for notebooks, figures for papers. Opens no engine."""
+"""The report: a static site of a run, cards for notebooks, figures for papers."""

@@ -1,4 +1,4 @@
-"""What a report shows of a whole run at once: the exemplars' pictures and all histograms."""
+"""What a report shows of a whole run at once: exemplars' pictures, histograms, ranges of images."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dnd_local.core.cards import Card
+from dnd_local.core.digest import seed
 from dnd_local.core.records import BlobId, LayerTriage, Neuron
 from dnd_local.core.sequences import grouped
 from dnd_local.pipeline.lab import Lab
@@ -27,6 +29,36 @@ class Histogram(Card):
     low: float
     high: float
     counts: tuple[int, ...]
+
+
+QUANTILES: Final = (("top 1 %", 0.01), ("top 5 %", 0.05), ("top 25 %", 0.25), ("median", 0.5))
+"""Places in the order of responses, highest first, at which a page shows images."""
+
+AT_EACH: Final = 2
+"""Images shown at a place."""
+
+AT_RANDOM: Final = 4
+"""Images shown that were drawn at random."""
+
+SAMPLE: Final = 1000
+"""Images of the probe set that a range is taken from, so that a report of thousands of neurons
+shows thousands of times the same pictures."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageAt(Card):
+    """An image of the probe set and a neuron's response to it."""
+
+    image: int
+    response: float
+
+
+@dataclass(frozen=True, slots=True)
+class RangeGroup(Card):
+    """Images at one place in the order of a neuron's responses."""
+
+    name: str
+    images: tuple[ImageAt, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +97,61 @@ def histograms(
         if not RESPONSES.missing(run.lab, chunks):
             found.update(_layer_histograms(run.lab, layer, in_layer, classes[layer]))
     return found
+
+
+def ranges(run: StoredRun, neurons: Sequence[Neuron]) -> dict[Neuron, tuple[RangeGroup, ...]]:
+    """Return images from each neuron's highest responses down to none, and some at random.
+
+    They are taken from `SAMPLE` images drawn at random from the probe set, the same for every
+    neuron; skipped images are left out, and none is shown twice. A layer whose responses are gone
+    has no ranges.
+    """
+    found: dict[Neuron, tuple[RangeGroup, ...]] = {}
+    for layer in dict.fromkeys(neuron.layer for neuron in neurons):
+        own = [neuron for neuron in neurons if neuron.layer == layer]
+        chunks = RESPONSES.items(run.lab, Asked((layer,)))
+        if not RESPONSES.missing(run.lab, chunks):
+            images, values = _sampled(run.lab, layer, [neuron.index for neuron in own])
+            for column, neuron in enumerate(own):
+                generator = np.random.default_rng(seed("range", layer, neuron.index))
+                found[neuron] = _range(images, values[:, column], generator)
+    return found
+
+
+def _sampled(
+    lab: Lab, layer: str, columns: Sequence[int]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the sample's images and their responses, (n_images,) and (n_images, n_columns)."""
+    generator = np.random.default_rng(seed("sample of images", lab.probe.digest))
+    drawn = np.zeros(len(lab.probe), dtype=np.bool_)
+    drawn[generator.permutation(len(lab.probe))[:SAMPLE]] = True
+    images, rows = [], []
+    for chunk in responses_of(lab, layer):
+        own = np.flatnonzero(drawn[chunk.first : chunk.first + len(chunk.values)])
+        values = chunk.values[own].astype(np.float64)
+        usable = ~np.isnan(values).all(axis=1)
+        images.append(own[usable] + chunk.first)
+        rows.append(np.nan_to_num(values[usable][:, columns], nan=0.0))
+    return np.concatenate(images), np.concatenate(rows)
+
+
+def _range(
+    images: NDArray[np.int64], values: NDArray[np.float64], generator: np.random.Generator
+) -> tuple[RangeGroup, ...]:
+    falling = np.argsort(-values, kind="stable")
+    last = len(values) - 1
+    orders = [(name, falling[round(share * last) :], AT_EACH) for name, share in QUANTILES]
+    orders.append(("nearest 0", np.argsort(np.abs(values), kind="stable"), AT_EACH))
+    orders.append(("at random", generator.permutation(len(values)), AT_RANDOM))
+    taken: set[int] = set()
+    groups = []
+    for name, order, count in orders:
+        own = [int(i) for i in order if int(i) not in taken][:count]
+        taken.update(own)
+        shown = tuple(ImageAt(int(images[i]), float(values[i])) for i in own)
+        if shown:
+            groups.append(RangeGroup(name, shown))
+    return tuple(groups)
 
 
 def _layer_histograms(

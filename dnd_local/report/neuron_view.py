@@ -13,7 +13,7 @@ from dnd_local.core.sequences import grouped
 from dnd_local.pipeline.evidence import Evidence
 from dnd_local.report import plots
 from dnd_local.report.cards import CardView
-from dnd_local.report.gather import Histogram
+from dnd_local.report.gather import Histogram, RangeGroup
 from dnd_local.report.shelf import Shelf, Shown, map_image
 from dnd_local.store.blobs import BlobFolder
 
@@ -53,6 +53,14 @@ class PictureView(Card):
 
 
 @dataclass(frozen=True, slots=True)
+class RangeView(Card):
+    """Images at one place in the order of responses, None where a picture cannot be had."""
+
+    name: str
+    images: tuple[tuple[Shown | None, float, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CandidateView(Card):
     """A candidate; `place` is its place under the run's rule, 0 where it was not scored.
 
@@ -81,7 +89,7 @@ class Conversation(Card):
 
 @dataclass(frozen=True, slots=True)
 class Neighbour(Card):
-    """A neuron with like labels, and the cosine of their words."""
+    """A neuron whose labels mean alike, and the cosine of their vectors."""
 
     card: CardView
     cosine: float
@@ -94,6 +102,7 @@ class NeuronView(Card):
     card: CardView
     evidence: Evidence
     exemplars: tuple[ExemplarView, ...]
+    range: tuple[RangeView, ...]
     candidates: tuple[CandidateView, ...]
     pictures: int
     plot: plots.Bars | None
@@ -111,6 +120,7 @@ def neuron_view(
     evidence: Evidence,
     card: CardView,
     histogram: Histogram | None,
+    groups: Sequence[RangeGroup],
     shelf: Shelf,
     blobs: BlobFolder,
     whole: Mapping[int, str],
@@ -121,6 +131,7 @@ def neuron_view(
         evidence: all that is known.
         card: the neuron in short.
         histogram: of its responses, None where they are gone.
+        groups: images down the range of its responses, none where they are gone.
         shelf: the site's pictures.
         blobs: the workspace's, for maps.
         whole: blobs of probe images that were kept whole.
@@ -138,6 +149,16 @@ def neuron_view(
         card=card,
         evidence=evidence,
         exemplars=_exemplars(evidence, shelf, blobs, whole),
+        range=tuple(
+            RangeView(
+                group.name,
+                tuple(
+                    (_scene(one.image, shelf, whole), one.response, shelf.name(one.image))
+                    for one in group.images
+                ),
+            )
+            for group in groups
+        ),
         candidates=_candidates(evidence, shelf),
         pictures=sum(len(own.ranks) for own in scored),
         plot=plot,
@@ -157,10 +178,7 @@ def _exemplars(
     found = []
     for i, exemplar in enumerate(evidence.exemplars.exemplars):
         own = shelf.get(exemplar.blob)
-        scene = None
-        if exemplar.box is not None:
-            kept = whole.get(exemplar.image)
-            scene = shelf.get(kept) if kept else shelf.scene(exemplar.image)
+        scene = None if exemplar.box is None else _scene(exemplar.image, shelf, whole)
         found.append(
             ExemplarView(
                 place=i + 1,
@@ -175,6 +193,12 @@ def _exemplars(
             )
         )
     return tuple(found)
+
+
+def _scene(image: int, shelf: Shelf, whole: Mapping[int, str]) -> Shown | None:
+    """Return an image of the probe set, as an exemplar where it was kept as one."""
+    kept = whole.get(image)
+    return shelf.get(kept) if kept else shelf.scene(image)
 
 
 def _candidates(evidence: Evidence, shelf: Shelf) -> tuple[CandidateView, ...]:

@@ -14,6 +14,8 @@ from dnd_local.core.ranking import LOWER_IS_BETTER
 from dnd_local.core.records import RULES
 from dnd_local.evaluate.verdicts import DECIDING, LEGEND
 from dnd_local.report import plots
+from dnd_local.report.gather import SAMPLE
+from dnd_local.report.searching import SEARCHED
 
 _HOME: Final = Path(__file__).resolve().parent
 
@@ -54,7 +56,8 @@ def _environment() -> Environment:
     environment.globals.update(
         rules=RULES, lower_is_better=LOWER_IS_BETTER, version=__version__,
         legend=LEGEND, deciding=DECIDING, measured=MEASURED,
-        first_cards=FIRST_CARDS, plot_width=plots.WIDTH, plot_height=plots.HEIGHT,
+        first_cards=FIRST_CARDS, sample=SAMPLE, searched=SEARCHED,
+        plot_width=plots.WIDTH, plot_height=plots.HEIGHT,
     )  # fmt: skip
     return environment
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, get_args
+from typing import Any, Final, TypeAlias, get_args
 
 import msgspec
 import numpy as np
@@ -38,6 +38,19 @@ NAMED: Final = 14
 
 NAMED_SMALL: Final = 5
 """Of those, the first ones: all that a phone shows, in larger type."""
+
+LONGEST_NAME: Final = 28
+"""Letters of a label in the map."""
+
+MAP_HEIGHT: Final = 75
+"""The map's height where its width is 100."""
+
+TYPE: Final = 2.3
+PHONE_TYPE: Final = 4.4
+"""Heights of letters in the map, as the style has them, in hundredths of its width."""
+
+Rectangle: TypeAlias = tuple[float, float, float, float]
+"""Left, top, right, bottom."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +97,23 @@ class Point(Card):
 
 
 @dataclass(frozen=True, slots=True)
+class MapName(Card):
+    """A label written into the map; `phone` says whether a phone, with larger type, shows it."""
+
+    text: str
+    x: float
+    y: float
+    anchor: str
+    phone: bool
+
+    def box(self, size: float) -> Rectangle:
+        """Return the room it takes with letters of a height: no sans serif's are wider."""
+        width = 0.62 * size * len(self.text)
+        left = self.x - {"start": 0.0, "middle": width / 2, "end": width}[self.anchor]
+        return (left, self.y - 1.1 * size, left + width, self.y + 0.4 * size)
+
+
+@dataclass(frozen=True, slots=True)
 class RunView(Card):
     """The run page; `verdicts` counts labels by verdict, empty where none was judged."""
 
@@ -108,19 +138,22 @@ class RunView(Card):
     distinct: int
     scores: plots.Bars
     points: tuple[Point, ...]
-    names: tuple[Point, ...]
+    names: tuple[MapName, ...]
 
 
-def run_view(run: StoredRun, cards: Sequence[CardView], places: NDArray[np.float64]) -> RunView:
-    """Return the run page; `places` are the cards' in the map, (n_cards, 2) in [0, 1]."""
+def run_view(
+    run: StoredRun, cards: Sequence[CardView], places: NDArray[np.float64] | None
+) -> RunView:
+    """Return the run page; `places` are the cards' in the map, (n_cards, 2) in [0, 1], if any."""
     record, lab = run.record, run.lab
     counted = Counter(card.status for card in cards)
     judged = Counter(card.verdict.word for card in cards if card.verdict)
     labels = Counter(card.labels[0].text for card in cards if card.labels)
     most = max(labels.values(), default=1)
+    mapped = [] if places is None else places.tolist()
     points = [
-        Point(place, card, round(100 * float(x), 2), round(100 * float(y), 2))
-        for place, (card, (x, y)) in enumerate(zip(cards, places, strict=True))
+        Point(place, card, round(100 * x, 2), round(100 * y, 2))
+        for place, (card, (x, y)) in enumerate(zip(cards, mapped, strict=False))
         if card.labels
     ]
     return RunView(
@@ -150,7 +183,7 @@ def run_view(run: StoredRun, cards: Sequence[CardView], places: NDArray[np.float
         distinct=len(labels),
         scores=plots.value_histogram([c.score for c in cards if c.score is not None]),
         points=tuple(points),
-        names=_names(points, labels),
+        names=_names(points, labels) if points else (),
     )
 
 
@@ -219,19 +252,37 @@ def _source(source: Hub | Url | Shipped | User) -> str:
             return f"brought by the user ({source.page})"
 
 
-def _names(points: Sequence[Point], labels: Counter[str]) -> tuple[Point, ...]:
+def _names(points: Sequence[Point], labels: Counter[str]) -> tuple[MapName, ...]:
     """Return where to write the most frequent labels into the map, none over another.
 
-    The first `NAMED_SMALL` have room for larger type.
+    The first `NAMED_SMALL` have room for a phone's larger type too.
     """
     known = [_middle(points, text) for text, _ in _most_common(labels, 6 * NAMED)]
-    taken: list[Point] = []
-    for most, width, height in ((NAMED_SMALL, 45, 9), (NAMED, 20, 5)):
+    taken: list[MapName] = []
+    for most, size in ((NAMED_SMALL, PHONE_TYPE), (NAMED, TYPE)):
         for own in known:
-            free = all(abs(p.x - own.x) > width or abs(p.y - own.y) > height for p in taken)
-            if free and len(taken) < most:
-                taken.append(own)
+            name = _name(own, phone=size == PHONE_TYPE)
+            free = not any(_overlap(name.box(size), other.box(size)) for other in taken)
+            if free and len(taken) < most and 0 <= name.box(size)[0] <= name.box(size)[2] <= 100:
+                taken.append(name)
     return tuple(taken)
+
+
+def _name(point: Point, phone: bool) -> MapName:
+    """Return a label as written at its point: above it, towards the middle of the map."""
+    text = point.card.label
+    anchor = "start" if point.x < 33 else "end" if point.x > 67 else "middle"
+    return MapName(
+        text=text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}…",
+        x=point.x,
+        y=round(point.y * MAP_HEIGHT / 100 - 1.6, 2),
+        anchor=anchor,
+        phone=phone,
+    )
+
+
+def _overlap(one: Rectangle, other: Rectangle) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _middle(points: Sequence[Point], text: str) -> Point:

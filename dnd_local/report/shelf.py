@@ -31,8 +31,8 @@ from dnd_local.core.sequences import distinct
 from dnd_local.stages.exemplars import SHAPED
 from dnd_local.store.blobs import BlobFolder
 
-SIDE: Final = 320
-"""Longest side of a picture: twice the largest tile, for sharp screens."""
+SIDE: Final = 480
+"""Longest side of a picture: twice the largest tile, and enough to enlarge."""
 
 THUMB: Final = 128
 """Longest side of a thumbnail in a strip."""
@@ -40,8 +40,11 @@ THUMB: Final = 128
 MAP_SIDE: Final = 64
 """Longest side of a map; a page holds them itself, so they must stay small."""
 
-DIMMED: Final = 0.78
-"""How dark a picture gets where the neuron's map is at its lowest."""
+TINT: Final = (255, 106, 0)
+"""The colour of a map over a picture."""
+
+TINTED: Final = 0.5
+"""How much of a pixel the colour takes where the map is highest: the object stays in sight."""
 
 _BLOB = re.compile(r"[0-9a-f]{64}")
 
@@ -54,6 +57,11 @@ class Shown(Card):
     thumb: str
     width: int
     height: int
+
+    @property
+    def small(self) -> bool:
+        """Whether it has so few pixels that it is to be enlarged without smoothing."""
+        return max(self.width, self.height) <= THUMB
 
 
 class Shelf:
@@ -99,6 +107,10 @@ class Shelf:
         """Return a picture of the shelf, None where it could not be had."""
         self.put([blob])
         return self._known[blob]
+
+    def name(self, image: int) -> str:
+        """Return the name of an image of the probe set."""
+        return self._probe.name(image)
 
     def scene(self, image: int) -> Shown | None:
         """Return an image of the probe set, None where it cannot be read any more."""
@@ -167,10 +179,10 @@ def webp(pixels: Pixels, side: int) -> bytes:
     return out.getvalue()
 
 
-def spotlight(eight_bit: NDArray[np.uint8]) -> str:
-    """Return a map as a data URI: black, clear where the map is high, dark where it is low.
+def overlay(eight_bit: NDArray[np.uint8]) -> str:
+    """Return a map as a data URI: one light colour, the stronger the higher the map is.
 
-    Laid over a picture it leaves its colours alone where the neuron responds.
+    Laid over a picture it hides nothing: it is clear where the map is 0, half clear at 255.
     """
     height, width = eight_bit.shape
     scale = MAP_SIDE / max(height, width)
@@ -179,18 +191,20 @@ def spotlight(eight_bit: NDArray[np.uint8]) -> str:
         eight_bit = np.asarray(
             cv2.resize(eight_bit, size, interpolation=cv2.INTER_AREA), dtype=np.uint8
         )
-    alpha = np.rint((255.0 - eight_bit) * DIMMED).astype(np.uint8)
+    pixels = np.empty((*eight_bit.shape, 4), dtype=np.uint8)
+    pixels[..., :3] = TINT
+    pixels[..., 3] = np.rint(eight_bit * TINTED)
     out = io.BytesIO()
-    Image.fromarray(np.dstack([np.zeros_like(alpha), alpha]), "LA").save(out, "PNG", optimize=True)
+    Image.fromarray(pixels, "RGBA").save(out, "PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode('ascii')}"
 
 
 def map_image(blobs: Blobs, blob: BlobId | None) -> str:
-    """Return a stored map as `spotlight` gives it, empty where there is none."""
+    """Return a stored map as `overlay` gives it, empty where there is none."""
     if blob is None or not _BLOB.fullmatch(blob):
         return ""
     try:
-        return spotlight(blobs.get(blob)[..., 0])
+        return overlay(blobs.get(blob)[..., 0])
     except DamagedFile:
         return ""
 

@@ -9,31 +9,36 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
+
+import numpy as np
 
 from dnd_local.core.cards import Card
 from dnd_local.core.descriptions import Description, DescriptionTable
-from dnd_local.core.errors import Refused
+from dnd_local.core.errors import Refused, UserError
 from dnd_local.core.records import Neuron
 from dnd_local.evaluate.describers import table_of_run
 from dnd_local.evaluate.exports import records_csv
+from dnd_local.evaluate.label_vectors import Vectors, encoder_name, neighbours, neuron_vectors
 from dnd_local.evaluate.verdicts import Verdict, read_verdicts
 from dnd_local.pipeline.describing import read_scores
 from dnd_local.pipeline.evidence import gather_evidence
+from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.reading import StoredRun
 from dnd_local.pipeline.runner import Progress, Quiet
 from dnd_local.report.cards import CardView, card_of, page_of
 from dnd_local.report.compare_view import compare_view
-from dnd_local.report.gather import exemplar_blobs, histograms
+from dnd_local.report.gather import exemplar_blobs, histograms, ranges
 from dnd_local.report.neuron_view import Neighbour, NeuronView, neuron_view
 from dnd_local.report.pages import STATIC, render
 from dnd_local.report.run_view import run_view
+from dnd_local.report.searching import SEARCHED, search_script, searched_texts
 from dnd_local.report.shelf import Shelf, write_whole
-from dnd_local.report.similarity import label_vectors, layout, neighbours
+from dnd_local.report.similarity import layout
 from dnd_local.store.outputs import candidates_csv, description_files, descriptions_jsonl
 
 STAGE: Final = "report"
-NEIGHBOURS: Final = 6
+NEIGHBOURS: Final = 10
 _MARK: Final = "assets/report.js"
 """A folder that holds it is a site of ours and may be written over."""
 
@@ -75,7 +80,7 @@ def build_site(
     descriptions, classes = run.descriptions(), run.triages()
     verdicts = read_verdicts(run.folder.folder)
     blobs = exemplar_blobs(run)
-    vectors = label_vectors([[label.text for label in d.labels] for d in descriptions])
+    vectors, unlike = _meanings(lab, descriptions)
     watch.start(STAGE, len(descriptions), len(descriptions))
     copy_static(folder)
     workers = min(os.cpu_count() or 1, 8)
@@ -86,33 +91,48 @@ def build_site(
             for d in descriptions
         ]  # fmt: skip
         pages = _NeuronPages(folder, run, cards, vectors)
-        counted = histograms(run, [d.neuron for d in descriptions], classes)
+        neurons = [d.neuron for d in descriptions]
+        counted, ranged = histograms(run, neurons, classes), ranges(run, neurons)
+        texts = []
         for place, own in enumerate(gather_evidence(run.lab, descriptions, classes)):
-            histogram = counted.get(own.neuron)
-            view = neuron_view(own, cards[place], histogram, shelf, lab.blobs, blobs.whole)
+            texts.append(searched_texts(own))
+            counts, groups = counted.get(own.neuron), ranged.get(own.neuron, ())
+            view = neuron_view(own, cards[place], counts, groups, shelf, lab.blobs, blobs.whole)
             pages.write(view, place)
             watch.advance(STAGE, 1)
         pictures, missing = shelf.pictures, shelf.missing
+    write_whole(folder / SEARCHED, search_script(texts))
     _compared(folder, run, cards, others)
     _write(
         folder / "index.html",
-        render("run.html", run=run_view(run, cards, layout(vectors)), root="",
-               compared=bool(others), missing=missing,
+        render("run.html", run=run_view(run, cards, None if unlike else layout(vectors)), root="",
+               compared=bool(others), missing=missing, unlike=unlike, encoder=encoder_name(lab),
                downloads=_downloads(folder, run, descriptions, verdicts.on(descriptions))),
     )  # fmt: skip
     watch.finish(STAGE, 0.0)
     return Site(folder, folder / "index.html", len(cards), pictures, missing)
 
 
+def _meanings(lab: Lab, descriptions: Sequence[Description]) -> tuple[Vectors, str]:
+    """Return a vector a neuron, and why there are none where the text encoder is not here."""
+    try:
+        return neuron_vectors(lab, [[label.text for label in d.labels] for d in descriptions]), ""
+    except UserError as error:
+        return np.zeros((len(descriptions), 0), dtype=np.float32), str(error)
+    finally:
+        lab.close()
+
+
 class _NeuronPages:
     """The neurons' pages, each with links to those before, after and like it."""
 
     def __init__(
-        self, folder: Path, run: StoredRun, cards: Sequence[CardView], vectors: Any
+        self, folder: Path, run: StoredRun, cards: Sequence[CardView], vectors: Vectors
     ) -> None:
         self._folder, self._record, self._cards = folder, run.record, cards
         self._pages = {card.page for card in cards}
         self._near = neighbours(vectors, NEIGHBOURS)
+        self._encoder = encoder_name(run.lab)
 
     def write(self, view: NeuronView, place: int) -> None:
         """Write the page of the neuron that is `place` in the run's order."""
@@ -122,6 +142,7 @@ class _NeuronPages:
             "neuron.html",
             view=view,
             like=self._like(place),
+            encoder=self._encoder,
             run_name=self._record.name,
             config=self._record.config,
             before=cards[place - 1] if place else None,

@@ -18,8 +18,9 @@ from dnd_local.report.cards import CardView
 from dnd_local.report.notebook import neuron_card
 from dnd_local.report.pages import FIRST_CARDS, render
 from dnd_local.report.run_view import run_view
+from dnd_local.report.searching import SEARCHED, search_script
 from dnd_local.report.shelf import Shown
-from dnd_local.report.similarity import label_vectors, layout
+from dnd_local.report.similarity import layout
 from dnd_local.report.site import Site, build_site, copy_static
 from tests.fakes import LAYER
 from tests.report.conftest import Desk
@@ -30,7 +31,7 @@ CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chro
 AXE = Path(os.environ.get("DND_LOCAL_AXE", ".venv/node_modules/axe-core/axe.min.js"))
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")
-WIDTHS = (360, 768, 1280)
+WIDTHS = (390, 820, 1440)
 
 
 class Watched:
@@ -262,31 +263,139 @@ def test_keys_on_a_neurons_page(watched: Watched, site: Site) -> None:
     page.keyboard.press("Control+j")
     assert "colours-00000" in page.url
     page.keyboard.press("?")
-    assert page.is_visible("dialog")
+    assert page.is_visible("#keys")
     page.keyboard.press("Escape")
-    assert not page.is_visible("dialog")
+    assert not page.is_visible("#keys")
     page.keyboard.press("/")
     page.wait_for_url("**/index.html*")
     assert page.evaluate("document.activeElement.id") == "search"
     watched.check()
 
 
-def test_maps_and_boxes_are_toggled_and_remembered(watched: Watched, site: Site) -> None:
+def test_exemplars_are_as_they_are_until_maps_and_boxes_are_asked_for(
+    watched: Watched, site: Site
+) -> None:
     page = watched.open(neuron(site, 0))
-    maps, boxes = page.locator(".attention").first, page.locator(".tile > svg .box").first
-    assert maps.is_visible()
-    assert boxes.is_visible()
-    page.keyboard.press("m")
+    maps, boxes = page.locator(".attention").first, page.locator(".tile .zoom .box").first
     assert not maps.is_visible()
-    assert page.get_attribute("button[data-toggle=maps]", "aria-pressed") == "false"
-    page.click("button[data-toggle=boxes]")
     assert not boxes.is_visible()
+    page.locator(".tile .zoom").first.hover()
+    assert maps.is_visible()
+    assert not page.locator(".attention").nth(1).is_visible()
+    page.mouse.move(0, 0)
+    assert not maps.is_visible()
+    page.keyboard.press("m")
+    assert maps.is_visible()
+    assert page.get_attribute("button[data-toggle=maps]", "aria-pressed") == "true"
+    page.click("button[data-toggle=boxes]")
+    assert boxes.is_visible()
     page.keyboard.press("j")
     page.wait_for_url("**/colours-00001.html")
-    assert not page.locator(".attention").first.is_visible()
+    assert page.locator(".attention").first.is_visible()
     page.keyboard.press("m")
     page.keyboard.press("b")
-    assert page.locator(".attention").first.is_visible()
+    page.mouse.move(0, 0)
+    assert not page.locator(".attention").first.is_visible()
+
+
+def test_a_picture_is_enlarged_where_it_stands_by_key(watched: Watched, site: Site) -> None:
+    page = watched.open(neuron(site, 0))
+    tile = page.locator(".tile .zoom").first
+    tile.focus()
+    page.keyboard.press("Enter")
+    zoom = page.locator("#zoom")
+    assert zoom.is_visible()
+    assert zoom.locator(".sides > div").count() == 2
+    assert not zoom.locator(".as-it-is .attention").is_visible()
+    assert zoom.locator(".mapped-side .attention").is_visible()
+    response = page.locator(".exemplars .line span").first.inner_text()
+    caption = page.locator(".exemplars .caption").first.inner_text()
+    assert response in zoom.inner_text()
+    assert caption in zoom.inner_text()
+    assert zoom.locator("svg").first.bounding_box()["width"] > 1.5 * tile.bounding_box()["width"]
+    page.keyboard.press("ArrowRight")
+    assert page.locator(".exemplars .caption").nth(1).inner_text() in zoom.inner_text()
+    assert "colours-00000" in page.url
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    assert zoom.locator(".sides img").count() == 1
+    assert "seed" in zoom.inner_text()
+    page.keyboard.press("Escape")
+    assert not zoom.is_visible()
+    assert page.locator(".painted .zoom").last.evaluate("e => e === document.activeElement")
+    watched.check()
+
+
+def test_a_picture_is_enlarged_by_touch(browser: Any, site: Site) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 844}, has_touch=True)
+    page.goto(neuron(site, 0).as_uri())
+    page.locator(".tile .zoom").nth(1).tap()
+    zoom = page.locator("#zoom")
+    assert page.locator(".exemplars .caption").nth(1).inner_text() in zoom.inner_text()
+    box = zoom.bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 390
+    assert box["y"] + box["height"] <= 844
+    zoom.locator("[data-step='1']").tap()
+    assert page.locator(".exemplars .caption").nth(2).inner_text() in zoom.inner_text()
+    zoom.locator("text=Close").tap()
+    assert not zoom.is_visible()
+    page.close()
+
+
+def test_small_pictures_are_enlarged_without_blur(watched: Watched, site: Site) -> None:
+    page = watched.open(neuron(site, 0))
+    for selector in (".tile svg > image", ".painted img", ".range img"):
+        found = page.locator(selector).first.evaluate("e => getComputedStyle(e).imageRendering")
+        assert found == "pixelated", selector
+
+
+def test_images_down_the_range_of_responses(watched: Watched, site: Site) -> None:
+    page = watched.open(neuron(site, 0))
+    names = page.locator(".range h3").all_inner_texts()
+    assert names == ["Top 1 %", "Top 5 %", "Top 25 %", "Median", "Nearest 0", "At random"]
+    page.locator(".range .zoom").first.click()
+    assert "top 1 %" in page.locator("#zoom .about").inner_text()
+    watched.check()
+
+
+def test_search_finds_captions_and_says_where(watched: Watched, site: Site) -> None:
+    page = watched.open(site.index)
+    assert not page.evaluate("'dndTexts' in window")
+    caption = page.evaluate(
+        f"(() => {{ {(site.folder / SEARCHED).read_text()} return dndTexts[1][2][0] }})()"
+    )
+    page.fill("#search", caption)
+    page.wait_for_function("document.querySelectorAll('.found').length > 0")
+    assert shown_neurons(page) == ["colours · 1"]
+    assert "in a caption:" in page.locator(".found").inner_text()
+    bold = page.locator(".found b").all_inner_texts()
+    assert bold == [word for word in caption.split() if word in bold]
+    assert "there" in bold
+    assert page.inner_text("#count") == "1 of 6 neurons, 1 by more than labels"
+    page.locator("#search").focus()
+    page.keyboard.press("Escape")
+    assert page.input_value("#search") == ""
+    assert len(shown_neurons(page)) == 6
+    assert page.locator(".found").count() == 0
+    assert page.evaluate("document.activeElement.id") == "search"
+    watched.check()
+
+
+@pytest.mark.parametrize("width", [390, 820, 1440])
+def test_no_name_in_the_map_lies_on_another(browser: Any, long_index: Path, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto(long_index.as_uri())
+    boxes = page.evaluate(
+        """() => [...document.querySelectorAll(".map text")].map(e => e.getBoundingClientRect())
+            .filter(r => r.width).map(r => [r.left, r.top, r.right, r.bottom])"""
+    )
+    assert len(boxes) > 3
+    for i, one in enumerate(boxes):
+        for other in boxes[i + 1 :]:
+            assert (one[2] <= other[0] or other[2] <= one[0]
+                    or one[3] <= other[1] or other[3] <= one[1])  # fmt: skip
+    page.close()
 
 
 def test_light_and_dark(watched: Watched, site: Site) -> None:
@@ -346,7 +455,7 @@ def test_the_compare_page_filters_and_links(watched: Watched, site: Site) -> Non
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_serious_problem_for_those_who_cannot_see_well(
+def test_no_problem_for_those_who_cannot_see_well(
     browser: Any, site: Site, judged_site: Site, scheme: str
 ) -> None:
     if not AXE.is_file():
@@ -360,11 +469,7 @@ def test_no_serious_problem_for_those_who_cannot_see_well(
         # Through the browser's own door: the page's policy lets no other script in.
         page.evaluate(AXE.read_text(encoding="utf-8"))
         found = page.evaluate("axe.run().then(r => r.violations)")
-        bad = [
-            (v["id"], v["nodes"][0]["html"], v["nodes"][0].get("failureSummary"))
-            for v in found
-            if v["impact"] in ("serious", "critical")
-        ]
+        bad = [(v["id"], v["nodes"][0]["html"], v["nodes"][0].get("failureSummary")) for v in found]
         assert not bad, f"{path.name}: {bad}"
     page.close()
 
@@ -407,10 +512,13 @@ def long_index(desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy_static(folder)
     labels = [[plain_label(i, draw) for draw in range(3)] for i in range(2048)]
     cards = [_card(i, own) for i, own in enumerate(labels)]
-    run = run_view(desk.plain, cards, layout(label_vectors(labels)))
+    run = run_view(desk.plain, cards, layout(_random_vectors(len(labels))))
     page_text = render(
-        "run.html", run=run, root="", compared=False, missing=0, downloads=("a.csv",)
-    )
+        "run.html", run=run, root="", compared=False, missing=0, downloads=("a.csv",), unlike="",
+        encoder="clip",
+    )  # fmt: skip
+    texts = [(tuple(own), tuple(own), (f"caption {i}",)) for i, own in enumerate(labels)]
+    (folder / SEARCHED).write_bytes(search_script(texts))
     index = folder / "index.html"
     index.write_text(page_text, encoding="utf-8")
     return index
@@ -449,6 +557,11 @@ def test_the_index_of_2048_neurons_is_small_and_opens_fast(browser: Any, long_in
     # Thumbnails are lazy: only those near the window are asked for.
     assert page.evaluate("performance.getEntriesByType('resource').length") < 2048
     page.close()
+
+
+def _random_vectors(count: int) -> np.ndarray:
+    rows = np.random.default_rng(0).standard_normal((count, 16)).astype(np.float32)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 
 def _card(index: int, labels: list[str]) -> CardView:

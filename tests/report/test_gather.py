@@ -9,7 +9,16 @@ from dnd_local.core.records import Neuron
 from dnd_local.pipeline.evidence import gather_evidence
 from dnd_local.pipeline.plan import CAPTIONS, PICTURES, RESPONSES, responses_of
 from dnd_local.pipeline.reading import open_run
-from dnd_local.report.gather import BINS, exemplar_blobs, histograms
+from dnd_local.report import gather
+from dnd_local.report.gather import (
+    AT_EACH,
+    AT_RANDOM,
+    BINS,
+    QUANTILES,
+    exemplar_blobs,
+    histograms,
+    ranges,
+)
 from tests.bench import Bench
 from tests.fakes import LAYER, ColourProbe
 from tests.report.conftest import Desk
@@ -58,6 +67,45 @@ def test_no_histogram_where_the_responses_are_gone(own: Bench) -> None:
     run = open_run("one", own.workspace)
     next(RESPONSES.parts(run.lab).folder.glob("*.safetensors")).unlink()
     assert histograms(run, run.record.wanted(), run.triages()) == {}
+    assert ranges(run, run.record.wanted()) == {}
+
+
+def test_a_range_goes_from_the_highest_responses_to_none(own: Bench) -> None:
+    own.probe = ColourProbe(39, broken=(3, 17))
+    own.run("0-5", name="one")
+    run = open_run("one", own.workspace)
+    neurons = run.record.wanted()
+    values = np.concatenate([chunk.values for chunk in responses_of(run.lab, LAYER)])
+    for neuron, groups in ranges(run, neurons).items():
+        column = values[:, neuron.index].astype(np.float64)
+        usable = np.sort(column[~np.isnan(column)])[::-1]
+        assert [group.name for group in groups] == [
+            *[name for name, _ in QUANTILES], "nearest 0", "at random",
+        ]  # fmt: skip
+        images = [one.image for group in groups for one in group.images]
+        assert len(images) == len(set(images)) == len(QUANTILES) * AT_EACH + AT_EACH + AT_RANDOM
+        assert not {3, 17} & set(images)
+        for group in groups:
+            assert all(one.response == column[one.image] for one in group.images)
+        for (_, share), group in zip(QUANTILES, groups, strict=False):
+            place = round(share * (len(usable) - 1))
+            assert usable[place] >= group.images[0].response >= usable[min(place + 6, 36)]
+        zero = [abs(one.response) for one in groups[-2].images]
+        assert max(zero) <= np.sort(np.abs(usable))[len(images)]
+    assert ranges(run, neurons) == ranges(run, neurons)
+
+
+def test_a_range_of_many_images_is_taken_from_a_sample(
+    own: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gather, "SAMPLE", 5)
+    own.run("0-5", name="one")
+    run = open_run("one", own.workspace)
+    found = ranges(run, run.record.wanted())
+    images = {one.image for groups in found.values() for group in groups for one in group.images}
+    assert len(images) == 5
+    # With fewer images than places, the last places have none.
+    assert [len(group.images) for group in found[run.record.wanted()[0]]] == [2, 2, 1]
 
 
 def test_exemplars_by_neuron_and_whole_images(desk: Desk) -> None:

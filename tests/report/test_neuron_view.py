@@ -17,7 +17,7 @@ from dnd_local.pipeline.evidence import Evidence
 from dnd_local.pipeline.plan import CAPTIONS, CONCEPTS, EXEMPLARS, PHRASES, PICTURES, SCORES
 from dnd_local.pipeline.stage import Stage
 from dnd_local.report.cards import card_of
-from dnd_local.report.gather import exemplar_blobs, histograms
+from dnd_local.report.gather import exemplar_blobs, histograms, ranges
 from dnd_local.report.neuron_view import NeuronView, conversations, neuron_view
 from dnd_local.report.shelf import Shelf
 from tests.report.conftest import Desk
@@ -35,7 +35,10 @@ def view_of(desk: Desk, evidence: Evidence, shelf: Shelf, *, hostile: bool = Fal
     card = card_of(evidence.description, evidence.triage, (), shelf)
     counted = histograms(run, [evidence.neuron], run.triages())
     whole = exemplar_blobs(run).whole
-    return neuron_view(evidence, card, counted[evidence.neuron], shelf, run.lab.blobs, whole)
+    groups = ranges(run, [evidence.neuron])[evidence.neuron]
+    return neuron_view(
+        evidence, card, counted[evidence.neuron], groups, shelf, run.lab.blobs, whole
+    )
 
 
 def test_candidates_come_best_first_and_name_their_wins(desk: Desk, shelf: Shelf) -> None:
@@ -92,7 +95,7 @@ def test_a_scene_kept_as_an_exemplar_is_not_kept_again(desk: Desk, shelf: Shelf)
     assert evidence.exemplars is not None
     blob = evidence.exemplars.exemplars[0].blob
     card = card_of(evidence.description, evidence.triage, (), shelf)
-    view = neuron_view(evidence, card, None, shelf, desk.hostile.lab.blobs, {2: blob})
+    view = neuron_view(evidence, card, None, (), shelf, desk.hostile.lab.blobs, {2: blob})
     assert view.exemplars[2].scene == shelf.get(blob)
     assert view.plot is None
 

@@ -11,7 +11,16 @@ from dnd_local.evaluate.verdicts import Ruling, Verdict
 from dnd_local.pipeline import opening
 from dnd_local.pipeline.plan import PLAN
 from dnd_local.report.cards import CardView
-from dnd_local.report.run_view import NAMED, NAMED_SMALL, RunView, run_view, settings_in_words
+from dnd_local.report.run_view import (
+    LONGEST_NAME,
+    NAMED,
+    NAMED_SMALL,
+    PHONE_TYPE,
+    TYPE,
+    RunView,
+    run_view,
+    settings_in_words,
+)
 from tests.report.conftest import Desk
 from tests.report.synthetic import plain_label
 
@@ -56,11 +65,27 @@ def test_names_in_the_map_are_few_and_do_not_touch(desk: Desk) -> None:
     cards = [card(i, plain_label(i, 0)) for i in range(300)]
     names = view_of(desk, cards).names
     assert 3 < len(names) <= NAMED
-    for i, one in enumerate(names):
-        for other in names[i + 1 :]:
-            assert abs(one.x - other.x) > 20 or abs(one.y - other.y) > 5
-            if max(i, names.index(other)) < NAMED_SMALL:
-                assert abs(one.x - other.x) > 45 or abs(one.y - other.y) > 9
+    small = [name for name in names if name.phone]
+    assert 1 < len(small) <= NAMED_SMALL
+    for size, shown in ((TYPE, names), (PHONE_TYPE, tuple(small))):
+        boxes = [name.box(size) for name in shown]
+        for left, top, right, bottom in boxes:
+            apart = [o[0] >= right or o[2] <= left or o[1] >= bottom or o[3] <= top for o in boxes]
+            assert apart.count(False) == 1
+            assert left >= 0
+            assert right <= 100
+
+
+def test_a_long_name_in_the_map_is_cut(desk: Desk) -> None:
+    (name,) = view_of(desk, [card(0, "a " * 40)]).names
+    assert len(name.text) == LONGEST_NAME
+    assert name.text.endswith("…")
+
+
+def test_without_places_there_is_no_map_but_all_else(desk: Desk) -> None:
+    view = run_view(desk.plain, [card(0, "dog")], None)
+    assert (view.points, view.names) == ((), ())
+    assert view.frequent[0].text == "dog"
 
 
 def test_stages_with_time_and_key(desk: Desk) -> None:

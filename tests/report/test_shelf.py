@@ -14,7 +14,17 @@ from PIL import Image
 
 from dnd_local.core.ledger import OURS, RELEASED
 from dnd_local.core.protocols import UnreadableImage
-from dnd_local.report.shelf import SIDE, THUMB, Shelf, data_uri, map_image, spotlight, webp
+from dnd_local.report.shelf import (
+    SIDE,
+    THUMB,
+    TINT,
+    TINTED,
+    Shelf,
+    data_uri,
+    map_image,
+    overlay,
+    webp,
+)
 from dnd_local.store.blobs import BlobFolder
 from tests.fakes import ColourProbe, flat
 
@@ -119,15 +129,15 @@ def test_official_scenes_are_squashed_like_their_crops(blobs: BlobFolder, tmp_pa
         assert shelf.scene(0) == shown
 
 
-def test_a_map_is_clear_where_it_is_high() -> None:
-    uri = spotlight(np.array([[0, 255]], dtype=np.uint8))
+def test_a_map_is_a_light_colour_that_hides_nothing() -> None:
+    uri = overlay(np.array([[0, 255]], dtype=np.uint8))
     head, _, data = uri.partition(",")
     assert head == "data:image/png;base64"
     with Image.open(io.BytesIO(base64.b64decode(data))) as image:
-        grey, alpha = np.asarray(image.convert("LA")).transpose(2, 0, 1)
-    assert not grey.any()
-    assert alpha[0, 1] == 0
-    assert 180 < alpha[0, 0] < 220
+        pixels = np.asarray(image.convert("RGBA"))
+    assert pixels[0, 1].tolist() == [*TINT, round(255 * TINTED)]
+    assert pixels[0, 0, 3] == 0
+    assert TINTED <= 0.5
 
 
 def test_a_large_map_is_made_small(blobs: BlobFolder) -> None:

@@ -11,10 +11,12 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
-from dnd_local.core.errors import Refused
+from dnd_local.core.errors import Refused, UserError
 from dnd_local.core.ledger_rows import ROWS
+from dnd_local.evaluate.label_vectors import neighbours, neuron_vectors
+from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.reading import StoredRun, open_run
-from dnd_local.report.site import Site, build_site, write_comparison
+from dnd_local.report.site import NEIGHBOURS, Site, build_site, write_comparison
 from tests.bench import Bench
 from tests.fakes import LAYER, ColourProbe
 from tests.report.conftest import Desk
@@ -151,6 +153,33 @@ def test_hostile_texts_are_text_everywhere(hostile: Site) -> None:
     text = "".join(Page(path).text for path in pages(hostile))
     for label in HOSTILE:
         assert label in text
+
+
+def test_without_the_text_encoder_the_report_is_written_and_says_so(
+    own: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own.run("0-2", name="one")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise UserError("weights of clip are not here; get them: weights pull clip")
+
+    monkeypatch.setattr(Lab, "require", refuse)
+    made = build_site(open_run("one", own.workspace))
+    text = Page(made.index).text
+    assert "weights of clip are not here; get them: weights pull clip" in text
+    assert "by the meaning of their labels" not in text
+    assert "Most frequent labels" in text
+    assert "Alike by meaning" not in Page(made.folder / "neurons" / f"{LAYER}-00000.html").text
+
+
+def test_neurons_alike_by_meaning_are_those_of_the_label_vectors(site: Site, desk: Desk) -> None:
+    labels = [[x.text for x in d.labels] for d in desk.plain.descriptions()]
+    near, _ = neighbours(neuron_vectors(desk.plain.lab, labels), NEIGHBOURS)
+    page = Page(site.folder / "neurons" / "colours-00001.html")
+    linked = [a for a in page.addresses() if a.startswith("../neurons/")]
+    wanted = [f"../neurons/colours-{j:05d}.html" for j in near[1] if j >= 0]
+    assert linked[-len(wanted) :] == wanted
+    assert len(wanted) == 2
 
 
 def test_lost_pictures_leave_a_gap_and_a_note(own: Bench) -> None:

@@ -35,20 +35,54 @@
     return dialog;
   }
 
-  // Toggles of a neuron's page: maps and boxes, remembered from page to page.
+  // Toggles of a neuron's page: maps and boxes, off until asked for, remembered from page to page.
   function toggles() {
     for (const button of all("button[data-toggle]")) {
       const kind = button.dataset.toggle;
       const show = (on) => {
         button.setAttribute("aria-pressed", String(on));
-        document.body.classList.toggle(`hide-${kind}`, !on);
+        document.body.classList.toggle(`show-${kind}`, on);
       };
-      show(recall(kind) !== "off");
+      show(recall(kind) === "on");
       button.addEventListener("click", () => {
         const on = button.getAttribute("aria-pressed") !== "true";
         show(on); remember(kind, on ? "on" : "off");
       });
     }
+  }
+
+  // A picture enlarged where it stands: as it is, beside it with its map and boxes, and what is
+  // told of it.
+  function zoom() {
+    const dialog = find("#zoom"), pictures = all("button.zoom");
+    if (!dialog) return;
+    const sides = find(".sides", dialog), about = find(".about", dialog);
+    let at = 0;
+    const copy = (picture, name) => {
+      const side = document.createElement("div");
+      const own = picture.cloneNode(true);
+      own.removeAttribute("loading");
+      side.className = name;
+      side.append(own);
+      return side;
+    };
+    const show = (place) => {
+      at = (place + pictures.length) % pictures.length;
+      const picture = pictures[at].firstElementChild;
+      const told = find(".told", pictures[at].closest("li"));
+      const drawn = find(".attention, .box", picture) !== null;
+      sides.replaceChildren(copy(picture, "as-it-is"), ...(drawn ? [copy(picture, "mapped-side")] : []));
+      about.replaceChildren(...(told ? [told.cloneNode(true)] : []));
+      if (!dialog.open) dialog.showModal();
+    };
+    pictures.forEach((picture, place) => picture.addEventListener("click", () => show(place)));
+    for (const button of all("[data-step]", dialog)) button.addEventListener("click", () => show(at + Number(button.dataset.step)));
+    dialog.addEventListener("keydown", (event) => {
+      const step = { ArrowRight: 1, j: 1, ArrowLeft: -1, k: -1 }[event.key];
+      if (step) { event.preventDefault(); show(at + step); }
+    });
+    dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+    dialog.addEventListener("close", () => pictures[at].focus());
   }
 
   // The list of neurons, on the run page and the compare page: search, filter, sort.
@@ -72,6 +106,9 @@
     const pressed = (buttons, name) => buttons.filter((one) => one.getAttribute("aria-pressed") === "true").map((one) => one.dataset[name]);
     const count = find("#count"), map = find(".map"), nothing = find("#nothing");
     const dots = map ? new Map(all("circle", map).map((dot) => [dot.dataset.place, dot])) : new Map();
+    // Where a word may be found besides the labels, and how that is said.
+    const kinds = ["candidate", "phrase", "caption"];
+    let texts = null, loading = null;
     const missing = (value) => (Number.isNaN(value) ? -Infinity : value);
     const orders = {
       place: (a, b) => a.place - b.place,
@@ -89,7 +126,8 @@
       const wanted = pressed(chips, "status"), worth = pressed(verdicts, "verdict");
       const narrowed = words.length > 0 || wanted.length > 0 || worth.length > 0 || Boolean(layer && layer.value);
       fitting = items.filter((item) => {
-        const fits = words.every((word) => item.text.includes(word))
+        item.found = [];
+        const fits = words.every((word) => holds(item, word))
           && (!wanted.length || wanted.includes(item.status))
           && (!worth.length || worth.includes(item.verdict))
           && (!layer || !layer.value || item.layer === layer.value)
@@ -102,7 +140,9 @@
       if (sort) fitting.sort(orders[sort.value]);
       const shown = fitting.length;
       const of = items.length.toLocaleString("en");
-      count.textContent = shown === items.length ? `${of} neurons` : `${shown.toLocaleString("en")} of ${of} neurons`;
+      const beyond = fitting.filter((item) => item.found.length).length;
+      count.textContent = (shown === items.length ? `${of} neurons` : `${shown.toLocaleString("en")} of ${of} neurons`)
+        + (words.length && beyond ? `, ${beyond.toLocaleString("en")} by more than labels` : "");
       nothing.hidden = shown > 0;
       const asked = JSON.stringify([words, wanted, worth, layer && layer.value, sort && sort.value]);
       if (state && state !== asked) limit = step;
@@ -111,7 +151,45 @@
       keep(words.length ? search.value : "", wanted, worth);
     }
 
+    // Whether a neuron has a word, in its labels or else in its other texts; notes where.
+    function holds(item, word) {
+      if (item.text.includes(word)) return true;
+      if (!texts) return false;
+      const own = texts[item.place];
+      for (const [kind, name] of kinds.entries()) {
+        const text = own[kind].find((one) => one.toLowerCase().includes(word));
+        if (text !== undefined) { item.found.push([name, text, word]); return true; }
+      }
+      return false;
+    }
+
+    // The texts beyond labels are loaded when someone starts to search.
+    function load() {
+      if (loading || !search.dataset.more) return;
+      loading = document.createElement("script");
+      loading.src = search.dataset.more;
+      loading.addEventListener("load", () => { texts = window.dndTexts; if (search.value) apply(); });
+      document.head.append(loading);
+    }
+
+    // Under a neuron that was found by another text than its labels: which, and the word in it.
+    function tell(item) {
+      let line = find(".found", item.element);
+      if (!item.found.length) { if (line) line.remove(); return; }
+      if (!line) {
+        line = document.createElement("span");
+        line.className = "found";
+        find(".text .line", item.element).before(line);
+      }
+      line.replaceChildren(...item.found.flatMap(([name, text, word], i) => {
+        const at = text.toLowerCase().indexOf(word), bold = document.createElement("b");
+        bold.textContent = text.slice(at, at + word.length);
+        return [`${i ? "; " : ""}in a ${name}: ${text.slice(0, at)}`, bold, text.slice(at + word.length)];
+      }));
+    }
+
     function draw() {
+      if (texts) fitting.slice(0, limit).forEach(tell);
       const wanted = fitting.slice(0, limit).map((item) => item.element);
       const there = [...box.children];
       // What is drawn already stays as it is: a card that is focused keeps the focus.
@@ -158,12 +236,18 @@
       button.setAttribute("aria-pressed", String(button.getAttribute("aria-pressed") !== "true"));
       apply();
     };
-    search.addEventListener("input", apply);
+    search.addEventListener("input", () => { load(); apply(); });
+    search.addEventListener("focus", load);
+    search.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || !search.value) return;
+      event.preventDefault(); event.stopPropagation();
+      search.value = ""; apply();
+    });
     for (const control of [sort, layer]) if (control) control.addEventListener("change", apply);
     for (const chip of [...chips, ...verdicts, ...(differs ? [differs] : [])]) chip.addEventListener("click", () => press(chip));
     for (const button of all("button[data-search]")) {
       button.addEventListener("click", () => {
-        search.value = button.dataset.search; apply();
+        search.value = button.dataset.search; load(); apply();
         find("#list").scrollIntoView();
       });
     }
@@ -176,6 +260,7 @@
     });
     const asked = location.hash === "#search";  // before the address is made that of the list
     restore(); apply();
+    if (search.value) load();
     if (asked) search.focus();
 
     // j and k walk through what is shown.
@@ -201,7 +286,7 @@
       d: () => press("#theme"), u: () => follow("a.home"),
     };
     document.addEventListener("keydown", (event) => {
-      if (event.ctrlKey || event.metaKey || event.altKey || dialog.open) return;
+      if (event.ctrlKey || event.metaKey || event.altKey || find("dialog[open]")) return;
       const target = event.target;
       if (target.matches("input, select, textarea")) {
         if (event.key === "Escape") target.blur();
@@ -218,6 +303,7 @@
     themeButton();
     const dialog = helpDialog();
     toggles();
+    zoom();
     keys(dialog, list());
   });
   window.addEventListener("beforeprint", () => { for (const one of all("details.printed")) one.open = true; });
