@@ -14,7 +14,7 @@ from dnd_local.cli.progress import ProgressLines
 from dnd_local.core.amounts import count_text
 
 if TYPE_CHECKING:
-    from dnd_local.core.descriptions import DescriptionTable
+    from dnd_local.evaluate.comparisons import Compared
     from dnd_local.pipeline.reading import StoredRun
     from dnd_local.report.site import Site
 
@@ -27,7 +27,10 @@ def report(
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
     compare: Annotated[
         list[str] | None,
-        typer.Option("--compare", help="Another run or CSV of descriptions to compare with."),
+        typer.Option(
+            "--compare",
+            help="Another run or CSV of descriptions to compare with; the run remembers it.",
+        ),
     ] = None,
     layer: Annotated[str, typer.Option(help="The layer that --compare files are about.")] = "",
     figures: Annotated[
@@ -45,16 +48,19 @@ def report(
 
       dnd-local report my-run --compare another-run --compare milan.csv
     """
+    from dnd_local.evaluate.comparisons import remember
     from dnd_local.pipeline.reading import open_run
     from dnd_local.report.figures import write_figures
 
     stored = open_run(run, workspace, weights)
-    others = [_table(name, layer, workspace, weights) for name in compare or ()]
-    site = write_report(stored, out, others)
+    site = write_report(stored, out, _others(stored, compare or [], layer))
+    if compare:
+        remember(stored, compare, layer)
     drawn = write_figures(stored, figures) if figures else ()
     if as_json:
         tables.echo_json({"index": str(site.index), "neurons": site.neurons,
                           "pictures": site.pictures, "missing": site.missing,
+                          "left_out": site.left_out,
                           "figures": [str(path) for path in drawn]})  # fmt: skip
     else:
         _say(site, len(drawn), figures)
@@ -63,24 +69,28 @@ def report(
 
 
 def write_report(
-    stored: StoredRun, out: Path | None = None, others: list[DescriptionTable] | None = None
+    stored: StoredRun, out: Path | None = None, others: list[Compared] | None = None
 ) -> Site:
     """Write the report of a run with a line of progress, and return where it is."""
     from dnd_local.report.site import build_site
 
     with ProgressLines() as progress:
-        return build_site(stored, out, others or (), progress)
+        return build_site(stored, out, others, progress)
 
 
-def _table(name: str, layer: str, workspace: Path | None, weights: Path | None) -> DescriptionTable:
-    from dnd_local.evaluate.describers import open_describer
+def _others(stored: StoredRun, names: list[str], layer: str) -> list[Compared] | None:
+    """Return the describers named, None where none is: the run then takes those it remembers."""
+    from dnd_local.evaluate.comparisons import open_compared
 
-    return open_describer(name, layer, workspace, weights).table
+    places = stored.lab.execution
+    return [open_compared(n, layer, places.workspace, places.weights) for n in names] or None
 
 
 def _say(site: Site, drawn: int, figures: Path | None) -> None:
     if site.missing:
         typer.echo(f"{count_text(site.missing, 'picture')} left out, not on disk any more")
+    for line in site.left_out:
+        typer.echo(line)
     if figures:
         typer.echo(f"{count_text(drawn, 'figure')} in {figures}")
     typer.echo(f"Report of {count_text(site.neurons, 'neuron')}: {site.index}")

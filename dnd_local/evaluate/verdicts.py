@@ -115,12 +115,17 @@ class Verdicts(Card):
 
         None where there is none, or where it is about another label than the neuron has now.
         """
-        own = self.by_neuron.get((description.neuron.layer, description.neuron.index))
-        if own is None or not description.labels:
-            return None
+        neuron, labels = description.neuron, description.labels
+        return self._on(neuron.layer, neuron.index, labels[0].text) if labels else None
+
+    def of_row(self, row: DescriptionRow) -> Verdict | None:
+        """Return the verdict on a row's first label, None as for `of`."""
+        return self._on(row.layer, row.neuron, row.labels[0]) if row.labels else None
+
+    def _on(self, layer: str, neuron: int, label: str) -> Verdict | None:
+        own = self.by_neuron.get((layer, neuron))
         # As it comes back from the file, where a guard before a formula's sign is taken off.
-        label = unguard(safe_cell(description.labels[0].text))
-        return own if own.label == label else None
+        return own if own is not None and own.label == unguard(safe_cell(label)) else None
 
     def besides(self, layer: str) -> tuple[Verdict, ...]:
         """Return the verdicts on every other layer, none where none is named."""

@@ -9,26 +9,31 @@ from itertools import combinations
 import numpy as np
 
 from dnd_local.core.cards import Card
-from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
+from dnd_local.core.descriptions import DescriptionRow
 from dnd_local.core.sequences import distinct
+from dnd_local.evaluate.comparisons import Compared
 from dnd_local.evaluate.describers import distinct_names
 from dnd_local.evaluate.matching import match
 from dnd_local.evaluate.text_similarity import TextMetric, TokenF1
+from dnd_local.evaluate.verdicts import Verdict
 from dnd_local.report import plots
 from dnd_local.report.cards import CardView
 
 
 @dataclass(frozen=True, slots=True)
 class ComparedNeuron(Card):
-    """A neuron with every describer's row; `likeness` is the mean over all pairs of describers.
+    """A neuron with every describer's row and the verdict on its first label, None where unjudged.
 
-    `card` is the neuron in the run that the site is about, None where it is not in it.
+    `likeness` is the mean over all pairs of describers, `likenesses` that of each pair. `card` is
+    the neuron in the run that the site is about, None where it is not in it.
     """
 
     layer: str
     index: int
     rows: tuple[DescriptionRow, ...]
+    verdicts: tuple[Verdict | None, ...]
     likeness: float
+    likenesses: tuple[float, ...]
     card: CardView | None
 
 
@@ -44,10 +49,11 @@ class Pair(Card):
 
 @dataclass(frozen=True, slots=True)
 class CompareView(Card):
-    """The compare page, least alike neurons first."""
+    """The compare page, least alike neurons first; `judged` counts verdicts a describer."""
 
     metric: str
     describers: tuple[str, ...]
+    judged: tuple[int, ...]
     how: str
     notes: tuple[str, ...]
     neurons: tuple[ComparedNeuron, ...]
@@ -57,40 +63,44 @@ class CompareView(Card):
 
 
 def compare_view(
-    tables: Sequence[DescriptionTable],
+    describers: Sequence[Compared],
     cards: Mapping[tuple[str, int], CardView] | None = None,
     metric: TextMetric | None = None,
 ) -> CompareView:
-    """Return the neurons that all tables describe, those they disagree on first.
+    """Return the neurons that all describe, those they disagree on first.
 
     Args:
-        tables: one a describer.
+        describers: their labels and verdicts.
         cards: the site's neurons by layer and index, for strips and links.
         metric: how likeness of two labels is measured; by default by the words they share.
 
     Raises:
-        UserError: fewer than two tables, or no neuron in common.
+        UserError: fewer than two describers, or no neuron in common.
     """
     metric = metric or TokenF1()
+    tables = [own.table for own in describers]
     matching = match(tables)
     names = distinct_names([table.describer for table in tables])
     labels = [[row.labels[0] for row in column] for column in matching.columns]
-    total = np.zeros(len(matching.keys))
-    pairs = []
+    by_pair, pairs = [], []
     for i, j in combinations(range(len(tables)), 2):
         values = metric.matched(labels[i], [(text,) for text in labels[j]])
-        total += values
+        by_pair.append(values)
         null = None
         if len(values) > 1:
             null = float(metric.unmatched(labels[i], [(text,) for text in labels[j]]).mean())
         pairs.append(Pair(names[i], names[j], float(values.mean()), null))
-    likeness = total / len(pairs)
+    likeness = np.stack(by_pair, axis=1)
     neurons = [
         ComparedNeuron(
             layer=column_rows[0].layer or layer,
             index=index,
             rows=column_rows,
-            likeness=float(likeness[n]),
+            verdicts=tuple(
+                own.verdicts.of_row(row) for own, row in zip(describers, column_rows, strict=True)
+            ),
+            likeness=float(likeness[n].mean()),
+            likenesses=tuple(likeness[n].tolist()),
             card=_card(cards or {}, layer, index),
         )
         for n, ((layer, index), column_rows) in enumerate(
@@ -100,6 +110,7 @@ def compare_view(
     return CompareView(
         metric=metric.name,
         describers=tuple(names),
+        judged=tuple(sum(n.verdicts[i] is not None for n in neurons) for i in range(len(names))),
         how=matching.how,
         notes=matching.notes,
         neurons=tuple(sorted(neurons, key=lambda own: own.likeness)),

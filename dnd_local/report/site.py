@@ -14,12 +14,13 @@ from typing import Final
 import numpy as np
 
 from dnd_local.core.cards import Card
-from dnd_local.core.descriptions import Description, DescriptionTable
+from dnd_local.core.descriptions import Description
 from dnd_local.core.errors import Refused, UserError
 from dnd_local.core.records import Neuron
-from dnd_local.evaluate.describers import table_of_run
+from dnd_local.evaluate.comparisons import Compared, Recalled, compared_run, recall
 from dnd_local.evaluate.exports import records_csv
 from dnd_local.evaluate.label_vectors import Vectors, encoder_name, neighbours, neuron_vectors
+from dnd_local.evaluate.matching import match
 from dnd_local.evaluate.verdicts import Verdict, read_verdicts
 from dnd_local.pipeline.describing import read_scores
 from dnd_local.pipeline.evidence import gather_evidence
@@ -45,19 +46,23 @@ _MARK: Final = "assets/report.js"
 
 @dataclass(frozen=True, slots=True)
 class Site(Card):
-    """A written report; `missing` counts pictures that are not on disk any more."""
+    """A written report; `missing` counts pictures that are not on disk any more.
+
+    `left_out` has a line for each describer that the run was compared with and no longer can be.
+    """
 
     folder: Path
     index: Path
     neurons: int
     pictures: int
     missing: int
+    left_out: tuple[str, ...] = ()
 
 
 def build_site(
     run: StoredRun,
     out: Path | None = None,
-    others: Sequence[DescriptionTable] = (),
+    others: Sequence[Compared] | None = None,
     progress: Progress | None = None,
 ) -> Site:
     """Write the report of a run, everything that is there of it, and return where it is.
@@ -67,7 +72,8 @@ def build_site(
     Args:
         run: the run.
         out: the site's folder; ``report`` in the run's own by default.
-        others: other describers' tables, for a page that compares them with the run.
+        others: other describers, for a page that compares them with the run; by default those
+            that the run remembers.
         progress: who is told how far it is.
 
     Raises:
@@ -77,6 +83,7 @@ def build_site(
     folder = (out or run.folder.folder / "report").absolute()
     check_folder(folder)
     watch, lab = progress or Quiet(), run.lab
+    compared, left_out = _with_others(run, others)
     descriptions, classes = run.descriptions(), run.triages()
     verdicts = read_verdicts(run.folder.folder)
     blobs = exemplar_blobs(run)
@@ -102,15 +109,15 @@ def build_site(
             watch.advance(STAGE, 1)
         pictures, missing = shelf.pictures, shelf.missing
     write_whole(folder / SEARCHED, search_script(texts))
-    _compared(folder, run, cards, others)
+    _compare(folder, run, cards, compared, left_out)
     _write(
         folder / "index.html",
         render("run.html", run=run_view(run, cards, None if unlike else layout(vectors)), root="",
-               compared=bool(others), missing=missing, unlike=unlike, encoder=encoder_name(lab),
+               compared=bool(compared), missing=missing, unlike=unlike, encoder=encoder_name(lab),
                downloads=_downloads(folder, run, descriptions, verdicts.on(descriptions))),
     )  # fmt: skip
     watch.finish(STAGE, 0.0)
-    return Site(folder, folder / "index.html", len(cards), pictures, missing)
+    return Site(folder, folder / "index.html", len(cards), pictures, missing, left_out)
 
 
 def _meanings(lab: Lab, descriptions: Sequence[Description]) -> tuple[Vectors, str]:
@@ -159,21 +166,6 @@ class _NeuronPages:
         return [Neighbour(self._cards[j], cosine) for j, cosine in pairs if j >= 0]
 
 
-def write_comparison(folder: Path, tables: Sequence[DescriptionTable]) -> Path:
-    """Write a compare page of tables alone, without a run, and return where it is.
-
-    Raises:
-        Refused: `folder` holds something that is not a report.
-        UserError: fewer than two tables, or no neuron in common.
-    """
-    check_folder(folder)
-    view = compare_view(tables)
-    copy_static(folder)
-    page = render("compare.html", view=view, run_name="", root="")
-    _write(folder / "compare.html", page)
-    return folder / "compare.html"
-
-
 def check_folder(folder: Path) -> None:
     """Check that a site may be written into a folder.
 
@@ -192,16 +184,41 @@ def copy_static(folder: Path) -> None:
         write_whole(folder / "assets" / source.name, source.read_bytes())
 
 
-def _compared(
-    folder: Path, run: StoredRun, cards: Sequence[CardView], others: Sequence[DescriptionTable]
+def _with_others(
+    run: StoredRun, others: Sequence[Compared] | None
+) -> tuple[tuple[Compared, ...], tuple[str, ...]]:
+    """Return the run and those it is compared with, none if with nobody, and what is left out.
+
+    Raises:
+        UserError: `others` and the run have no neuron in common.
+    """
+    recalled = recall(run) if others is None else Recalled(tuple(others), ())
+    if not recalled.others:
+        return (), recalled.left_out
+    compared = (compared_run(run), *recalled.others)
+    try:
+        match([own.table for own in compared])
+    except UserError as error:
+        if others is not None:
+            raise
+        return (), (*recalled.left_out, f"No comparison: {error}")
+    return compared, recalled.left_out
+
+
+def _compare(
+    folder: Path,
+    run: StoredRun,
+    cards: Sequence[CardView],
+    compared: Sequence[Compared],
+    left_out: Sequence[str],
 ) -> None:
     """Write the compare page, or take away one of other times."""
-    if not others:
+    if not compared:
         (folder / "compare.html").unlink(missing_ok=True)
         return
     by_neuron = {(card.neuron.layer, card.neuron.index): card for card in cards}
-    view = compare_view([table_of_run(run), *others], by_neuron)
-    page = render("compare.html", view=view, run_name=run.record.name, root="")
+    view = compare_view(compared, by_neuron)
+    page = render("compare.html", view=view, run_name=run.record.name, left_out=left_out, root="")
     _write(folder / "compare.html", page)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from dnd_local.core.descriptions import DescriptionRow, DescriptionTable, Label
 from dnd_local.core.records import Neuron
+from dnd_local.evaluate.comparisons import Compared, compared_run
 from dnd_local.pipeline.reading import StoredRun
 from dnd_local.report.cards import CardView
 from dnd_local.report.notebook import neuron_card
@@ -93,13 +95,15 @@ def site(desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Site:
         DescriptionRow(SCRIPT, "pocket", LAYER, i, (text,), (), "described")
         for i, text in enumerate(labels)
     )
-    other = DescriptionTable(SCRIPT, rows)
-    return build_site(desk.plain, tmp_path_factory.mktemp("browser") / "a site's", [other])
+    third = tuple(replace(row, labels=("sky",), describer="third") for row in rows)
+    others = [Compared(DescriptionTable(SCRIPT, rows)), Compared(DescriptionTable("third", third))]
+    return build_site(desk.plain, tmp_path_factory.mktemp("browser") / "a site's", others)
 
 
 @pytest.fixture(scope="module")
-def judged_site(judged: StoredRun, tmp_path_factory: pytest.TempPathFactory) -> Site:
-    return build_site(judged, tmp_path_factory.mktemp("judged") / "site")
+def judged_site(judged: StoredRun, desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    others = [compared_run(desk.plain)]
+    return build_site(judged, tmp_path_factory.mktemp("judged") / "site", others)
 
 
 @pytest.fixture
@@ -439,19 +443,56 @@ def test_a_script_in_a_label_is_shown_and_never_run(browser: Any, desk: Desk, si
     page.close()
 
 
-def test_the_compare_page_filters_and_links(watched: Watched, site: Site) -> None:
+def likenesses(page: Any) -> list[float]:
+    return [float(text) for text in page.locator("[data-row] .likes span").all_inner_texts()]
+
+
+def test_the_compare_page_filters_sorts_by_any_pair_and_links(watched: Watched, site: Site) -> None:
     page = watched.open(site.folder / "compare.html")
-    first = page.locator("tbody#neurons tr").first
-    assert "0.00" in first.inner_text()
-    page.click("#differs")
-    assert 0 < page.locator("[data-row]:not([hidden])").count() < 3
-    page.click("#differs")
+    mean = likenesses(page)
+    assert mean == sorted(mean)
     page.select_option("#sort", "high")
-    assert "0.00" not in page.locator("tbody#neurons tr").first.inner_text()
+    assert likenesses(page) == sorted(mean, reverse=True)
+    pairs = page.locator("#pair option").all_inner_texts()
+    assert pairs[1:] == [f"plain · {SCRIPT}", "plain · third", f"{SCRIPT} · third"]
+    page.select_option("#pair", "2")
+    assert likenesses(page) == [1, 0, 0]
+    page.reload()
+    assert likenesses(page) == [1, 0, 0]
+    page.click("#differs")
+    assert likenesses(page) == [0, 0]
+    page.click("#differs")
+    page.select_option("#pair", "")
+    assert likenesses(page) == sorted(mean, reverse=True)
     page.keyboard.press("Escape")
     page.locator("tbody#neurons a").first.click()
     page.wait_for_url("**/neurons/colours-0*.html")
     watched.check()
+
+
+def test_a_phone_shows_every_describer(browser: Any, site: Site) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.goto((site.folder / "compare.html").as_uri())
+    for cell in page.locator("tbody#neurons tr").first.locator("td").all():
+        box = cell.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
+        name = cell.evaluate("e => getComputedStyle(e, '::before').content")
+        assert name.strip('"') == cell.get_attribute("data-name").replace('"', '\\"')
+    page.close()
+
+
+def test_the_compare_page_marks_what_was_judged(browser: Any, judged_site: Site) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto((judged_site.folder / "compare.html").as_uri())
+    marks = page.locator("[data-row]").evaluate_all(
+        """rows => rows.map(row => [...row.querySelectorAll('td')]
+            .map(cell => cell.querySelectorAll('.pill').length))"""
+    )
+    assert marks == [[1, 0, 0]] * 3
+    assert "3 judged" in page.locator("table.compare thead").inner_text()
+    assert "not judged" in page.locator("table.compare thead").inner_text()
+    page.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -462,7 +503,8 @@ def test_no_problem_for_those_who_cannot_see_well(
         pytest.skip(f"no axe-core at {AXE}: npm install --prefix .venv axe-core")
     page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
     pages = [site.index, neuron(site, 0), neuron(site, 5), site.folder / "compare.html",
-             judged_site.index, neuron(judged_site, 2)]  # fmt: skip
+             judged_site.index, neuron(judged_site, 2),
+             judged_site.folder / "compare.html"]  # fmt: skip
     for path in pages:
         page.goto(path.as_uri())
         page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")

@@ -7,16 +7,18 @@ import pytest
 from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
 from dnd_local.core.errors import UserError
 from dnd_local.core.records import Neuron
+from dnd_local.evaluate.comparisons import Compared
+from dnd_local.evaluate.verdicts import Verdict, Verdicts
 from dnd_local.report.cards import CardView
 from dnd_local.report.compare_view import compare_view
 
 
-def table(describer: str, *labels: str, layer: str = "fc") -> DescriptionTable:
+def table(describer: str, *labels: str, layer: str = "fc") -> Compared:
     rows = tuple(
         DescriptionRow(describer, "net", layer, i, (text,), (), "described")
         for i, text in enumerate(labels)
     )
-    return DescriptionTable(describer, rows)
+    return Compared(DescriptionTable(describer, rows))
 
 
 def test_the_least_alike_come_first() -> None:
@@ -31,6 +33,7 @@ def test_the_least_alike_come_first() -> None:
 def test_likeness_is_the_mean_over_all_pairs() -> None:
     view = compare_view([table("a", "dog"), table("b", "dog"), table("c", "cat")])
     assert view.neurons[0].likeness == pytest.approx(1 / 3)
+    assert view.neurons[0].likenesses == (1, 0, 0)
     assert [(p.left, p.right) for p in view.pairs] == [("a", "b"), ("a", "c"), ("b", "c")]
     assert view.pairs[0].null is None
 
@@ -43,6 +46,17 @@ def test_neurons_of_the_run_have_their_card() -> None:
     bare = [table("a", "dog"), table("b", "dog", layer="")]
     (own,) = compare_view(bare, {("fc", 0): card}).neurons
     assert (own.card, own.layer) == (card, "fc")
+
+
+def test_labels_that_were_judged_are_marked_those_of_before_are_not() -> None:
+    verdicts = {
+        ("fc", i): Verdict("fc", i, text, "weak", 0.5, ()) for i, text in enumerate(("dog", "cow"))
+    }
+    judged = Compared(table("a", "dog", "cat").table, Verdicts(verdicts))
+    view = compare_view([judged, table("b", "dog", "cat")])
+    marks = {own.index: own.verdicts for own in view.neurons}
+    assert marks == {0: (verdicts["fc", 0], None), 1: (None, None)}
+    assert view.judged == (1, 0)
 
 
 def test_one_table_is_nothing_to_compare() -> None:

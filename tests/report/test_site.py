@@ -13,10 +13,11 @@ import pytest
 from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
 from dnd_local.core.errors import Refused, UserError
 from dnd_local.core.ledger_rows import ROWS
+from dnd_local.evaluate.comparisons import Compared, remember
 from dnd_local.evaluate.label_vectors import neighbours, neuron_vectors
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.reading import StoredRun, open_run
-from dnd_local.report.site import NEIGHBOURS, Site, build_site, write_comparison
+from dnd_local.report.site import NEIGHBOURS, Site, build_site
 from tests.bench import Bench
 from tests.fakes import LAYER, ColourProbe
 from tests.report.conftest import Desk
@@ -47,12 +48,12 @@ class Page(HTMLParser):
         return [v for _, own in self.elements for n, v in own.items() if n in ("src", "href")]
 
 
-def others(describer: str = "other", *labels: str) -> DescriptionTable:
+def others(describer: str = "other", *labels: str) -> Compared:
     rows = tuple(
         DescriptionRow(describer, "pocket", LAYER, i, (text,), (), "described")
         for i, text in enumerate(labels or ("red thing", "grass", "sky"))
     )
-    return DescriptionTable(describer, rows)
+    return Compared(DescriptionTable(describer, rows))
 
 
 @pytest.fixture(scope="module")
@@ -203,13 +204,37 @@ def test_made_again_it_is_the_same_and_keeps_its_pictures(own: Bench) -> None:
     assert made.folder / "compare.html" in before
     picture = next(made.folder.rglob("*.webp"))
     picture.write_bytes(b"as it was")
-    build_site(run)
+    build_site(run, others=[])
     after = {p: p.read_bytes() for p in made.folder.rglob("*") if p.is_file()}
     assert after.pop(picture) == b"as it was"
     gone = before.keys() - after.keys() - {picture}
     assert gone == {made.folder / "compare.html"}
     changed = {p for p in after if after[p] != before[p]}
     assert changed == {made.index}
+
+
+def test_a_comparison_stands_until_another_is_asked_for(own: Bench, tmp_path: Path) -> None:
+    own.run("0-2", name="one")
+    run = open_run("one", own.workspace)
+    for name in ("milan", "other"):
+        (tmp_path / f"{name}.csv").write_text(f"layer,unit,description\n{LAYER},0,{name} things\n")
+    remember(run, [str(tmp_path / "milan.csv"), str(tmp_path / "other.csv")])
+    made = build_site(run)
+    text = Page(made.folder / "compare.html").text
+    assert "milan things" in text
+    assert "other things" in text
+    assert "compare.html" in Page(made.index).addresses()
+    (tmp_path / "other.csv").unlink()
+    made = build_site(run)
+    (line,) = made.left_out
+    assert "other.csv is left out of the comparison: " in line
+    assert line in Page(made.folder / "compare.html").text
+    (tmp_path / "milan.csv").write_text(f"layer,unit,description\n{LAYER},9,far away\n")
+    made = build_site(run)
+    assert "no neuron in common" in made.left_out[-1]
+    assert not (made.folder / "compare.html").exists()
+    with pytest.raises(UserError, match="no neuron in common"):
+        build_site(run, others=[Compared(DescriptionTable("x", ()))])
 
 
 def test_the_run_page_says_which_side_of_each_row_was_taken(site: Site, own: Bench) -> None:
@@ -248,13 +273,6 @@ def test_another_folder_is_never_written_over(desk: Desk, tmp_path: Path) -> Non
     with pytest.raises(Refused, match="is a file"):
         build_site(desk.plain, tmp_path / "thesis.txt")
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
-
-
-def test_tables_alone_are_compared_without_a_run(tmp_path: Path) -> None:
-    path = write_comparison(tmp_path / "cmp", [others("a", SCRIPT, "sky"), others("b", "x", "sky")])
-    page = Page(path)
-    assert SCRIPT in page.text
-    assert [tag for tag, _ in page.elements].count("script") == 1
 
 
 def test_a_run_that_was_judged_says_so_on_both_pages(judged: StoredRun, tmp_path: Path) -> None:

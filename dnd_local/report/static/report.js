@@ -99,10 +99,12 @@
       verdict: element.dataset.verdict || "", support: parseFloat(element.dataset.support),
       score: parseFloat(element.dataset.score), maximum: parseFloat(element.dataset.maximum),
       label: element.dataset.label || "", differs: element.dataset.differs === "1",
+      pairs: (element.dataset.pairs || "").split(",").map(Number),
     }));
     const search = find("#search"), sort = find("#sort"), layer = find("#layer");
     const chips = all("button[data-status]"), differs = find("#differs");
-    const verdicts = all("button[data-verdict]");
+    const verdicts = all("button[data-verdict]"), pair = find("#pair");
+    const first = sort ? sort.options[0].value : "";
     const pressed = (buttons, name) => buttons.filter((one) => one.getAttribute("aria-pressed") === "true").map((one) => one.dataset[name]);
     const count = find("#count"), map = find(".map"), nothing = find("#nothing");
     const dots = map ? new Map(all("circle", map).map((dot) => [dot.dataset.place, dot])) : new Map();
@@ -118,6 +120,16 @@
       response: (a, b) => (missing(b.maximum) - missing(a.maximum)) || a.place - b.place,
       support: (a, b) => (Number.isNaN(a.support) - Number.isNaN(b.support)) || b.support - a.support || a.place - b.place,
     };
+    // On the compare page: the likeness that counts is that of all pairs of describers, or of one.
+    function compare() {
+      for (const item of items) {
+        item.score = pair.value === "" ? parseFloat(item.element.dataset.score) : item.pairs[Number(pair.value)];
+        item.differs = item.score === 0;
+        find(".likes span", item.element).textContent = item.score.toFixed(2);
+        find(".likes rect", item.element).setAttribute("width", item.score);
+      }
+      apply();
+    }
     const step = 240, end = find("#end");
     let fitting = items, limit = (history.state && history.state.limit) || step, state = "";
 
@@ -144,7 +156,7 @@
       count.textContent = (shown === items.length ? `${of} neurons` : `${shown.toLocaleString("en")} of ${of} neurons`)
         + (words.length && beyond ? `, ${beyond.toLocaleString("en")} by more than labels` : "");
       nothing.hidden = shown > 0;
-      const asked = JSON.stringify([words, wanted, worth, layer && layer.value, sort && sort.value]);
+      const asked = JSON.stringify([words, wanted, worth, layer && layer.value, sort && sort.value, pair && pair.value]);
       if (state && state !== asked) limit = step;
       state = asked;
       draw();
@@ -215,7 +227,8 @@
       if (wanted.length) state.set("status", wanted.join(","));
       if (worth.length) state.set("verdict", worth.join(","));
       if (layer && layer.value) state.set("layer", layer.value);
-      if (sort && sort.value !== "place") state.set("sort", sort.value);
+      if (sort && sort.value !== first) state.set("sort", sort.value);
+      if (pair && pair.value) state.set("pair", pair.value);
       const hash = state.toString();
       if (hash !== location.hash.slice(1)) history.replaceState(history.state, "", hash ? `#${hash}` : location.pathname);
     }
@@ -230,6 +243,7 @@
       if (layer) layer.value = [...layer.options].some((o) => o.value === state.get("layer")) ? state.get("layer") : "";
       const kept = state.get("sort");
       if (sort && [...sort.options].some((o) => o.value === kept)) sort.value = kept;
+      if (pair && [...pair.options].some((o) => o.value === state.get("pair"))) pair.value = state.get("pair");
     }
 
     const press = (button) => {
@@ -243,6 +257,7 @@
       event.preventDefault(); event.stopPropagation();
       search.value = ""; apply();
     });
+    if (pair) pair.addEventListener("change", compare);
     for (const control of [sort, layer]) if (control) control.addEventListener("change", apply);
     for (const chip of [...chips, ...verdicts, ...(differs ? [differs] : [])]) chip.addEventListener("click", () => press(chip));
     for (const button of all("button[data-search]")) {
@@ -259,7 +274,8 @@
       if (link) location.href = link.getAttribute("href");
     });
     const asked = location.hash === "#search";  // before the address is made that of the list
-    restore(); apply();
+    restore();
+    if (pair && pair.value) compare(); else apply();
     if (search.value) load();
     if (asked) search.focus();
 
