@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ from dnd_local.cli.progress import ProgressLines
 from dnd_local.core.amounts import count_text
 
 if TYPE_CHECKING:
+    from dnd_local.evaluate.verdicts import Verdict
     from dnd_local.store.outputs import Cell
 
 SHOWN = ("layer", "neuron", "label", "verdict", "support", "correlation", "auprc", "auc")
@@ -62,7 +64,7 @@ def evaluate(
     """
     from dnd_local.evaluate.describers import open_describer
     from dnd_local.evaluate.held_out import EVIDENCE_KINDS, judge_run, of_layer, on_devices, placed
-    from dnd_local.evaluate.verdicts import NO_LABEL, counts, lines, read_verdicts, write_verdicts
+    from dnd_local.evaluate.verdicts import lines, read_verdicts, write_verdicts
     from dnd_local.pipeline.dissection import read_devices
     from dnd_local.pipeline.reading import open_run
 
@@ -85,11 +87,19 @@ def evaluate(
     if as_json:
         tables.echo_json({"describer": table.describer, "verdicts": records})
     else:
-        words: dict[Cell, str] = {verdict.ruling: verdict.word for verdict in verdicts}
-        show_records(
-            [{**record, "verdict": words.get(record["verdict"], NO_LABEL)} for record in records],
-            SHOWN,
-        )
-        counted = ", ".join(f"{count} {ruling}" for ruling, count in counts(verdicts).items())
-        say("", f"{table.describer}, {count_text(len(verdicts), 'label')}: {counted}")
+        _show(records, verdicts, table.describer)
     write_all(out, {"verdicts": records})
+
+
+def _show(
+    records: Sequence[Mapping[str, Cell]], verdicts: Sequence[Verdict], describer: str
+) -> None:
+    from dnd_local.evaluate.verdicts import NO_LABEL, counts
+
+    words: dict[Cell, str] = {verdict.ruling: verdict.word for verdict in verdicts}
+    show_records(
+        [{**record, "verdict": words.get(record["verdict"], NO_LABEL)} for record in records],
+        SHOWN,
+    )
+    counted = ", ".join(f"{count} {ruling}" for ruling, count in counts(verdicts).items())
+    say("", f"{describer}, {count_text(len(verdicts), 'label')}: {counted}")

@@ -8,7 +8,6 @@ with what `vllm_options` allows.
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any, Final, Literal
 from dnd_local.core.config import Dtype
 from dnd_local.core.errors import BadConfig, MissingWeights, UserError
 from dnd_local.engines.vllm_options import read_vllm_options, written
+from dnd_local.store.commands import output_of
 
 Quantisation = Literal["none", "int8", "int4", "fp8"]
 
@@ -100,16 +100,10 @@ def read_gpu_memory(devices: Sequence[str]) -> GpuMemory | None:
     """Return the memory of the fullest of the CUDA `devices`, None where nvidia-smi is silent."""
     query = ["--query-gpu=memory.free,memory.total", "--format=csv,noheader,nounits"]
     try:
-        answer = subprocess.run(
-            ["nvidia-smi", *query, "-i", ",".join(devices)],
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=True,
-        ).stdout
+        answer = output_of(["nvidia-smi", *query, "-i", ",".join(devices)], limit_s=30)
         pairs = [[int(n) << 20 for n in line.split(",")] for line in answer.splitlines() if line]
         return GpuMemory(*min(pairs))
-    except (OSError, subprocess.SubprocessError, ValueError, TypeError):
+    except (UserError, ValueError, TypeError):
         return None
 
 

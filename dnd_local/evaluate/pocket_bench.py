@@ -100,13 +100,15 @@ def caption_figures(lab: Lab, seed: int) -> Figures:
     """Return how often a caption of a held-out picture names what it shows, all of it."""
     shown = [world.picture(world.HELD_OUT_SEED, index) for index in range(CAPTIONED)]
     texts = lab.captioner.caption([np.asarray(image, dtype=np.uint8) for image, _ in shown])
-    right: dict[str, list[float]] = {"object": [], "colour": [], "pattern": []}
-    for text, (_, attributes) in zip(texts, shown, strict=True):
-        said = words.mentions(text)
-        for kind, values in right.items():
-            wanted = {c for c in attributes.concepts() if c.kind == kind}
-            values.append(float({c for c in said if c.kind == kind} == wanted))
-    return {f"captions.{kind}": bootstrap_mean(own, seed) for kind, own in right.items()}
+    checks = [
+        grammar.named_exactly(text, attributes)
+        for text, (_, attributes) in zip(texts, shown, strict=True)
+    ]
+    kinds: tuple[words.Kind, ...] = ("object", "colour", "pattern")
+    return {
+        f"captions.{kind}": bootstrap_mean([float(check[kind]) for check in checks], seed)
+        for kind in kinds
+    }
 
 
 def picture_figures(lab: Lab, seed: int) -> Figures:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from typing import Final
 
-from dnd_local.pocket.words import Thing, vocabulary
+from dnd_local.pocket.words import KINDS, Kind, Thing, mentions, vocabulary
 from dnd_local.pocket.world import Attributes
 
 _JOINS: Final = (" and ", " and ", " next to ", " beside ", " with ")
@@ -126,6 +126,16 @@ def label(attributes: Attributes, rng: random.Random) -> str:
         return " and ".join(attributes.objects)
     behind = rng.choice((f"{colour} background", f"{pattern} background"))
     return f"{thing.name} on {_article(behind)}"
+
+
+def named_exactly(text: str, attributes: Attributes) -> dict[Kind, bool]:
+    """Return, by kind, whether a text names every such concept of a picture and no other."""
+    named = set(mentions(text))
+    return {
+        kind: {c for c in named if c.kind == kind}
+        == {c for c in attributes.concepts() if c.kind == kind}
+        for kind in KINDS
+    }
 
 
 def prompt(attributes: Attributes, rng: random.Random) -> str:

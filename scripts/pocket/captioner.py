@@ -26,8 +26,8 @@ from shared import (
 from tokens import bert_tokenizer, tidy
 from torch import nn
 
-from dnd_local.pocket.captions import full_caption, plain_caption
-from dnd_local.pocket.words import mentions, vocabulary
+from dnd_local.pocket.captions import full_caption, named_exactly, plain_caption
+from dnd_local.pocket.words import Kind, vocabulary
 from dnd_local.pocket.world import HELD_OUT_SEED, SIZE, TRAIN_SEED, Attributes
 
 WIDTH = 128
@@ -198,17 +198,9 @@ def judged(texts: list[str], attributes: tuple[Attributes, ...]) -> dict[str, An
     Returns:
         Boolean arrays of shape (captions,) under ``objects``, ``colour`` and ``pattern``.
     """
-    named = [set(mentions(text)) for text in texts]
-    checks: dict[str, Any] = {}
-    for key, kind in (("objects", "object"), ("colour", "colour"), ("pattern", "pattern")):
-        checks[key] = np.array(
-            [
-                {c for c in concepts if c.kind == kind}
-                == {c for c in shown.concepts() if c.kind == kind}
-                for concepts, shown in zip(named, attributes, strict=True)
-            ]
-        )
-    return checks
+    checks = [named_exactly(text, shown) for text, shown in zip(texts, attributes, strict=True)]
+    kinds: dict[str, Kind] = {"objects": "object", "colour": "colour", "pattern": "pattern"}
+    return {key: np.array([check[kind] for check in checks]) for key, kind in kinds.items()}
 
 
 @torch.no_grad()
