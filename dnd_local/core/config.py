@@ -19,6 +19,7 @@ from dnd_local.core.records import Rule
 
 Dtype: TypeAlias = Literal["float32", "float16", "bfloat16"]
 Quantisation: TypeAlias = Literal["none", "int8", "int4"]
+LlmQuantisation: TypeAlias = Literal["none", "int8", "int4", "fp8"]
 TIMEOUT_S: Final = 300.0
 """How long one request to a language model's server may take, if nothing else is said."""
 
@@ -145,9 +146,9 @@ class LlmConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         int, Meta(ge=1, le=MAX_BATCH, description="padded batch shape (transformers engine)")
     ] = 16
     dtype: Annotated[Dtype, Meta(description="precision")] = "bfloat16"
-    quantisation: Annotated[
-        Literal["none", "int8", "int4", "fp8"], Meta(description="weights of fewer bits, or none")
-    ] = "none"
+    quantisation: Annotated[LlmQuantisation, Meta(description="weights of fewer bits, or none")] = (
+        "none"
+    )
     temperature: Annotated[float, Meta(ge=0, le=2, description="of every request")] = 0.3
     max_tokens: Annotated[
         int,

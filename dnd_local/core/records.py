@@ -27,6 +27,7 @@ BlobId: TypeAlias = str
 Rule: TypeAlias = Literal["mean", "topk-sq-mean", "topk-compare", "image-products"]
 RULES: tuple[Rule, ...] = get_args(Rule)
 
+PicturePurpose: TypeAlias = Literal["select", "judge"]
 NeuronClass: TypeAlias = Literal["live", "dead", "constant", "duplicate"]
 
 
@@ -40,6 +41,11 @@ class Neuron(Card):
 
     def __str__(self) -> str:
         return f"{self.target} {self.layer} {self.index}"
+
+    @property
+    def part_name(self) -> str:
+        """The name of this neuron's parts, for example ``layer4-00017``."""
+        return f"{self.layer}-{self.index:05d}"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -220,7 +226,7 @@ class Pictures(Card):
 
     concept: str
     prompt: str
-    purpose: Literal["select", "judge"]
+    purpose: PicturePurpose
     pictures: tuple[Picture, ...]
     first: int = 0
 

@@ -11,14 +11,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from dnd_local.core.config import Dtype
+from dnd_local.core.config import Dtype, LlmQuantisation
 from dnd_local.core.errors import BadConfig, MissingWeights, UserError
 from dnd_local.engines.vllm_options import read_vllm_options, written
 from dnd_local.store.commands import output_of
-
-Quantisation = Literal["none", "int8", "int4", "fp8"]
 
 _LENGTH_ON_GPU: Final = 4096
 _LENGTH_ON_CPU: Final = 2048
@@ -41,7 +39,7 @@ class ServerSettings:
     model: Path
     devices: tuple[str, ...] = ("cpu",)
     dtype: Dtype = "bfloat16"
-    quantisation: Quantisation = "none"
+    quantisation: LlmQuantisation = "none"
     seed: int = 0
     options: tuple[str, ...] = ()
 
@@ -141,7 +139,7 @@ def server_options(
     return [*options, *written(chosen | given)]
 
 
-def _quantisation(name: Quantisation) -> list[str]:
+def _quantisation(name: LlmQuantisation) -> list[str]:
     if name == "int8":
         raise UserError(
             "vLLM quantises to 8 bits as it loads only with fp8 (llm.quantisation = 'fp8'), and "
@@ -200,7 +198,7 @@ def _layout(
 
 
 def _fit(
-    facts: ModelFacts, quantisation: Quantisation, memory: GpuMemory | None, shares: int
+    facts: ModelFacts, quantisation: LlmQuantisation, memory: GpuMemory | None, shares: int
 ) -> tuple[float, int] | None:
     """Return the share of a GPU's memory to take and the longest conversation that fits in it.
 

@@ -15,6 +15,7 @@ from dnd_local.core.records import (
     LayerTriage,
     Neuron,
     Phrases,
+    PicturePurpose,
     Pictures,
     Responses,
     Scores,
@@ -26,7 +27,7 @@ from dnd_local.stages.captions import caption
 from dnd_local.stages.concepts import conceive
 from dnd_local.stages.exemplars import exemplify, top_images
 from dnd_local.stages.phrases import simplify
-from dnd_local.stages.pictures import Purpose, join_blocks, paint
+from dnd_local.stages.pictures import join_blocks, paint
 from dnd_local.stages.responses import respond
 from dnd_local.stages.scores import score
 from dnd_local.stages.triage import triage
@@ -181,13 +182,13 @@ CONCEPTS = Stage(
 )  # fmt: skip
 
 
-def paint_blocks(lab: Lab, items: Sequence[Item], purpose: Purpose) -> list[Pictures]:
+def paint_blocks(lab: Lab, items: Sequence[Item], purpose: PicturePurpose) -> list[Pictures]:
     """Return the pictures of each block, painted for `purpose`."""
     blocks = [(item.text, range(item.index, item.index + item.count)) for item in items]
     return paint(blocks, lab.painter, lab.prompts, lab.blobs, lab.config.seed, purpose)
 
 
-def painted_alike(config: Config, purpose: Purpose) -> Any:
+def painted_alike(config: Config, purpose: PicturePurpose) -> Any:
     """Return what can change a picture: all its settings but how many pictures are asked for."""
     return (msgspec.structs.replace(config.pictures, count=1), config.seed, purpose)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -168,10 +169,7 @@ class StoredRun:
             UserError: its layer has not been triaged yet.
         """
         triages = self.triages()
-        only = RunRecord(
-            schema=self.record.schema, name=self.record.name, config=self.record.config,
-            neurons={neuron.layer: (neuron.index,)},
-        )  # fmt: skip
+        only = msgspec.structs.replace(self.record, neurons={neuron.layer: (neuron.index,)})
         (evidence,) = gather_evidence(self.lab, self._described(only), triages)
         return evidence
 

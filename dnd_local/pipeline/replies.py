@@ -70,7 +70,7 @@ def exchanges_of(run: str, workspace: Path) -> tuple[Exchange, ...]:
         Refused: the run was never finished, so where its parts lie is not known.
     """
     folder = RunFolder(workspace, run)
-    items = [f"{neuron.layer}-{neuron.index:05d}" for neuron in folder.read().wanted()]
+    items = [neuron.part_name for neuron in folder.read().wanted()]
     places = folder.places()
     if not places:
         raise Refused(f"run '{run}' was never finished, so its replies cannot be replayed")

@@ -44,8 +44,7 @@ class Item:
     @staticmethod
     def of_neuron(neuron: Neuron, round: int = 0) -> Item:
         suffix = f".{round}" if round else ""
-        name = f"{neuron.layer}-{neuron.index:05d}{suffix}"
-        return Item(name, neuron.layer, neuron.index, round=round)
+        return Item(neuron.part_name + suffix, neuron.layer, neuron.index, round=round)
 
     @staticmethod
     def of_block(text: str, first: int, count: int) -> Item:

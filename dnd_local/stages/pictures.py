@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
 
 from dnd_local.core.digest import seed
 from dnd_local.core.protocols import Blobs, Painter, Prompts
-from dnd_local.core.records import Picture, Pictures
+from dnd_local.core.records import Picture, PicturePurpose, Pictures
 from dnd_local.core.sequences import distinct
-
-Purpose = Literal["select", "judge"]
 
 
 def paint(
@@ -20,7 +17,7 @@ def paint(
     prompts: Prompts,
     blobs: Blobs,
     run_seed: int,
-    purpose: Purpose = "select",
+    purpose: PicturePurpose = "select",
 ) -> list[Pictures]:
     """Return the pictures of each block: a concept, and the indices of its pictures.
 
