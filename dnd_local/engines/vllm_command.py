@@ -11,8 +11,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from dnd_local.core.amounts import size_text
 from dnd_local.core.config import Dtype, LlmQuantisation
 from dnd_local.core.errors import BadConfig, MissingWeights, UserError
 from dnd_local.engines.vllm_options import read_vllm_options, written
@@ -189,9 +190,9 @@ def _layout(
         assert memory is not None  # without a figure every size fits
         share = facts.weight_bytes * _WEIGHT_BYTES[settings.quantisation] / sizes[-1]
         raise UserError(
-            f"the language model needs about {_gib(share + _OVERHEAD_BYTES)} on each GPU and "
-            f"{_gib(memory.free)} are free; take more devices, llm.quantisation = 'fp8' or 'int4', "
-            f"or a smaller llm.model"
+            f"the language model needs about {size_text(share + _OVERHEAD_BYTES)} on each GPU and "
+            f"{size_text(memory.free)} are free; take more devices, llm.quantisation = 'fp8' or "
+            "'int4', or a smaller llm.model"
         )
     longest = max(layout.length for layout in fitting)
     return next(layout for layout in fitting if layout.length == longest)
@@ -213,7 +214,3 @@ def _fit(
     while length > _SHORTEST and room < length * facts.cache_bytes / shares:
         length //= 2
     return (fraction, length) if room >= length * facts.cache_bytes / shares else None
-
-
-def _gib(size: Any) -> str:
-    return f"{size / (1 << 30):.1f} GiB"

@@ -28,6 +28,7 @@ from typing import IO, Final
 
 import httpx
 
+from dnd_local.core.amounts import duration_text
 from dnd_local.core.errors import NoReply
 from dnd_local.engines import _server_guard, _server_key
 from dnd_local.engines.llm_address import Address, read_address
@@ -191,14 +192,14 @@ def _wait(
                 raise NoReply(ended(code, log))
             if waited > start_s:
                 raise NoReply(
-                    f"the vLLM server was not ready after {start_s:.0f} s; its log ends with "
-                    f"'{last_line(log)}'; the whole log is {log}"
+                    f"the vLLM server was not ready after {duration_text(start_s)}; its log ends "
+                    f"with '{last_line(log)}'; the whole log is {log}"
                 )
             if (line := last_line(log)) != last:
-                progress(f"vLLM server, {waited:.0f} s: {line}")
+                progress(f"vLLM server, {duration_text(waited)}: {line}")
                 last = line
             time.sleep(_POLL_S)
-    progress(f"vLLM server: ready after {time.monotonic() - begin:.0f} s")
+    progress(f"vLLM server: ready after {duration_text(time.monotonic() - begin)}")
 
 
 def _listens(address: Address) -> bool:

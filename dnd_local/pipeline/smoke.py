@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from dnd_local.core.amounts import count_text
+from dnd_local.core.amounts import count_text, duration_text
 from dnd_local.core.config import Config, Execution
 from dnd_local.core.conversations import Request
 from dnd_local.core.errors import DndError, EngineError, MissingWeights, UserError
@@ -116,7 +116,7 @@ def try_models(lab: Lab, roles: Sequence[EngineRole]) -> Iterator[Finding]:
             yield _found(names[role], "problem", str(error))
         else:
             took = time.monotonic() - started
-            yield Finding(SUBJECT, names[role], "ok", f"{text}, in {took:.1f} s")
+            yield Finding(SUBJECT, names[role], "ok", f"{text}, in {duration_text(took)}")
         lab.close()
 
 

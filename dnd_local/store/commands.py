@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
+from dnd_local.core.amounts import duration_text
 from dnd_local.core.errors import UserError
 
 Runner: TypeAlias = Callable[[Sequence[str]], str]
@@ -40,7 +41,7 @@ def output_of(
     except OSError as error:
         raise UserError(f"cannot run {command[0]}: {error.strerror}") from None
     except subprocess.TimeoutExpired:
-        raise UserError(f"{command[0]} gave no answer in {limit_s:.0f} s") from None
+        raise UserError(f"{command[0]} gave no answer in {duration_text(limit_s or 0)}") from None
     if done.returncode:
         lines = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()
         raise UserError(f"`{' '.join(command[:4])}` failed: {lines[-1]}")
