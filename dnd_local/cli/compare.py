@@ -21,8 +21,8 @@ from dnd_local.core.amounts import count_text
 Describers = Annotated[
     list[str],
     typer.Argument(
-        help="Runs, RUN/DESCRIBER, class names (.txt), or CSV files: DnD, MILAN, MILANNOTATIONS, "
-        "CLIP-Dissect, NetDissect."
+        help="Runs, RUN/DESCRIBER, packs, class names (.txt), or CSV files: DnD, MILAN, "
+        "MILANNOTATIONS, CLIP-Dissect, NetDissect."
     ),
 ]
 

@@ -11,11 +11,14 @@ import typer
 
 from dnd_local import __version__
 from dnd_local.cli import (
+    ablate,
     baseline,
     compare,
+    concepts,
     dissect,
     doctor,
     evaluate,
+    export,
     pocket,
     probe,
     prompts,
@@ -74,6 +77,10 @@ app.command("compare")(compare.compare)
 app.command("evaluate")(evaluate.evaluate)
 app.command("truth")(truth.truth)
 app.command("baseline")(baseline.baseline)
+app.command("search")(concepts.search)
+app.command("group")(concepts.group)
+app.command("export")(export.export)
+app.command("ablate")(ablate.ablate)
 app.command("doctor")(doctor.doctor)
 app.add_typer(reproduce.app, name="reproduce", cls=Stoppable)
 app.add_typer(weights.app, name="weights", cls=Stoppable)

@@ -29,7 +29,7 @@ def report(
         list[str] | None,
         typer.Option(
             "--compare",
-            help="Another run or CSV of descriptions to compare with; the run remembers it.",
+            help="Another run, pack or CSV of descriptions to compare with; the run remembers it.",
         ),
     ] = None,
     layer: Annotated[str, typer.Option(help="The layer that --compare files are about.")] = "",

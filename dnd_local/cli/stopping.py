@@ -34,8 +34,12 @@ AFTER: Final[Mapping[str, str]] = {
     "doctor": UNCHANGED,
     "report": "the pages are not complete; pictures that were converted are kept, and the same "
     "command writes the rest",
+    "export": "the pack is not complete and will not open; the same command writes it anew",
     "compare": UNWRITTEN,
+    "search": UNWRITTEN,
+    "group": UNWRITTEN,
     "truth": UNWRITTEN,
+    "ablate": UNWRITTEN,
     "reproduce last-layer": UNWRITTEN,
     "reproduce milannotations": UNWRITTEN,
     "reproduce captioner-swap": UNWRITTEN,

@@ -56,6 +56,14 @@ class Target(Protocol):
         An empty inner list where the layer has no map.
         """
 
+    def outputs(
+        self, pictures: Sequence[Pixels], layer: str, silent: Sequence[Sequence[int]]
+    ) -> NDArray[np.float32]:
+        """Return the network's own outputs while sets of a layer's neurons are 0.
+
+        float32 of shape (n_sets, n_pictures, n_outputs), a row of `silent` a set.
+        """
+
     def framing(self, height: int, width: int) -> Box | None:
         """Return the region the network sees of a picture of this size, None where not known."""
 

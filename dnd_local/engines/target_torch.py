@@ -32,6 +32,7 @@ from dnd_local.engines.framing import Framing, Transform
 from dnd_local.engines.layer_axes import Found
 from dnd_local.engines.layer_output import Output
 from dnd_local.engines.layers import find_layer, find_outputs
+from dnd_local.engines.silencing import Silencer
 
 _DISCOVERY_SIDE = 224
 """Side in pixels of the picture on which the layers are found."""
@@ -130,6 +131,29 @@ class TorchTarget:
                 rows, neurons, [picture.shape[:2] for picture in pictures], strict=True
             )
         ]
+
+    def outputs(
+        self, pictures: Sequence[Pixels], layer: str, silent: Sequence[Sequence[int]]
+    ) -> NDArray[np.float32]:
+        """Return the network's own outputs while sets of a layer's neurons are 0.
+
+        float32 of shape (n_sets, n_pictures, n_outputs).
+
+        Raises:
+            UnknownName: as `responses`.
+            UserError: the layer is one of heads, or the network gives no vector a picture.
+        """
+        output = self._output(layer)
+        silencer = Silencer(self.module, output)
+        kept = torch.ones((len(silent), output.neurons), dtype=torch.bool, device=self._home)
+        for row, own in zip(kept, silent, strict=True):
+            row[list(own)] = False
+
+        def run(indices: list[int]) -> list[NDArray[np.float32]]:
+            batch = self._stack([self._prepare(pictures[index]) for index in indices])
+            return list(silencer.outputs(batch, kept).transpose(0, 1).cpu().numpy())
+
+        return np.stack(self._batches.run(range(len(pictures)), run), axis=1)
 
     def framing(self, height: int, width: int) -> Box | None:
         """Return the region the network sees of a picture of this size, None where not known."""

@@ -13,6 +13,7 @@ from dnd_local.core.cards import Card
 from dnd_local.core.descriptions import DescriptionTable
 from dnd_local.core.errors import DamagedFile, UserError
 from dnd_local.evaluate.describers import open_describer, table_of_run
+from dnd_local.evaluate.packs import is_pack
 from dnd_local.evaluate.verdicts import Verdicts, read_verdicts
 from dnd_local.pipeline.reading import StoredRun
 from dnd_local.store.files import read_whole
@@ -56,13 +57,13 @@ def open_compared(name: str, layer: str, workspace: Path, weights: Path | None) 
     """
     table = open_describer(name, layer, workspace, weights).table
     folder = workspace / "runs" / name.replace("/", "-")
-    is_run = not Path(name).is_file() and folder.is_dir()
+    is_run = not _lies_there(name) and folder.is_dir()
     return Compared(table, read_verdicts(folder) if is_run else Verdicts())
 
 
 def remember(run: StoredRun, names: Sequence[str], layer: str = "") -> None:
     """Write which describers a run was compared with last, in place of earlier ones."""
-    kept = [Remembered(str(Path(n).absolute()) if Path(n).is_file() else n, layer) for n in names]
+    kept = [Remembered(str(Path(n).absolute()) if _lies_there(n) else n, layer) for n in names]
     run.folder.write_bytes(FILE, msgspec.json.format(msgspec.json.encode(kept)))
 
 
@@ -82,6 +83,11 @@ def recall(run: StoredRun) -> Recalled:
         except UserError as error:
             left_out.append(f"{one.name} is left out of the comparison: {error}")
     return Recalled(tuple(others), tuple(left_out))
+
+
+def _lies_there(name: str) -> bool:
+    """Return whether a describer's name is the path of a file or a pack."""
+    return Path(name).is_file() or is_pack(Path(name))
 
 
 def _read(path: Path) -> list[Remembered]:

@@ -1,4 +1,4 @@
-"""A describer by the name that a user gives: a file, class names, or a run of the workspace."""
+"""A describer by the name that a user gives: a file, class names, a pack, or a run."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
+from dnd_local.evaluate.packs import is_pack, read_pack
 from dnd_local.evaluate.tables import ReadTable, read_table
 from dnd_local.evaluate.text_truth import read_classes
 from dnd_local.pipeline.reading import StoredRun, open_run
@@ -14,7 +15,8 @@ from dnd_local.pipeline.reading import StoredRun, open_run
 def open_describer(
     name: str, layer: str = "", workspace: Path | None = None, weights: Path | None = None
 ) -> ReadTable:
-    """Return a describer's table: a file where there is one (class names: .txt), else a run.
+    """Return a describer's table: a file where there is one (class names: .txt), a pack where
+    there is a folder of one, else a run.
 
     Raises:
         UserError: neither a file nor a run, or a file in no known format.
@@ -24,6 +26,8 @@ def open_describer(
         return read_classes(path, layer)
     if path.is_file() or path.suffix.lower() in (".csv", ".tsv"):
         return read_table(path, layer)
+    if is_pack(path):
+        return read_pack(path, layer)
     # What another describer made of a run is a run of its own, named after both.
     table = table_of_run(open_run(name.replace("/", "-"), workspace, weights))
     if layer:

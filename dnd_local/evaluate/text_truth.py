@@ -17,6 +17,7 @@ from dnd_local.evaluate.tables import ReadTable, read_text
 from dnd_local.evaluate.text_similarity import EmbeddingCosine, Values
 from dnd_local.pipeline.opening import POCKET_TARGETS
 from dnd_local.pipeline.reading import StoredRun
+from dnd_local.store.weights import Weights
 
 RELIABLE_ABOVE = 0.81
 """Two annotators agree when the CLIP cosine of their texts exceeds this (the release's choice)."""
@@ -51,7 +52,18 @@ def classes_of_run(run: StoredRun) -> ReadTable:
         UserError: the source does not know them, or the run has not the network's last layer.
     """
     name = run.record.config.network.name
-    layer, names = _names(run, name)
+    named = class_names(name, run.lab.weights)
+    if named is None:
+        why = (
+            "the class names of {} are not known"
+            if is_factory(name)
+            else ("the weights of {} bring no class names")
+        )
+        raise UserError(
+            f"{why.format(name)}: give a file of them, one a line: "
+            f"dnd-local truth {run.record.name} FILE.txt"
+        )
+    layer, names = named
     if layer not in run.record.neurons:
         raise UserError(
             f"classes are those of the last layer of {name}, {layer}; run "
@@ -64,21 +76,22 @@ def classes_of_run(run: StoredRun) -> ReadTable:
     return ReadTable(DescriptionTable("classes", rows), f"classes of {name}", "class names")
 
 
-def _names(run: StoredRun, name: str) -> tuple[str, tuple[str, ...]]:
-    """Return the last layer's path and the name of each of its neurons."""
-    named, reason = None, f"the class names of {name} are not known"
-    if not is_factory(name):
-        weights = run.lab.weights
-        entry = weights.manifest.entry(POCKET_TARGETS.get(name, name))
-        here = not weights.missing([entry.id])
-        folder = weights.folder(entry.id) if here else weights.place(entry)
-        named = registry.target_classes(folder, entry.network)
-        reason = f"the weights of {name} bring no class names"
-    if named is None:
-        raise UserError(
-            f"{reason}: give a file of them, one a line: dnd-local truth {run.record.name} FILE.txt"
-        )
-    return named
+def class_names(name: str, weights: Weights) -> tuple[str, tuple[str, ...]] | None:
+    """Return the last layer of a network and the name of each of its neurons.
+
+    Args:
+        name: the network's name.
+        weights: where its weights lie.
+
+    Returns:
+        None where the source of its weights knows no names.
+    """
+    if is_factory(name):
+        return None
+    entry = weights.manifest.entry(POCKET_TARGETS.get(name, name))
+    here = not weights.missing([entry.id])
+    folder = weights.folder(entry.id) if here else weights.place(entry)
+    return registry.target_classes(folder, entry.network)
 
 
 @dataclass(frozen=True, slots=True)

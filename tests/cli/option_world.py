@@ -43,7 +43,7 @@ from tests.bench import Bench
 from tests.cli.test_prompts import reply_to
 from tests.engines.fake_llm_server import FakeServer, said
 from tests.evaluate.colours import ManyColours
-from tests.fakes import LAYER, engines
+from tests.fakes import LAYER, engines, flat
 from tests.store.hub import FakeHub, entry, manifest, serving
 from tests.store.test_release_prompts import MAIN, MODELS
 
@@ -371,6 +371,12 @@ def make_world(root: Path) -> None:
             picture = root / "pictures" / f"{name}-{number}.png"
             picture.parent.mkdir(exist_ok=True)
             Image.new("RGB", (size, size), (10 * number, 0, 0)).save(picture)
+    for name, colour in (("red", 0), ("green", 1), ("sky", 2)):
+        for number in range(4):
+            for top in ("by-class",) if name == "sky" else ("by-class", "two-classes"):
+                picture = root / top / name / f"{number}.png"
+                picture.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(flat(colour, 150 + 30 * number)).save(picture)
     with zipfile.ZipFile(root / "broden.zip", "w") as archive:
         for picture in sorted((root / "pictures").iterdir()):
             archive.write(picture, picture.name)
@@ -397,6 +403,7 @@ FILES = {
     "concepts.txt": "blue\ngreen\nred\n",
     "other-concepts.txt": "blue\ngreen\ndog\n",
     "classes.txt": "red\ngreen\nsky\n",
+    "swapped.txt": "green\nred\nsky\n",
     "people.csv": PEOPLE,
     "people-two.csv": PEOPLE + "second,0,dog\nsecond,0,dog\n",
     "labels.csv": f"layer,unit,description\n{LAYER},0,green\n{LAYER},1,blue\n{LAYER},2,red\n",

@@ -40,6 +40,11 @@ BASES = {
     "evaluate": "evaluate mine",
     "truth": "truth mine truth.json",
     "baseline": f"baseline clip-dissect pocket {LAYER} --probe-chunk 7",
+    "ablate": f"ablate pocket {LAYER} --match red --data by-class --labels mine "
+    "--classes classes.txt --controls 3",
+    "search": "search mine red",
+    "group": "group mine",
+    "export": "export mine",
     "doctor": "doctor",
     "reproduce last-layer": "reproduce last-layer classes.txt bare.csv --metric token-f1",
     "reproduce milannotations": "reproduce milannotations people.csv milan=labels.csv "
@@ -62,6 +67,7 @@ BASES = {
 """Words that make each command do its work."""
 
 REQUIRED = {
+    "export": ("--pack", "pack"),
     "baseline": ("--concepts", "concepts.txt"),
     "reproduce captioner-swap": ("--against", "other.csv"),
     "weights pack": ("--output", "bundle.tar"),
@@ -166,6 +172,22 @@ CASES = {
     ("baseline", "--ids"): Case("--ids 0"),
     ("baseline", "--out"): Case("--out x.jsonl"),
     ("baseline", "--seed"): Case("--probe-holdout 0.5 --seed 3", "--probe-holdout 0.5"),
+    ("ablate", "--match"): Case("--match green"),
+    ("ablate", "--data"): Case("--data two-classes"),
+    ("ablate", "--labels"): Case("--labels labels.csv"),
+    ("ablate", "--keep"): Case("--keep"),
+    ("ablate", "--classifier"): Case(
+        "--classifier forest",
+        "--classes classes.txt",
+        f"ablate pocket {LAYER} --match red --data by-class --labels mine --controls 3",
+    ),
+    ("ablate", "--classes"): Case("--classes swapped.txt"),
+    ("ablate", "--controls"): Case("--controls 2"),
+    ("ablate", "--config"): Case("--config settings.toml", refused="'mine' has its settings"),
+    ("ablate", "--seed"): Case("--out out --seed 3", "--out out"),
+    ("search", "--top"): Case("--top 0"),
+    ("group", "--above"): Case("--above 0.1"),
+    ("export", "--pack"): Case("--pack another", "--pack pack"),
     ("layers", "--layout"): Case("--layout tokens:1"),
     ("doctor", "--vllm-python"): Case("--vllm-python vllm-python", "--vllm-python no-vllm"),
     ("doctor", "--smoke"): Case("--no-smoke"),

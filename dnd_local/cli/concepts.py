@@ -1,0 +1,117 @@
+"""``search`` and ``group``: neurons by what their labels say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dnd_local.cli import tables
+from dnd_local.cli.arguments import AsJson, Out, Run, Weights, Workspace
+from dnd_local.cli.figures import say, show_records, write_all
+from dnd_local.core.errors import UserError
+
+if TYPE_CHECKING:
+    from dnd_local.core.descriptions import Description
+
+
+def search(
+    run: Run,
+    words: Annotated[str, typer.Argument(help="What is sought: 'striped red'.")],
+    top: Annotated[int, typer.Option(help="Neurons found by meaning alone.", min=0)] = 10,
+    out: Out = None,
+    workspace: Workspace = None,
+    weights: Weights = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find a run's neurons by the words of their labels, and by their meaning.
+
+    Meaning is the cosine of the embedder of the run (CLIP, its text side); the median of all labels
+    says what an unrelated label has.
+
+    Example:
+
+      dnd-local search my-run dog
+    """
+    from dnd_local.evaluate.label_search import search_labels
+
+    descriptions, vectors = _labels_of(run, workspace, weights, words)
+    found = search_labels(descriptions, words, vectors[words], vectors, top)
+    records = [hit.record() for hit in found.hits]
+    if as_json:
+        tables.echo_json({"hits": records, "median": found.median})
+    else:
+        show_records(records)
+        by_words = sum(hit.words for hit in found.hits)
+        say("", f"{by_words} neurons have the words in a label. Median cosine of all labels: "
+                f"{found.median:.4f}")  # fmt: skip
+    write_all(out, {"search": records})
+
+
+def group(
+    run: Run,
+    above: Annotated[
+        float,
+        typer.Option(help="Labels of at least this cosine are joined.", min=0, max=1),
+    ] = 0.9,
+    out: Out = None,
+    workspace: Workspace = None,
+    weights: Weights = None,
+    as_json: AsJson = False,
+) -> None:
+    """Group a run's neurons by concept: those whose first labels mean alike.
+
+    Labels are joined where their cosine is high enough; a group is what hangs together. The second
+    table says how many groups there are at other cosines: a threshold that is too low joins all.
+
+    Example:
+
+      dnd-local group my-run --above 0.95
+    """
+    from dnd_local.evaluate.groups import group_neurons, group_records, label_cosines, sweep
+
+    descriptions, vectors = _labels_of(run, workspace, weights)
+    firsts = {own.labels[0].text for own in descriptions if own.labels}
+    cosines = label_cosines({text: vectors[text] for text in firsts})
+    groups = group_neurons(descriptions, cosines, above)
+    levels = [level.record() for level in sweep(descriptions, cosines)]
+    records = group_records(groups)
+    if as_json:
+        tables.echo_json({"above": above, "groups": groups, "sweep": levels})
+    else:
+        show_records([
+            {"concept": own.name, "neurons": len(own.neurons),
+             "which": ", ".join(f"{n.layer}:{n.index}" for n in own.neurons),
+             "other labels": ", ".join(text for text, _ in own.labels[1:])}
+            for own in groups if len(own.neurons) > 1
+        ])  # fmt: skip
+        alone = sum(len(own.neurons) == 1 for own in groups)
+        say("", f"At cosine {above:g}: {len(groups) - alone} groups, {alone} neurons alone", "")
+        show_records(levels)
+    write_all(out, {"groups": records, "sweep": levels})
+
+
+def _labels_of(
+    run: str, workspace: Any, weights: Any, *more: str
+) -> tuple[Sequence[Description], dict[str, Any]]:
+    """Return a run's descriptions and the vector of each label, and of `more` texts.
+
+    Raises:
+        UserError: the run has no label.
+    """
+    from dnd_local.evaluate.label_vectors import text_vectors
+    from dnd_local.pipeline.reading import open_run
+
+    stored = open_run(run, workspace, weights)
+    descriptions = stored.descriptions()
+    texts = sorted({label.text for own in descriptions for label in own.labels})
+    if not texts:
+        raise UserError(
+            f"run '{run}' has no label yet; `dnd-local status {run}` says how far it is"
+        )
+    texts = sorted({*texts, *more})
+    try:
+        return descriptions, dict(zip(texts, text_vectors(stored.lab, texts), strict=True))
+    finally:
+        stored.lab.close()
