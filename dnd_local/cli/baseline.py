@@ -41,7 +41,7 @@ def baseline(
         str,
         typer.Option(help="soft-wpmi, wpmi, cosine, cosine-cubed or rank-reorder."),
     ] = "soft-wpmi",
-    ids: Annotated[str, typer.Option(help="Neurons: 1,2,3 or 0-63 or all.")] = "all",
+    ids: Annotated[str, typer.Option(help="Neurons: 1,2,3 or 0-63 or all or @FILE.")] = "all",
     out: Annotated[
         Path | None,
         typer.Option(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +19,9 @@ from dnd_local.cli.text_figures import (
 )
 from dnd_local.core.amounts import count_text
 
+if TYPE_CHECKING:
+    from dnd_local.store.outputs import Cell
+
 Describers = Annotated[
     list[str],
     typer.Argument(
@@ -30,6 +34,10 @@ Describers = Annotated[
 @with_text_options
 def compare(
     describers: Describers,
+    word: Annotated[
+        list[str] | None,
+        typer.Option("--word", help="One word for every neuron, as a further describer: a floor."),
+    ] = None,
     workspace: Workspace = None,
     *,
     options: TextOptions,
@@ -42,13 +50,16 @@ def compare(
 
       dnd-local compare my-run released/layer4.csv --layer layer4
 
+      dnd-local compare my-run my-run/gpt-4o my-run-redrawn --word object
+
       dnd-local compare MILANNOTATIONS.csv my-run milan.csv --metric mpnet=models/mpnet
     """
     from dnd_local.evaluate.agreement import compare as compare_tables
-    from dnd_local.evaluate.describers import distinct_names, open_describer
+    from dnd_local.evaluate.describers import constant_word, distinct_names, open_describer
     from dnd_local.evaluate.matching import match
 
     reads = [open_describer(name, options.layer, workspace, options.weights) for name in describers]
+    reads += [constant_word(text, reads[0].table) for text in word or ()]
     matching = match([read.table for read in reads])
     names = distinct_names([read.table.describer for read in reads])
     with options.metrics() as opened:
@@ -74,15 +85,24 @@ def compare(
             *matching.notes,
             "",
         )
-        for record in agreements:
-            title = figure_title(record, f"{record['left']} | {record['right']}")
-            say_figure(title, "mean", record)
-        if preferences:
-            say("", f"Nearer to {names[0]} (positive: the left one):", "")
-            for record in preferences:
-                title = figure_title(record, f"{record['left']} - {record['right']}")
-                say_figure(title, "difference", record)
+        _say_figures(agreements, preferences, names[0])
     write_all(
         options.out,
         {"agreement": agreements, "preference": preferences, "neurons": comparison.neurons},
     )
+
+
+def _say_figures(
+    agreements: Sequence[Mapping[str, Cell]],
+    preferences: Sequence[Mapping[str, Cell]],
+    reference: str,
+) -> None:
+    """Print how alike each pair is, and which of two is nearer to the first describer."""
+    for record in agreements:
+        title = figure_title(record, f"{record['left']} | {record['right']}")
+        say_figure(title, "mean", record)
+    if preferences:
+        say("", f"Nearer to {reference} (positive: the left one):", "")
+        for record in preferences:
+            title = figure_title(record, f"{record['left']} - {record['right']}")
+            say_figure(title, "difference", record)

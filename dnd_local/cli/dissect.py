@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 def dissect(
     model: Model,
     layer: Layers,
-    ids: Annotated[str, typer.Option(help="Neurons: 1,2,3 or 0-63 or all.")] = "all",
+    ids: Annotated[str, typer.Option(help="Neurons: 1,2,3 or 0-63 or all or @FILE.")] = "all",
     probe: Probe = None,
     preset: Preset = "",
     config: Settings = None,

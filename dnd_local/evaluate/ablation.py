@@ -144,7 +144,7 @@ def ablate(
     """
     indices, responses = _responses(lab, matched.layer, data, progress)
     of = np.array(data.of)[indices]
-    kinds = control_sets(matched.neurons, responses, controls, seed)
+    kinds = control_sets(matched.neurons, responses, controls, seed, of_all=keep)
     chosen = [matched.neurons, *(own for kind in kinds for own in kind.sets)]
     every = range(responses.shape[1])
     silent = [sorted(set(every) - set(own)) if keep else list(own) for own in chosen]

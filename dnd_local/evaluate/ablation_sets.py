@@ -66,18 +66,25 @@ def match_labels(table: DescriptionTable, layer: str, pattern: str) -> Matched:
 
 
 def control_sets(
-    matched: Sequence[int], responses: NDArray[np.floating], count: int, seed: int
+    matched: Sequence[int],
+    responses: NDArray[np.floating],
+    count: int,
+    seed: int,
+    *,
+    of_all: bool = False,
 ) -> tuple[Controls, Controls]:
     """Return random sets of the same size, and of the same size and mean response.
 
     They are drawn from the other neurons that respond to the pictures at all; from all that
-    respond where those are too few.
+    respond with `of_all`, and where those are too few.
 
     Args:
         matched: the neurons.
         responses: of every neuron to every picture, (n_pictures, n_neurons).
         count: sets of each kind.
         seed: of the draw.
+        of_all: whether a control may hold matched neurons too. It must where a layer is pruned to
+            them: sets of all others lack the concept altogether, so any set would beat them.
 
     Raises:
         UserError: so few neurons respond that no set but this one can be drawn.
@@ -85,7 +92,8 @@ def control_sets(
     means = responses.mean(axis=0, dtype=np.float64)
     alive = np.flatnonzero(np.ptp(responses, axis=0) > 0)
     others = np.setdiff1d(alive, matched)
-    pool = others if len(others) > len(matched) else np.union1d(alive, matched)
+    enough = len(others) > len(matched) and not of_all
+    pool = others if enough else np.union1d(alive, matched)
     if len(pool) <= len(matched):
         raise UserError(
             f"{len(matched)} of {responses.shape[1]} neurons match and {len(others)} others "

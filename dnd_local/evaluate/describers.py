@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
@@ -50,6 +51,14 @@ def table_of_run(run: StoredRun) -> DescriptionTable:
         for described in run.descriptions()
     )
     return DescriptionTable(run.record.name, rows)
+
+
+def constant_word(word: str, like: DescriptionTable) -> ReadTable:
+    """Return a describer that says one word of every neuron that `like` has a label for."""
+    rows = tuple(
+        replace(row, describer=word, labels=(word,), scores=()) for row in like.rows if row.labels
+    )
+    return ReadTable(DescriptionTable(word, rows), f"the word '{word}'", "one word")
 
 
 def distinct_names(names: Sequence[str]) -> list[str]:

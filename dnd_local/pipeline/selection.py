@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from dnd_local.core.errors import BadConfig, UnknownName, UserError
 from dnd_local.core.records import LayerInfo
+from dnd_local.core.regular import read_regular
 from dnd_local.core.sequences import distinct
 
 MAX_DIGITS: Final = 6
@@ -55,7 +57,9 @@ class Selection:
 
 
 def read_selection(layers: str, ids: str) -> Selection:
-    """Return the selection written as ``layer4,fc`` and ``1,2,8-15`` or ``all``.
+    """Return the selection written as ``layer4,fc`` and ``1,2,8-15``, ``all`` or ``@FILE``.
+
+    A file holds ids in the same form, on as many lines as it likes; what follows ``#`` is a remark.
 
     Raises:
         BadConfig: it cannot be read as one.
@@ -63,6 +67,7 @@ def read_selection(layers: str, ids: str) -> Selection:
     names = tuple(distinct(part.strip() for part in layers.split(",")))
     if not all(names):
         raise BadConfig(f"layers '{layers}' has an empty name; write for example layer3,layer4")
+    ids = _from_file(ids.strip()) if ids.strip().startswith("@") else ids
     if ids.strip() == "all":
         return Selection(names)
     chosen: set[int] = set()
@@ -70,7 +75,8 @@ def read_selection(layers: str, ids: str) -> Selection:
         first, dash, last = part.strip().partition("-")
         if not (first.isdecimal() and (last.isdecimal() if dash else True)):
             raise BadConfig(
-                f"ids '{_shown(ids)}': cannot read '{_shown(part)}'; write 1,2,3 or 0-63 or all"
+                f"ids '{_shown(ids)}': cannot read '{_shown(part)}'; write 1,2,3 or 0-63 or all "
+                "or @FILE"
             )
         if max(len(first), len(last)) > MAX_DIGITS:
             raise BadConfig(f"ids '{_shown(ids)}': no layer has a neuron '{_shown(part.strip())}'")
@@ -79,6 +85,25 @@ def read_selection(layers: str, ids: str) -> Selection:
             raise BadConfig(f"ids '{ids}': the range '{part.strip()}' runs backwards")
         chosen.update(range(low, high + 1))
     return Selection(names, tuple(sorted(chosen)))
+
+
+def _from_file(ids: str) -> str:
+    """Return what the file of ``@FILE`` holds, as one list.
+
+    Raises:
+        BadConfig: it cannot be read, is no text, or holds no id.
+    """
+    path = Path(ids[1:]).expanduser()
+    try:
+        text = read_regular(path).decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        raise BadConfig(f"ids '{_shown(ids)}': cannot read {path}: {why}") from None
+    lines = [line.partition("#")[0].strip().strip(",") for line in text.splitlines()]
+    parts = ",".join(",".join(line.split()) if "," not in line else line for line in lines if line)
+    if not parts:
+        raise BadConfig(f"ids '{_shown(ids)}': {path} holds no id")
+    return parts
 
 
 def _shown(text: str) -> str:

@@ -148,6 +148,7 @@ CASES = {
     ("truth", "--metric"): Case("--metric token-f1", base="truth mine classes.txt"),
     ("truth", "--agree-above"): Case("--agree-above 0.5", base=PEOPLE),
     ("truth", "--all-neurons"): Case("--all-neurons", base=PEOPLE),
+    ("compare", "--word"): Case("--word red"),
     ("compare", "--seed"): Case("--seed 3", base="compare many.csv more.csv --metric token-f1"),
     ("truth", "--seed"): Case(
         "--seed 3", base="truth mine many.txt --labels many.csv --metric token-f1"

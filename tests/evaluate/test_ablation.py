@@ -86,7 +86,8 @@ def test_keeping_silences_all_others(bench: Bench, data: Path) -> None:
     # With all at 0 but red, the fake's last output wins.
     assert figures["red"].after.value == 1
     assert figures["green"].after.value == 0
-    assert figures["red"].beyond
+    # Controls may be red's neuron itself, which keeps as much.
+    assert not figures["red"].beyond
     assert "Keeping only the 1 of 6" in sentences(found(bench, data, keep=True))[0]
 
 
@@ -158,6 +159,11 @@ def test_where_few_others_are_left_controls_come_from_all() -> None:
     responses = np.random.default_rng(0).random((9, 5))
     size, _ = control_sets((0, 1, 2), responses, 20, seed=0)
     assert {i for own in size.sets for i in own} == {0, 1, 2, 3, 4}
+    # Pruning to neurons must beat sets that may hold them too.
+    pruned, alike = control_sets((0,), responses, 60, seed=0, of_all=True)
+    assert {i for kind in (pruned, alike) for own in kind.sets for i in own} == {0, 1, 2, 3, 4}
+    silenced, _ = control_sets((0,), responses, 60, seed=0)
+    assert {i for own in silenced.sets for i in own} == {1, 2, 3, 4}
     with pytest.raises(UserError, match="no other set of that size"):
         control_sets((0, 1, 2, 3, 4), responses, 20, seed=0)
 

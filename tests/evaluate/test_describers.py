@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 
 from dnd_local.core.errors import UserError
-from dnd_local.evaluate.describers import distinct_names, open_describer, table_of_run
+from dnd_local.evaluate.describers import (
+    constant_word,
+    distinct_names,
+    open_describer,
+    table_of_run,
+)
 from dnd_local.pipeline.reading import open_run
 from tests.bench import Bench
 from tests.fakes import LAYER
@@ -41,3 +46,15 @@ def test_a_name_is_a_file_class_names_or_a_run(
 
 def test_equal_names_are_numbered() -> None:
     assert distinct_names(["a", "b", "a"]) == ["a (1)", "b", "a (2)"]
+
+
+def test_a_constant_word_is_a_describer_of_the_neurons_with_a_label(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path / "work", monkeypatch)
+    bench.run("0-3", name="mine")
+    read = constant_word("object", table_of_run(open_run("mine", bench.workspace)))
+    assert [(row.neuron, row.labels) for row in read.table.rows] == [
+        (neuron, ("object",)) for neuron in range(3)
+    ]
+    assert read.table.describer == "object"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -86,3 +88,28 @@ def test_ids_beyond_any_layer_are_refused_at_once(ids: str) -> None:
     with pytest.raises(BadConfig, match=r"no layer has a neuron|cannot read") as caught:
         read_selection("layer4", ids)
     assert len(str(caught.value)) < 300
+
+
+def test_ids_of_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "figure-3"
+    file.write_text("# the neurons of a figure\n3, 1\n\n8-9  # two more\n4 5\n7,\n")
+    assert read_selection("a", f" @{file} ").ids == (1, 3, 4, 5, 7, 8, 9)
+    file.write_text("all")
+    assert read_selection("a", f"@{file}").ids is None
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "No such file"),
+        (b"# none\n", "holds no id"),
+        (b"\xff", "it is no text in UTF-8"),
+        (b"1,x", "cannot read 'x'"),
+    ],
+)
+def test_a_file_without_ids_is_refused(tmp_path: Path, content: bytes | None, reason: str) -> None:
+    file = tmp_path / "ids"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(BadConfig, match=reason):
+        read_selection("a", f"@{file}")
