@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from dnd_local.core.sequences import distinct
 from dnd_local.pocket.words import RGB, Colour, Concept, category_of, vocabulary
 
 SIZE: Final = 64
@@ -67,7 +66,7 @@ class Attributes:
 
     def categories(self) -> tuple[str, ...]:
         """Return the categories of the objects, without repeats."""
-        return tuple(distinct(category_of(name) for name in self.objects))
+        return tuple(dict.fromkeys(category_of(name) for name in self.objects))
 
     def concepts(self) -> frozenset[Concept]:
         """Return every concept that holds for the picture."""

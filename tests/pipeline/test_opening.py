@@ -238,5 +238,11 @@ def test_the_embedded_probe_set_is_drawn_when_it_is_read(tmp_path: Path) -> None
     assert not np.array_equal(picture, probe.pixels(4))
 
 
+def test_the_embedded_probe_set_is_the_one_that_earlier_runs_read() -> None:
+    # The digest covers world.py to the byte: a change of it, however slight, makes all runs anew.
+    digest = "7cb09dd648e7302e2b873a30b8a2e92cf5e708b4586cae40bf714fc8efdba859"
+    assert opening.pocket_probe().digest == digest
+
+
 def test_images_are_decoded_by_a_few_threads() -> None:
     assert 1 <= opening.decoding_threads() <= 8
