@@ -27,6 +27,7 @@ from dnd_local.cli import (
     runs,
     targets,
     truth,
+    upkeep,
     weights,
 )
 from dnd_local.cli.stopping import Stoppable
@@ -82,6 +83,8 @@ app.command("group")(concepts.group)
 app.command("export")(export.export)
 app.command("ablate")(ablate.ablate)
 app.command("doctor")(doctor.doctor)
+app.command("verify")(upkeep.verify)
+app.command("gc")(upkeep.gc)
 app.add_typer(reproduce.app, name="reproduce", cls=Stoppable)
 app.add_typer(weights.app, name="weights", cls=Stoppable)
 app.add_typer(probe.app, name="probe", cls=Stoppable)

@@ -35,6 +35,7 @@ from dnd_local.pipeline.plan import (
 from dnd_local.pipeline.reading import OUTDATED, StoredRun
 from dnd_local.pipeline.runner import Progress, Quiet
 from dnd_local.stages.pictures import join_blocks
+from dnd_local.store.in_use import at_work
 from dnd_local.store.probe_sets import read_ahead
 
 EvidenceKind: TypeAlias = Literal["images", "pictures"]
@@ -210,9 +211,10 @@ def fresh_pictures(
     todo = JUDGE_PICTURES.missing(lab, items)
     watch.start(JUDGE_PICTURES.name, len(items), len(todo))
     if todo:
-        failed = InProcess(lab).make(
-            JUDGE_PICTURES, todo, lambda done: watch.advance(JUDGE_PICTURES.name, done)
-        )
+        with at_work(lab.execution.workspace):
+            failed = InProcess(lab).make(
+                JUDGE_PICTURES, todo, lambda done: watch.advance(JUDGE_PICTURES.name, done)
+            )
         # The painter is not asked again, and the target needs its memory.
         lab.close()
         if failed:

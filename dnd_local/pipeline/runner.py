@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from dnd_local.core.config import Config, Execution
 from dnd_local.core.descriptions import Description
-from dnd_local.core.errors import EngineError, UserError
+from dnd_local.core.errors import EngineError, Refused, UserError
 from dnd_local.core.records import LayerTriage
 from dnd_local.core.sequences import distinct
 from dnd_local.pipeline.describing import describe_all, read_scores
@@ -23,7 +23,8 @@ from dnd_local.pipeline.selection import Selection
 from dnd_local.pipeline.served import asks_language_model, check_language_model, settle
 from dnd_local.pipeline.stage import Asked, Item, Stage, places, require
 from dnd_local.pipeline.surroundings import isolation, remote_host, software
-from dnd_local.store.files import sweep
+from dnd_local.store.files import SETTLED_SECONDS, sweep
+from dnd_local.store.in_use import alone, at_work
 from dnd_local.store.outputs import write_results
 from dnd_local.store.runs import PLACES, RunFolder, RunRecord, default_name
 
@@ -136,7 +137,8 @@ class Session:
 
     def _make(self, stage: Stage[Any], todo: list[Item], total: int) -> None:
         started = time.monotonic()
-        self.run.event("start", stage=stage.name, items=len(todo), of=total)
+        place = stage.parts(self.lab).folder.name
+        self.run.event("start", stage=stage.name, items=len(todo), of=total, parts=place)
         failed = self.executor.make(
             stage, todo, lambda done: self.progress.advance(stage.name, done)
         )
@@ -227,6 +229,8 @@ def _dissect(session: Session, selection: Selection) -> RunResult:
             isolation=isolation(execution.workers),
         )
     run.write_json(PLACES, places(lab, PLAN))
+    for stage in PLAN:
+        stage.explain(lab)
     write_results(run, descriptions, scores)
     return RunResult(
         record, run.folder.absolute(), descriptions, tuple(session.failures), session.made
@@ -262,15 +266,27 @@ def open_session(
 
     What killed writers left half written in the workspace is swept first.
     """
-    for part in ("artefacts", "blobs", "runs"):
-        sweep(execution.workspace / part)
-    lab = Lab(config, execution, execution.devices[0])
-    executor = Processes(lab) if execution.workers > 1 else InProcess(lab)
     run = RunFolder(execution.workspace, name or default_name(config, layers))
+    _sweep(execution.workspace)
+    with at_work(execution.workspace):
+        lab = Lab(config, execution, execution.devices[0])
+        executor = Processes(lab) if execution.workers > 1 else InProcess(lab)
+        try:
+            yield Session(lab, executor, run, progress or Quiet())
+        finally:
+            lab.close()
+
+
+def _sweep(workspace: Path) -> None:
+    """Remove what killed writers left: what is an hour old, or of just now if nobody is at work."""
+    places = [workspace / part for part in ("artefacts", "blobs", "runs")]
     try:
-        yield Session(lab, executor, run, progress or Quiet())
-    finally:
-        lab.close()
+        with alone(workspace):
+            for place in places:
+                sweep(place, older_than=SETTLED_SECONDS)
+    except Refused:
+        for place in places:
+            sweep(place)
 
 
 def _check_first(lab: Lab, selection: Selection) -> None:

@@ -129,6 +129,12 @@ class Stage(Generic[P]):
         """Return the folder of this stage's parts under a run's settings."""
         return PartFolder(lab.artefacts, self.name, self.key(lab), self.record)
 
+    def explain(self, lab: Lab) -> None:
+        """Write what the key of this stage's parts stands for beside them, if there are any."""
+        folder = self.parts(lab)
+        if folder.any_made():
+            folder.describe(self.meaning(lab))
+
     def missing(self, lab: Lab, items: Sequence[Item]) -> list[Item]:
         """Return the items without a part, in order; one listing of the folder, however many."""
         names = set(self.parts(lab).missing([item.name for item in items]))

@@ -17,6 +17,7 @@ from dnd_local.pipeline.executors import (
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.plan import PLAN
 from dnd_local.store.guard import go_offline
+from dnd_local.store.in_use import at_work
 
 
 def work(job: Job, rank: int, workers: int, device: str) -> None:
@@ -32,7 +33,9 @@ def work(job: Job, rank: int, workers: int, device: str) -> None:
     lab = Lab(job.config, job.execution, device)
     batches = list(stage.batches(job.items))[rank::workers]
     try:
-        failures = make_parts(stage, lab, batches, lambda done: None)
+        # A worker may outlive the command that started it.
+        with at_work(job.execution.workspace):
+            failures = make_parts(stage, lab, batches, lambda done: None)
     except DndError as error:
         write_outcome(job, rank, outcome_of(error))
     except OSError as error:

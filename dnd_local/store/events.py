@@ -32,11 +32,18 @@ class EventLog:
 
     def lines(self) -> Iterator[dict[str, Any]]:
         """Yield the events; a line that was cut off or damaged is left out."""
+        yield from (event for event in self._read() if event is not None)
+
+    def damaged(self) -> int:
+        """Return how many lines were cut off or damaged."""
+        return sum(event is None for event in self._read())
+
+    def _read(self) -> Iterator[dict[str, Any] | None]:
         for line in read_whole(self.path).splitlines() if self.path.exists() else []:
             try:
                 yield unseal(line, dict[str, Any])
             except ValueError:
-                continue
+                yield None
 
     def measured(self) -> dict[str, tuple[float, int]]:
         """Return (seconds, items made) of each stage over all sessions."""

@@ -13,6 +13,8 @@ from typing import Final
 SUFFIX: Final = ".tmp"
 LEFT_AFTER_SECONDS: Final = 3600.0
 """Age from which a temporary file has no writer any more: writing one takes seconds."""
+SETTLED_SECONDS: Final = 10.0
+"""The same where nobody is at work in the workspace."""
 
 
 @contextmanager
@@ -62,15 +64,20 @@ def write_atomic(path: Path, data: bytes) -> None:
             raise
 
 
-def sweep(folder: Path) -> int:
-    """Remove what killed writers left in a folder and those below an hour ago; return how many."""
+def sweep(folder: Path, older_than: float = LEFT_AFTER_SECONDS) -> int:
+    """Remove what killed writers left in a folder and those below; return how many files.
+
+    Args:
+        folder: where to look.
+        older_than: age in seconds from which a file's writer is taken for dead.
+    """
     swept = 0
     for place, _, names in os.walk(folder):
         for name in names:
             if name.startswith(".") and name.endswith(SUFFIX):
                 path = Path(place, name)
                 with suppress(OSError):
-                    if time.time() - path.stat().st_mtime > LEFT_AFTER_SECONDS:
+                    if time.time() - path.stat().st_mtime > older_than:
                         path.unlink()
                         swept += 1
     return swept

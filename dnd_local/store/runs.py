@@ -263,6 +263,10 @@ class RunFolder:
         """Yield the lines of ``events.jsonl``; a line cut off or damaged is left out."""
         return self._log.lines()
 
+    def damaged_events(self) -> int:
+        """Return how many lines of ``events.jsonl`` were cut off or damaged."""
+        return self._log.damaged()
+
     @contextmanager
     def _locked(self) -> Iterator[None]:
         self.folder.mkdir(parents=True, exist_ok=True)

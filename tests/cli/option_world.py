@@ -354,6 +354,7 @@ def make_world(root: Path) -> None:
         patch.setattr(opening, "open_probe_set", Probe)
         bench.run("0-2", name="mine", probe={"chunk": 7, "holdout": 0.5})
         bench.run("0-2", name="whole")
+    _damage(shutil.copytree(root / "workspace", root / "damaged"))
     for place, text in FILES.items():
         path = root / place
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -385,6 +386,13 @@ def make_world(root: Path) -> None:
     vllm.chmod(0o755)
     shutil.copy(vllm, root / "no-vllm")
     (root / "no-vllm").write_text('#!/bin/sh\necho \'{"version": "", "bitsandbytes": false}\'\n')
+
+
+def _damage(workspace: Path) -> None:
+    """Cut a part off, and leave work that no run refers to."""
+    shutil.rmtree(workspace / "runs" / "mine")
+    part = next(workspace.glob("artefacts/captions-*/*-00000.json"))
+    part.write_bytes(part.read_bytes()[:-1])
 
 
 VLLM = """#!/bin/sh

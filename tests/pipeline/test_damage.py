@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+import time
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from dnd_local.pipeline.describing import describe_all
 from dnd_local.pipeline.plan import PLAN, RESPONSES, SCORES, TRIAGE
 from dnd_local.pipeline.reading import open_run
 from dnd_local.pipeline.stage import Stage
+from dnd_local.store.in_use import at_work
 from tests.bench import Bench
 from tests.fakes import LAYER
 
@@ -117,7 +119,10 @@ def test_the_next_run_sweeps_what_a_killed_one_left(bench: Bench) -> None:
     others = (blob.parent / ".x.png.abc.tmp", bench.workspace / "runs/mine/.run.json.abc.tmp")
     for path in (left, *others):
         path.write_bytes(b"half")
-        os.utime(path, (0, 0))
+        os.utime(path, (time.time() - 60,) * 2)
+    with at_work(bench.workspace):
+        bench.run("0", name="mine")
+    assert all(path.exists() for path in (left, *others))
     bench.run("0", name="mine")
     assert not any(path.exists() for path in (left, *others))
 
