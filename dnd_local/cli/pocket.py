@@ -10,6 +10,7 @@ import typer
 from dnd_local.cli import tables
 from dnd_local.cli.arguments import AsJson, Devices, Workspace
 from dnd_local.cli.progress import ProgressLines
+from dnd_local.core.errors import BadConfig
 
 app = typer.Typer(help="The embedded miniature world, whose neurons' meaning is known.")
 
@@ -24,19 +25,52 @@ def bench(
     workspace: Workspace = None,
     devices: Devices = "cpu",
     seed: Annotated[int, typer.Option(help="Of held-out choices and intervals.", min=0)] = 0,
+    hard: Annotated[
+        bool, typer.Option("--hard", help="The hard bench: planted formulas and fakes.")
+    ] = False,
+    frozen: Annotated[
+        bool,
+        typer.Option("--frozen", help="With --hard: the half for reporting; log every look."),
+    ] = False,
+    each: Annotated[
+        int, typer.Option(help="With --hard: so many neurons of each kind; 0 is all.", min=0)
+    ] = 0,
     out: Annotated[Path | None, typer.Option(help="Also write the figures to this file.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure the embedded models and the whole method on known truth, with intervals and nulls.
 
-    Example:
+    With --hard: neurons that follow a formula of the world's attributes, and fakes that follow
+    nothing; how often each describer's label is right, and how often a verdict supports a fake.
+    docs/truth.md says what is in it, and logs every look at its frozen half.
+
+    Examples:
 
       dnd-local pocket bench --json
+
+      dnd-local pocket bench --hard --each 4
     """
+    from dnd_local.evaluate.hard_bench import run_hard_bench
     from dnd_local.evaluate.pocket_bench import run_bench
     from dnd_local.pipeline.dissection import Dissection
 
+    _check(hard, frozen, each, seed)
     dissection = Dissection(model="pocket", layer="fc", workspace=workspace, devices=devices)
     with ProgressLines() as progress:
-        figures = run_bench(dissection.execution(), progress, seed)
+        if hard:
+            figures = run_hard_bench(dissection.execution(), progress, frozen=frozen, each=each)
+        else:
+            figures = run_bench(dissection.execution(), progress, seed)
     tables.show_figures(figures, as_json, out)
+
+
+def _check(hard: bool, frozen: bool, each: int, seed: int) -> None:
+    """Refuse options of the other bench, which would change nothing.
+
+    Raises:
+        BadConfig: one was given.
+    """
+    idle = {"--frozen": not hard and frozen, "--each": not hard and each, "--seed": hard and seed}
+    if given := [option for option, set_ in idle.items() if set_]:
+        wanted = "leave it out" if hard else "add --hard"
+        raise BadConfig(f"{' and '.join(given)} would change nothing here: {wanted}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -20,10 +20,15 @@ from torchvision.transforms._presets import ImageClassification
 from dnd_local.core.errors import DamagedFile, MissingWeights, UserError
 from dnd_local.engines.folders import settings_of
 from dnd_local.engines.framing import Transform
+from dnd_local.engines.planted_net import PLANTED, PlantedNet
 from dnd_local.engines.small_resnet import SmallResNet
 
 SMALL_RESNET: Final = "torchvision-resnet-basicblock"
 SMALL_RESNET_LAST: Final = "fc"
+_ARCHITECTURES: Final[Mapping[str, Callable[[Mapping[str, Any]], nn.Module]]] = {
+    SMALL_RESNET: lambda config: SmallResNet(config["widths"], len(config["outputs"])),
+    PLANTED: PlantedNet,
+}
 Loaded = tuple[nn.Module, Transform]
 
 _OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.\w+)$")
@@ -66,22 +71,23 @@ def classes(folder: Path, published: str) -> tuple[str, tuple[str, ...]] | None:
 def load_folder(folder: Path) -> Loaded:
     """Return the network of a folder with `config.json` and `model.safetensors`.
 
-    The configuration holds ``architecture`` (torchvision-resnet-basicblock: a `SmallResNet`), its
-    ``widths``, the names of its ``outputs``, and the transform's ``size`` (shorter side, then
-    centre crop), ``mean`` and ``std``.
+    The configuration holds ``architecture`` (torchvision-resnet-basicblock: a `SmallResNet`;
+    pocket-planted: a `PlantedNet`), its ``widths``, the names of its ``outputs``, and the
+    transform's ``size`` (shorter side, then centre crop), ``mean`` and ``std``.
 
     Raises:
         MissingWeights, DamagedFile: a file is not there, or is not what it should be.
         UserError: another architecture, or tensors that are not this network's.
     """
     config = settings_of(folder)
-    if config.get("architecture") != SMALL_RESNET:
+    build = _ARCHITECTURES.get(str(config.get("architecture")))
+    if build is None:
         raise UserError(
             f"{folder / 'config.json'}: architecture '{config.get('architecture')}' is not "
             f"{SMALL_RESNET}; for a network of your own use path/to/file.py:factory"
         )
     try:
-        module = SmallResNet(config["widths"], len(config["outputs"]))
+        module = build(config)
         size = config["size"]
         transform = ImageClassification(
             crop_size=size, resize_size=size, mean=config["mean"], std=config["std"]

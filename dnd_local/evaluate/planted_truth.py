@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
@@ -24,6 +24,9 @@ from dnd_local.pipeline.opening import POCKET_TARGETS
 from dnd_local.pipeline.reading import StoredRun
 from dnd_local.pocket import words as pocket_words
 from dnd_local.store.outputs import Cell
+
+HARD: Final = "pocket-hard"
+"""The embedded target whose neurons are formulas; `hard_truth` knows what they mean."""
 
 Kind: TypeAlias = Literal["object", "colour", "pattern", "category"]
 
@@ -129,10 +132,16 @@ def planted_of_run(run: StoredRun) -> Planted:
         MissingWeights: the target is not there.
     """
     name = run.record.config.network.name
+    if name == HARD:
+        raise UserError(
+            f"the neurons of {HARD} are formulas, which no single word names: "
+            "dnd-local pocket bench --hard"
+        )
     if name not in POCKET_TARGETS:
+        known = [target for target in POCKET_TARGETS if target != HARD]
         raise UserError(
             f"run '{run.record.name}' is about {name}, and planted truth is known of "
-            f"{' and '.join(POCKET_TARGETS)} only; give a file instead: "
+            f"{' and '.join(known)} only; give a file instead: "
             f"dnd-local truth {run.record.name} FILE.json"
         )
     return of_pocket(read_truth(run.lab, name))

@@ -24,7 +24,11 @@ from dnd_local.pipeline.replies import replies_of
 from dnd_local.store.probe_sets import FunctionProbe, open_probe
 from dnd_local.store.weights import Weights
 
-POCKET_TARGETS = {"pocket": "pocket-target", "pocket-odd": "pocket-target-odd"}
+POCKET_TARGETS = {
+    "pocket": "pocket-target",
+    "pocket-odd": "pocket-target-odd",
+    "pocket-hard": "pocket-target-hard",
+}
 """The embedded targets by the name a user types."""
 
 

@@ -28,7 +28,8 @@ from PIL import Image
 from dnd_local.cli import dissect, main, weights
 from dnd_local.core.config import Config, Execution, ProbeConfig
 from dnd_local.engines import language_model_vllm, registry
-from dnd_local.evaluate import null_tests, pocket_bench
+from dnd_local.evaluate import hard_bench, null_tests, pocket_bench
+from dnd_local.evaluate.intervals import Interval
 from dnd_local.pipeline import doctor, opening, runner, smoke
 from dnd_local.pipeline.describers import import_replies, next_round
 from dnd_local.pipeline.doctor import Finding
@@ -287,6 +288,10 @@ class OptionWorld:
         )  # fmt: skip
         for name in ("picture", "label", "truth", "selection", "planted"):
             self.patch.setattr(pocket_bench, f"{name}_figures", lambda *_: {})
+        self.patch.setattr(
+            hard_bench, "run_hard_bench",
+            lambda execution, progress, **asked: {f"{asked}": Interval(1.0, 1.0, 1.0, 1)},
+        )  # fmt: skip
 
     def _models(self) -> None:
         made = manifest(

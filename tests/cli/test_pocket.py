@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dnd_local.evaluate import pocket_bench
+from dnd_local.evaluate import hard_bench, pocket_bench
 from dnd_local.evaluate.intervals import Interval
 from tests.cli.conftest import Command
 
@@ -31,3 +31,30 @@ def test_figures_as_json_and_in_a_file(command: Command, tmp_path: Path) -> None
     said = command("pocket", "bench", "--json", "--out", out)
     for text in (said.out, out.read_text()):
         assert json.loads(text)["null.top1"] == {"value": 0.1, "low": 0.0, "high": 0.2, "n": 30}
+
+
+def test_the_hard_bench_is_asked_for_by_name(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(
+        hard_bench, "run_hard_bench", lambda *_, **how: asked.append(how) or FIGURES
+    )
+    assert command("pocket", "bench", "--hard", "--frozen", "--each", "3").code == 0
+    assert asked == [{"frozen": True, "each": 3}]
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("--frozen",), "--frozen would change nothing here: add --hard"),
+        (("--each", "2"), "--each would change nothing here: add --hard"),
+        (("--hard", "--seed", "1"), "--seed would change nothing here: leave it out"),
+    ],
+)
+def test_options_of_the_other_bench_are_refused(
+    command: Command, words: tuple[str, ...], reason: str
+) -> None:
+    said = command("pocket", "bench", *words)
+    assert said.code == 2
+    assert reason in said.err

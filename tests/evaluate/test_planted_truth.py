@@ -119,3 +119,5 @@ def test_an_embedded_target_brings_its_truth_along(tmp_path: Path) -> None:
         assert planted_of_run(run_about(name, tmp_path)).neurons["fc", 0] == concept
     with pytest.raises(UserError, match=r"about resnet50, .* pocket and pocket-odd only; give"):
         planted_of_run(run_about("resnet50", tmp_path))
+    with pytest.raises(UserError, match=r"formulas, .* pocket bench --hard"):
+        planted_of_run(run_about("pocket-hard", tmp_path))

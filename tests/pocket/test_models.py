@@ -20,7 +20,7 @@ from dnd_local.store.prompts import VARIABLES, PromptFolder
 
 POCKET = Path(str(files("dnd_local.pocket")))
 MODELS = POCKET / "models"
-NAMES = ("captioner", "embedder", "judge", "llm", "painter", "target", "target-odd")
+NAMES = ("captioner", "embedder", "judge", "llm", "painter", "target", "target-hard", "target-odd")
 LARGEST = 40 * 1024 * 1024
 
 

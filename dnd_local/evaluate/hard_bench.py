@@ -1,0 +1,197 @@
+"""The hard bench: planted neurons that are hard to name, fakes that should get no name at all.
+
+Half of them are for developing. The other half is frozen: it is for reporting, and every look at
+it is written down in docs/truth.md.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Final, get_args
+
+import numpy as np
+
+from dnd_local.core.config import Config, Execution
+from dnd_local.core.descriptions import DescriptionTable
+from dnd_local.core.ranking import best_labels
+from dnd_local.core.records import RULES, Pixels
+from dnd_local.evaluate.baseline import clip_dissect
+from dnd_local.evaluate.describers import table_of_run
+from dnd_local.evaluate.exports import records_csv
+from dnd_local.evaluate.hard_figures import Answer, hard_figures
+from dnd_local.evaluate.hard_truth import (
+    DEVELOPING,
+    FROZEN,
+    PICTURES,
+    RANDOM,
+    HardTruth,
+    PlantedNeuron,
+    planted_neurons,
+)
+from dnd_local.evaluate.held_out import EVIDENCE_KINDS, EvidenceKind, judge_run
+from dnd_local.evaluate.null_tests import CONSTANT_WORD
+from dnd_local.evaluate.planted_truth import HARD
+from dnd_local.evaluate.pocket_figures import Figures, canonical
+from dnd_local.evaluate.verdicts import Verdict, write_verdicts
+from dnd_local.pipeline.describing import read_scores
+from dnd_local.pipeline.lab import Lab
+from dnd_local.pipeline.reading import StoredRun, open_run
+from dnd_local.pipeline.runner import Progress, dissect_neurons
+from dnd_local.pipeline.selection import Selection
+from dnd_local.pipeline.settings import make_config
+from dnd_local.pocket import words, world
+from dnd_local.stages.clip_dissect import Similarity
+
+HOLDOUT: Final = 0.25
+ANSWERS: Final = "answers.csv"
+OTHERS: Final = (
+    "chair", "guitar", "river", "mountain", "bridge", "clock", "shoe", "bottle", "book", "lamp",
+    "horse", "fish", "airplane", "bicycle", "train", "bread", "cheese", "cactus", "mushroom",
+    "saw", "ladder", "window", "zigzag background", "pink background", "turquoise background",
+    "spiral background", "person", "building", "clothing", "furniture",
+)  # fmt: skip
+"""As many concepts that no picture of the world shows, for CLIP-Dissect to choose among."""
+
+
+def run_hard_bench(
+    execution: Execution,
+    progress: Progress | None = None,
+    *,
+    frozen: bool = False,
+    each: int = 0,
+    kinds: Sequence[EvidenceKind] = EVIDENCE_KINDS,
+    config: Config | None = None,
+) -> Figures:
+    """Return every figure of a half of the hard bench by its dotted name.
+
+    All parts are kept, so a second bench is fast and one that was stopped goes on; every answer is
+    written to ``answers.csv`` of the run.
+
+    Args:
+        execution: where it is computed.
+        progress: who is told how far it is.
+        frozen: the frozen half instead of the one for developing.
+        each: at most so many neurons of each kind, the first ones; 0 for all.
+        kinds: what verdicts rest on.
+        config: other settings of the method than the embedded preset's.
+
+    Raises:
+        MissingWeights: a model of the pack is not there.
+    """
+    half = FROZEN if frozen else DEVELOPING
+    config = config or make_config(HARD, options={"probe": {"holdout": HOLDOUT}})
+    lab = Lab(config, execution, execution.devices[0])
+    try:
+        neurons = planted_neurons(lab, half)
+        chosen = first_of_each(neurons, each)
+        truth = HardTruth(neurons, _responses_of_random(lab, half, neurons, chosen))
+    finally:
+        lab.close()
+    name = f"hard-{half}" + (f"-{each}" if each else "")
+    selection = Selection((half,), chosen)
+    dissect_neurons(config, execution, selection, name, progress)
+    run = open_run(
+        name, execution.workspace, execution.weights, execution.data, execution.prompts,
+        execution.manifest,
+    )  # fmt: skip
+    try:
+        tables = [table_of_run(run), *other_rules(run), constant_words(table_of_run(run))]
+        tables += [
+            clip_dissect(config, execution, selection, clip_concepts(), similarity, progress)
+            for similarity in get_args(Similarity)
+        ]
+        verdicts = judge_run(run, tables[0], kinds=kinds, progress=progress)
+    finally:
+        run.lab.close()
+    write_verdicts(run.folder, verdicts, tables[0].rows)
+    answers = answered(tables, neurons, truth, verdicts)
+    run.folder.write_bytes(ANSWERS, records_csv([own.record() for own in answers]).encode("utf-8"))
+    return hard_figures(answers)
+
+
+def first_of_each(neurons: Sequence[PlantedNeuron], each: int) -> tuple[int, ...]:
+    """Return the indices of the first `each` neurons of every kind, all of them if 0."""
+    seen: Counter[str] = Counter()
+    chosen = []
+    for index, planted in enumerate(neurons):
+        seen[planted.kind] += 1
+        if not each or seen[planted.kind] <= each:
+            chosen.append(index)
+    return tuple(chosen)
+
+
+def _responses_of_random(
+    lab: Lab, half: str, neurons: Sequence[PlantedNeuron], chosen: Sequence[int]
+) -> dict[int, np.ndarray[tuple[int, ...], np.dtype[np.float64]]]:
+    """Return the responses of a random network's channels to the pictures of known attributes."""
+    wanted = [index for index in chosen if neurons[index].kind == RANDOM]
+    shown: list[Pixels] = [
+        np.asarray(world.picture(world.HELD_OUT_SEED, index)[0], dtype=np.uint8)
+        for index in range(PICTURES if wanted else 0)
+    ]
+    values = lab.target.responses(shown, [half])[half] if wanted else np.zeros((0, 0))
+    return {index: values[:, index].astype(np.float64) for index in wanted}
+
+
+# ---- describers --------------------------------------------------------------------------------
+
+
+def other_rules(run: StoredRun) -> list[DescriptionTable]:
+    """Return the labels that the rules which do not decide here would have put first."""
+    scores = {own.neuron.index: own for own in read_scores(run.lab, run.record)}
+    base = table_of_run(run)
+    tables = []
+    for rule in RULES:
+        if rule == run.lab.config.scores.rule:
+            continue
+        rows = [
+            replace(
+                row,
+                labels=tuple(label.text for label in best_labels(own.candidates, rule, 3)),
+                scores=(),
+            )
+            for row in base.rows
+            if (own := scores.get(row.neuron)) is not None
+        ]
+        tables.append(DescriptionTable(f"rule {rule}", tuple(rows)))
+    return tables
+
+
+def constant_words(like: DescriptionTable) -> DescriptionTable:
+    """Return a describer that says the constant word of every neuron."""
+    rows = tuple(replace(row, labels=(CONSTANT_WORD,), scores=()) for row in like.rows)
+    return DescriptionTable("constant word", rows)
+
+
+def clip_concepts() -> list[str]:
+    """Return the concepts that CLIP-Dissect chooses among: the world's, and as many others."""
+    return [canonical(concept) for concept in words.vocabulary().concepts()] + list(OTHERS)
+
+
+def answered(
+    tables: Iterable[DescriptionTable],
+    neurons: Sequence[PlantedNeuron],
+    truth: HardTruth,
+    verdicts: Sequence[Verdict],
+) -> list[Answer]:
+    """Return every label held against the truth; `verdicts` are on the first table's labels."""
+    judged = {verdict.neuron: verdict for verdict in verdicts}
+    answers = []
+    for place, table in enumerate(tables):
+        for row in table.rows:
+            label = row.labels[0] if row.labels else ""
+            graded = truth.grade(row.neuron, label)
+            answers.append(
+                Answer(
+                    describer=table.describer if place else "ours",
+                    neuron=row.neuron,
+                    kind=neurons[row.neuron].kind,
+                    label=label,
+                    outcome=graded.outcome,
+                    fit=graded.fit,
+                    verdict=None if place else judged.get(row.neuron),
+                )
+            )
+    return answers
