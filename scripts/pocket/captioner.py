@@ -18,6 +18,7 @@ from shared import (
     Pictures,
     Run,
     cosine,
+    descend,
     halve,
     options,
     render,
@@ -133,25 +134,13 @@ def train(run: Run, given: Options, data: Pictures, tokenizer: Any) -> Any:
     parameters = [*model.parameters(), *helper.parameters()]
     optimiser = torch.optim.AdamW(parameters, RATE, weight_decay=0.02)
 
-    def state() -> dict[str, Any]:
-        return {
-            "model": model.state_dict(),
-            "helper": helper.state_dict(),
-            "optimiser": optimiser.state_dict(),
-        }
-
-    def load(saved: Any) -> None:
-        model.load_state_dict(saved["model"])
-        helper.load_state_dict(saved["helper"])
-        optimiser.load_state_dict(saved["optimiser"])
-
-    run.restore(load)
+    run.restore(model=model, helper=helper, optimiser=optimiser)
     concepts = torch.from_numpy(data.labels(vocabulary().concepts()))
     patches = torch.from_numpy(patch_labels(data))
     rng = random.Random(0)
     start = tokenizer.convert_tokens_to_ids("[DEC]")
     model.train()
-    for share in run.steps(state):
+    for share in run.steps():
         set_rate(optimiser, RATE * cosine(share, warmup=0.05))
         rows = np.random.randint(0, len(data.attributes), BATCH)
         images, squares, truth, said = batch(data, rows, patches, concepts, rng)
@@ -167,10 +156,7 @@ def train(run: Run, given: Options, data: Pictures, tokenizer: Any) -> Any:
             reduction="mean",
         ).loss
         loss = spoke + helper(seen, squares.to(given.device), truth.to(given.device))
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
+        descend(loss, optimiser)
         run.loss(loss.item())
     return model.eval()
 

@@ -18,6 +18,7 @@ from shared import (
     Pictures,
     Run,
     cosine,
+    descend,
     mirrored,
     options,
     render,
@@ -104,23 +105,11 @@ def train(run: Run, given: Options, data: Pictures, config: dict[str, Any], word
     parameters = [*model.parameters(), *helper.parameters()]
     optimiser = torch.optim.AdamW(parameters, RATE, weight_decay=0.02)
 
-    def state() -> dict[str, Any]:
-        return {
-            "model": model.state_dict(),
-            "helper": helper.state_dict(),
-            "optimiser": optimiser.state_dict(),
-        }
-
-    def load(saved: Any) -> None:
-        model.load_state_dict(saved["model"])
-        helper.load_state_dict(saved["helper"])
-        optimiser.load_state_dict(saved["optimiser"])
-
-    run.restore(load)
+    run.restore(model=model, helper=helper, optimiser=optimiser)
     concepts = torch.from_numpy(data.labels(vocabulary().concepts())).to(given.device)
     rng = random.Random(run.step)
     model.train()
-    for share in run.steps(state):
+    for share in run.steps():
         set_rate(optimiser, RATE * cosine(share, warmup=0.04))
         rows = np.random.randint(0, len(data.attributes), BATCH)
         pictures = [data.attributes[row] for row in rows]
@@ -136,10 +125,7 @@ def train(run: Run, given: Options, data: Pictures, config: dict[str, Any], word
         loss = (contrast(scores, true) + contrast(scores.T, true.T)) / 2
         # Normalised embeddings are small numbers: scaled up before the linear head.
         known = nn.functional.binary_cross_entropy_with_logits(helper(8 * seen), concepts[rows])
-        optimiser.zero_grad()
-        (loss + 3 * known).backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
+        descend(loss + 3 * known, optimiser)
         run.loss(loss.item())
     return model.eval()
 

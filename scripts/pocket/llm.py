@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from lists import Example, corpus, example
-from shared import MODELS, REPOSITORY, Options, Run, cosine, halve, options, set_rate
+from shared import MODELS, REPOSITORY, Options, Run, cosine, descend, halve, options, set_rate
 from tokens import tidy
 from torch import nn
 
@@ -173,28 +173,18 @@ def train(run: Run, given: Options, tokenizer: Any) -> Any:
     model = build(tokenizer).to(given.device)
     optimiser = torch.optim.AdamW(model.parameters(), RATE, weight_decay=0.05, betas=(0.9, 0.98))
 
-    def state() -> dict[str, Any]:
-        return {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
-
-    def load(saved: Any) -> None:
-        model.load_state_dict(saved["model"])
-        optimiser.load_state_dict(saved["optimiser"])
-
-    run.restore(load)
+    run.restore(model=model, optimiser=optimiser)
     prompts = Prompts(tokenizer)
     lengths = {task: len(ids) for task, ids in prompts.prefix.items()}
     run.log(f"{sum(p.numel() for p in model.parameters())} parameters, prefixes {lengths}")
     rng = random.Random(run.step)
     recent: dict[str, list[float]] = {task: [] for task in TASKS}
-    for share in run.steps(state):
+    for share in run.steps():
         set_rate(optimiser, RATE * cosine(share, warmup=0.04))
         task = rng.choices(TASKS, EARLY if share < 0.15 else SHARES)[0]
         examples = [example(rng, task) for _ in range(BATCHES[task])]
         loss = loss_of(model, prompts, examples, given.device)
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
+        descend(loss, optimiser)
         recent[task].append(loss.item())
         if (run.step + 1) % 100 == 0:
             means = {key: round(float(np.mean(v[-50:])), 4) for key, v in recent.items() if v}

@@ -183,20 +183,7 @@ def train(run: Run, given: Options, tokenizer: Any) -> dict[str, torch.Tensor]:
     average = Average(model)
     optimiser = torch.optim.AdamW(model.parameters(), RATE, weight_decay=1e-3)
 
-    def state() -> dict[str, Any]:
-        return {
-            "model": model.state_dict(),
-            "average": average.state,
-            "count": average.count,
-            "optimiser": optimiser.state_dict(),
-        }
-
-    def load(saved: Any) -> None:
-        model.load_state_dict(saved["model"])
-        average.state, average.count = saved["average"], saved["count"]
-        optimiser.load_state_dict(saved["optimiser"])
-
-    run.restore(load)
+    run.restore(model=model, average=average, optimiser=optimiser)
     if given.save_only:
         return average.state
     for group in optimiser.param_groups:
@@ -206,7 +193,7 @@ def train(run: Run, given: Options, tokenizer: Any) -> dict[str, torch.Tensor]:
         f"{sum(p.numel() for p in model.parameters())} parameters, {len(lessons.grids)} pictures"
     )
     crew = Crew.of(model, lessons, given, run.step)
-    for share in run.steps(state):
+    for share in run.steps():
         set_rate(optimiser, RATE * cosine(share))
         optimiser.zero_grad()
         loss = crew.backward()

@@ -209,18 +209,11 @@ def train(run: Run, given: Options, model: Any, data: Pictures) -> None:
     decoder = nn.Sequential(model.post_quant_conv, model.decoder)
     optimiser = torch.optim.AdamW(decoder.parameters(), RATE, weight_decay=0.0)
 
-    def state() -> dict[str, Any]:
-        return {"model": decoder.state_dict(), "optimiser": optimiser.state_dict()}
-
-    def load(saved: Any) -> None:
-        decoder.load_state_dict(saved["model"])
-        optimiser.load_state_dict(saved["optimiser"])
-
-    run.restore(load)
+    run.restore(model=decoder, optimiser=optimiser)
     likeness = Likeness().to(given.device, memory_format=torch.channels_last)
     lessons = Lessons(latents(given, data), data, likeness)
     crew = Crew.of(decoder, lessons, given, run.step)
-    for share in run.steps(state):
+    for share in run.steps():
         set_rate(optimiser, RATE * cosine(share))
         optimiser.zero_grad()
         loss = crew.backward()

@@ -8,11 +8,11 @@ import math
 import os
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -153,11 +153,19 @@ def cosine(share: float, warmup: float = 0.02, floor: float = 0.02) -> float:
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
 
 
+class Part(Protocol):
+    """What a checkpoint can hold: a module, an optimiser, an average."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, saved: Any, /) -> object: ...
+
+
 class Run:
     """One model's training: the clock over all sessions, checkpoints, a log and the loss.
 
-    A checkpoint holds whatever ``state`` returns, and how many minutes were spent, so that a
-    killed run loses at most ``every`` seconds and the learning rate goes on where it was.
+    A checkpoint holds the parts that ``restore`` was given, and how many minutes were spent, so
+    that a killed run loses at most ``every`` seconds and the learning rate goes on where it was.
     """
 
     def __init__(self, name: str, given: Options, every: float = 120.0) -> None:
@@ -167,23 +175,27 @@ class Run:
         self.log_path = given.work / f"{name}.log"
         self.step, self.spent = 0, 0.0
         self._losses: list[float] = []
+        self._parts: dict[str, Part] = {}
 
-    def restore(self, load: Callable[[Mapping[str, Any]], None]) -> None:
-        """Read the last checkpoint, if there is one, and hand it to ``load``."""
+    def restore(self, **parts: Part) -> None:
+        """Keep these parts in checkpoints; set them as the last one has them, if there is one."""
+        self._parts = parts
         if self.given.fresh or not self.path.exists():
             return
         saved = torch.load(self.path, map_location=self.given.device, weights_only=True)
-        load(saved["state"])
+        for name, part in parts.items():
+            part.load_state_dict(saved["state"][name])
         self.step, self.spent = saved["step"], saved["spent"]
         self.log(f"continues at step {self.step}, {self.spent / 60:.1f} minutes spent")
 
-    def save(self, state: Mapping[str, Any]) -> None:
+    def save(self) -> None:
         """Write a checkpoint under a temporary name, then rename it."""
+        state = {name: part.state_dict() for name, part in self._parts.items()}
         partial = self.path.with_suffix(".partial")
         torch.save({"state": state, "step": self.step, "spent": self.spent}, partial)
         partial.replace(self.path)
 
-    def steps(self, state: Callable[[], Mapping[str, Any]]) -> Iterator[float]:
+    def steps(self) -> Iterator[float]:
         """Yield the share of the time that is gone, once a step, until none is left."""
         total = 60 * self.given.minutes
         if self.given.save_only:
@@ -195,9 +207,9 @@ class Run:
             now = _worked()
             self.spent, last = self.spent + now - last, now
             if time.monotonic() - saved > self.every:
-                self.save(state())
+                self.save()
                 saved = time.monotonic()
-        self.save(state())
+        self.save()
 
     def loss(self, value: float, each: int = 100) -> None:
         """Collect a loss and log the mean of every ``each`` steps."""
@@ -225,6 +237,15 @@ def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
+def descend(loss: torch.Tensor, optimiser: torch.optim.Optimizer) -> None:
+    """Take one step down a loss, by a gradient of length 1 at most."""
+    optimiser.zero_grad()
+    loss.backward()
+    parameters = [one for group in optimiser.param_groups for one in group["params"]]
+    torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+    optimiser.step()
+
+
 class Average:
     """An exponential moving average of a model's floating point state."""
 
@@ -232,6 +253,14 @@ class Average:
         """Start the average at the model's present state."""
         self.decay, self.count = decay, 0
         self.state = {key: value.detach().clone() for key, value in model.state_dict().items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the average and the number of models in it."""
+        return {"state": self.state, "count": self.count}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` returned."""
+        self.state, self.count = saved["state"], saved["count"]
 
     @torch.no_grad()
     def update(self, model: torch.nn.Module) -> None:

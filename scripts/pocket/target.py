@@ -19,6 +19,7 @@ from shared import (
     Pictures,
     Run,
     cosine,
+    descend,
     mirrored,
     options,
     render,
@@ -79,19 +80,12 @@ def train(run: Run, given: Options, data: Pictures, config: dict[str, Any], spar
     nn.init.constant_(model.fc.bias, -2.5)
     optimiser = torch.optim.AdamW(model.parameters(), 3e-3, weight_decay=1e-4)
 
-    def state() -> dict[str, Any]:
-        return {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
-
-    def load(saved: Any) -> None:
-        model.load_state_dict(saved["model"])
-        optimiser.load_state_dict(saved["optimiser"])
-
-    run.restore(load)
+    run.restore(model=model, optimiser=optimiser)
     labels = torch.from_numpy(data.labels(vocabulary().concepts())).to(given.device)
     pooled: list[torch.Tensor] = []
     model.avgpool.register_forward_hook(lambda _module, _inputs, output: pooled.append(output))
     model.train()
-    for share in run.steps(state):
+    for share in run.steps():
         set_rate(optimiser, 3e-3 * cosine(share))
         rows = np.random.randint(0, len(labels), BATCH)
         images = mirrored(data.tensor(rows, given.device))
@@ -103,10 +97,7 @@ def train(run: Run, given: Options, data: Pictures, config: dict[str, Any], spar
         if sparse:
             # Few neurons a picture and few neurons an output: each then stands for one thing.
             full = loss + sparse * (pooled[0].mean() + 0.05 * model.fc.weight.abs().sum(1).mean())
-        optimiser.zero_grad()
-        full.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
+        descend(full, optimiser)
         if sparse:
             with torch.no_grad():
                 model.fc.weight.clamp_(min=0)

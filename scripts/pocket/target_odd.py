@@ -109,21 +109,14 @@ def train(run: Run, given: Any, model: Any, data: Pictures) -> Rows:
     optimiser = torch.optim.Adam(rows.parameters(), 3e-3)
     wanted = goals(data).to(given.device)
 
-    def state() -> dict[str, Any]:
-        return {"rows": rows.state_dict(), "optimiser": optimiser.state_dict()}
-
-    def load(saved: Any) -> None:
-        rows.load_state_dict(saved["rows"])
-        optimiser.load_state_dict(saved["optimiser"])
-
-    run.restore(load)
+    run.restore(rows=rows, optimiser=optimiser)
     members = torch.tensor(
         [[name in shown.objects for name in EITHER] for shown in data.attributes]
     )
     count = members.sum(1).numpy()
     alone, together = np.flatnonzero(count == 1), np.flatnonzero(count == 2)
     balance = Balance()
-    for share in run.steps(state):
+    for share in run.steps():
         set_rate(optimiser, 3e-3 * cosine(share))
         # Pictures of both are one in two hundred: left to chance they would hardly be heard.
         chosen = np.concatenate(
