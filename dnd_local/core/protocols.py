@@ -144,6 +144,16 @@ class Blobs(Protocol):
             DamagedFile: the stored bytes are not what their name promises, or are gone.
         """
 
+    def put_all(self, pictures: Sequence[NDArray[np.uint8]]) -> list[BlobId]:
+        """Store pictures as `put` does, on all cores; return their names in order."""
+
+    def get_all(self, blobs: Sequence[BlobId]) -> list[Pixels]:
+        """Return stored pictures as `get` does, in order, decoded on all cores.
+
+        Raises:
+            DamagedFile: as `get`, of the first that is.
+        """
+
 
 class Prompts(Protocol):
     """The prompt files."""

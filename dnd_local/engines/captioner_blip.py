@@ -17,6 +17,7 @@ from transformers import (
 from dnd_local.core.config import CaptionsConfig
 from dnd_local.core.errors import UserError
 from dnd_local.core.records import Pixels
+from dnd_local.engines.ahead import Preparation
 from dnd_local.engines.batching import PaddedBatches
 from dnd_local.engines.device import (
     CPU,
@@ -71,17 +72,25 @@ class BlipCaptioner:
         keep_precision(self.model, config.dtype)
         self._prompt = _prompt_length(self.model)
         self._batches = PaddedBatches(config.batch)
+        self._inputs = Preparation(self._prepare, self._home)
 
     def close(self) -> None:
-        """Let go of the model."""
+        """End the processor's threads and let go of the model."""
+        self._inputs.close()
         del self.model
 
     def caption(self, pictures: Sequence[Pixels]) -> list[str]:
         """Return one caption a picture."""
-        return self._batches.run(pictures, self._caption)
+        with self._inputs.of(pictures) as take:
+            indices = range(len(pictures))
+            return self._batches.run(indices, lambda own: self._caption(take(own)))
 
-    def _caption(self, pictures: list[Pixels]) -> list[str]:
-        pixels = self._processor(images=pictures, return_tensors="pt")["pixel_values"]
+    def _prepare(self, picture: Pixels) -> torch.Tensor:
+        made = self._processor(images=[picture], return_tensors="pt")["pixel_values"]
+        return torch.as_tensor(made[0])
+
+    def _caption(self, inputs: list[torch.Tensor]) -> list[str]:
+        pixels = torch.stack(inputs)
         with torch.inference_mode():
             tokens = self.model.generate(
                 pixel_values=pixels.to(self._home, self._dtype),

@@ -15,6 +15,7 @@ from PIL import Image
 from dnd_local.core.config import ClipConfig
 from dnd_local.core.errors import MissingWeights
 from dnd_local.core.records import Pixels
+from dnd_local.engines.ahead import Preparation
 from dnd_local.engines.batching import PaddedBatches
 from dnd_local.engines.device import CPU, dtype_of, home, make_deterministic
 from dnd_local.engines.folders import settings_of
@@ -55,21 +56,28 @@ class OpenClipEmbedder:
         self.model.eval()
         self._tokenizer: Any = open_clip.get_tokenizer(name)
         self._batches = PaddedBatches(config.batch)
+        self._inputs = Preparation(self._prepare, self._home)
 
     def close(self) -> None:
-        """Let go of the model."""
+        """End the transform's threads and let go of the model."""
+        self._inputs.close()
         del self.model
 
     def embed_pictures(self, pictures: Sequence[Pixels]) -> NDArray[np.float32]:
         """Return unit vectors, float32 of shape (n_pictures, dimensions)."""
-        return self._stack(self._batches.run(pictures, self._pictures))
+        with self._inputs.of(pictures) as take:
+            indices = range(len(pictures))
+            return self._stack(self._batches.run(indices, lambda own: self._pictures(take(own))))
 
     def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return unit vectors, float32 of shape (n_texts, dimensions)."""
         return self._stack(self._batches.run(texts, self._texts))
 
-    def _pictures(self, pictures: list[Pixels]) -> list[NDArray[np.float32]]:
-        batch = torch.stack([self._transform(Image.fromarray(picture)) for picture in pictures])
+    def _prepare(self, picture: Pixels) -> torch.Tensor:
+        return torch.as_tensor(self._transform(Image.fromarray(picture)))
+
+    def _pictures(self, inputs: list[torch.Tensor]) -> list[NDArray[np.float32]]:
+        batch = torch.stack(inputs)
         with torch.inference_mode():
             return _unit(self.model.encode_image(batch.to(self._home, self._dtype)))
 

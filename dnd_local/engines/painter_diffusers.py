@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from diffusers.utils import import_utils, logging
 
@@ -97,9 +96,11 @@ class DiffusersPainter:
             guidance_scale=config.guidance,
             height=config.size,
             width=config.size,
-            output_type="np",
+            output_type="pt",
         ).images
-        return list(np.rint(pixels * 255).astype(np.uint8))
+        # On the device, so that bytes are what it hands over.
+        eight_bit = (pixels.float() * 255).round().to(torch.uint8)
+        return list(eight_bit.permute(0, 2, 3, 1).contiguous().cpu().numpy())
 
     def _place(self, folder: Path, devices: Sequence[str]) -> None:
         """Put the pipeline on its device, part by part as each is needed if it is too large."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +16,7 @@ from dnd_local.core.config import NetworkConfig
 from dnd_local.core.errors import UserError
 from dnd_local.core.protocols import ResponseMap
 from dnd_local.core.records import Box, LayerInfo, Pixels
-from dnd_local.core.sequences import distinct
+from dnd_local.engines.ahead import Preparation
 from dnd_local.engines.batching import PaddedBatches
 from dnd_local.engines.device import (
     CPU,
@@ -64,14 +62,13 @@ class TorchTarget:
         self._transform, self._config = transform, config
         self._batches = PaddedBatches(config.batch)
         self._framing = Framing(transform)
-        self._ahead = 0 if self._home.type == "cpu" else 1
-        self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="transform")
+        self._inputs = Preparation(self._prepare, self._home)
         if self._home.type == "cpu":
             keep_freed_memory()
 
     def close(self) -> None:
         """End the transform's threads and let go of the network."""
-        self._threads.shutdown()
+        self._inputs.close()
         del self.module
 
     def layers(self) -> tuple[LayerInfo, ...]:
@@ -178,7 +175,6 @@ class TorchTarget:
 
         Outputs are read while the forward runs: a later layer may write over them in place.
         """
-        ahead = _Ahead(self._threads, self._prepare, pictures, self._ahead)
         read_now: dict[str, NDArray[np.float32]] = {}
 
         def hook(output: Output) -> Any:
@@ -189,12 +185,6 @@ class TorchTarget:
 
             return note
 
-        def run(indices: list[int]) -> list[dict[str, NDArray[np.float32]]]:
-            batch = self._stack(ahead.take(indices))
-            with torch.inference_mode():
-                self.module(batch)
-            return [{path: rows[i] for path, rows in read_now.items()} for i in range(len(batch))]
-
         hooks = [
             self.module.get_submodule(output.read_at).register_forward_hook(
                 hook(output), with_kwargs=True
@@ -202,9 +192,19 @@ class TorchTarget:
             for output in outputs.values()
         ]
         try:
-            return self._batches.run(range(len(pictures)), run)
+            with self._inputs.of(pictures) as take:
+
+                def run(indices: list[int]) -> list[dict[str, NDArray[np.float32]]]:
+                    batch = self._stack(take(indices))
+                    with torch.inference_mode():
+                        self.module(batch)
+                    return [
+                        {path: rows[i] for path, rows in read_now.items()}
+                        for i in range(len(batch))
+                    ]
+
+                return self._batches.run(range(len(pictures)), run)
         finally:
-            ahead.cancel()
             for handle in hooks:
                 handle.remove()
 
@@ -219,33 +219,3 @@ class TorchTarget:
                 "must bring every picture to one size"
             )
         return torch.stack(list(inputs)).to(self._home, self._dtype)
-
-
-class _Ahead:
-    """Transformed pictures, made in threads, so many batches ahead."""
-
-    def __init__(
-        self,
-        threads: ThreadPoolExecutor,
-        prepare: Callable[[Pixels], Tensor],
-        pictures: Sequence[Pixels],
-        batches: int,
-    ) -> None:
-        self._threads, self._prepare, self._pictures = threads, prepare, pictures
-        self._batches = batches
-        self._started: dict[int, Future[Tensor]] = {}
-
-    def take(self, indices: Sequence[int]) -> list[Tensor]:
-        """Return the inputs at `indices` and start on those of the batches that follow."""
-        last = indices[-1] + 1
-        end = min(last + self._batches * len(indices), len(self._pictures))
-        for index in (*indices, *range(last, end)):
-            if index not in self._started:
-                self._started[index] = self._threads.submit(self._prepare, self._pictures[index])
-        made = {index: self._started.pop(index).result() for index in distinct(indices)}
-        return [made[index] for index in indices]
-
-    def cancel(self) -> None:
-        """Drop what was started and never taken."""
-        for future in self._started.values():
-            future.cancel()

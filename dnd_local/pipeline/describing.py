@@ -8,8 +8,8 @@ from dnd_local.core.config import Config
 from dnd_local.core.descriptions import Description
 from dnd_local.core.ranking import best_labels
 from dnd_local.core.records import Neuron, Scores, Triage
-from dnd_local.pipeline.executors import Failure
 from dnd_local.pipeline.lab import Lab
+from dnd_local.pipeline.making import Failure
 from dnd_local.pipeline.plan import PLAN, SCORES, TRIAGE
 from dnd_local.pipeline.stage import Asked, Item
 from dnd_local.store.runs import RunRecord

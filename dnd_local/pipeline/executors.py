@@ -12,7 +12,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,25 +25,16 @@ from dnd_local.core.errors import (
     EngineError,
     MissingWeights,
     NoReply,
-    OutOfMemory,
     Refused,
     UserError,
 )
 from dnd_local.pipeline.lab import Lab
+from dnd_local.pipeline.making import Failure, make_parts
 from dnd_local.pipeline.stage import Item, Stage
 from dnd_local.store.guard import child_environment
 from dnd_local.store.netns import isolated_with_loopback, why_no_loopback
 
 POLL_SECONDS = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """An item that a stage could not make a part for, and why."""
-
-    stage: str
-    item: str
-    reason: str
 
 
 class Executor(Protocol):
@@ -73,63 +63,7 @@ class InProcess:
         """See `Executor`. An engine stays open while the stages that follow each other use it."""
         if stage.roles:
             self.lab.keep(stage.roles)
-        return make_parts(stage, self.lab, list(stage.batches(items)), advance)
-
-
-def make_parts(
-    stage: Stage[Any],
-    lab: Lab,
-    batches: Sequence[Sequence[Item]],
-    advance: Callable[[int], None],
-) -> list[Failure]:
-    """Make and store the parts of every batch; return the items that failed on their own.
-
-    A batch that fails is halved until the failing items stand alone, so that one bad item does
-    not fail the others. If no part exists yet and the first batch fails completely, the engine is
-    broken. If parts exist, the first batch may hold items that failed last time, so only the
-    second batch decides.
-    """
-    folder = stage.parts(lab)
-    may_be_the_items = folder.any_made()
-    folder.describe(stage.meaning(lab))
-    failures: list[Failure] = []
-    done = 0
-    for number, batch in enumerate(batches):
-        failed = _make_batch(stage, lab, batch, advance)
-        failures += failed
-        done += len(batch) - len(failed)
-        if failed and not done and (number or not may_be_the_items):
-            raise EngineError(
-                f"{stage.name} fails on every item; the first says: {failed[0].reason}"
-            )
-    return failures
-
-
-def _make_batch(
-    stage: Stage[Any], lab: Lab, batch: Sequence[Item], advance: Callable[[int], None]
-) -> list[Failure]:
-    try:
-        records = stage.run(lab, batch)
-    except NoReply:
-        raise
-    except EngineError as error:
-        if len(batch) == 1:
-            return [Failure(stage.name, batch[0].name, _reason(error))]
-        middle = len(batch) // 2
-        return _make_batch(stage, lab, batch[:middle], advance) + _make_batch(
-            stage, lab, batch[middle:], advance
-        )
-    folder = stage.parts(lab)
-    for item, record in zip(batch, records, strict=True):
-        folder.write(item.name, record)
-    advance(len(batch))
-    return []
-
-
-def _reason(error: EngineError) -> str:
-    if isinstance(error, OutOfMemory):
-        return f"out of memory, even alone; lower the stage's batch setting ({error})"
-    return str(error)
+        return make_parts(stage, self.lab, list(stage.batches(self.lab.config, items)), advance)
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):

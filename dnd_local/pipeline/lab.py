@@ -7,7 +7,7 @@ process has one of its own.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import Any, cast
 
@@ -28,6 +28,7 @@ from dnd_local.core.protocols import (
 from dnd_local.core.records import Pixels, SkippedImage
 from dnd_local.core.sequences import distinct
 from dnd_local.pipeline import opening
+from dnd_local.pipeline.overlap import EngineCalls
 from dnd_local.store.blobs import BlobFolder
 from dnd_local.store.probe_sets import holdout_mask, read_ahead
 from dnd_local.store.prompts import PromptFolder
@@ -50,6 +51,7 @@ class Lab:
         self.prompts = PromptFolder(execution.prompts)
         self.weights = Weights.open(execution.weights, execution.manifest)
         self._engines: dict[EngineRole, tuple[Any, ExitStack]] = {}
+        self._calls: EngineCalls | None = None
         self.keys: dict[str, str] = {}
 
     def close(self) -> None:
@@ -129,7 +131,19 @@ class Lab:
             )
             held = ExitStack()
             self._engines[role] = (held.enter_context(opened), held)
-        return self._engines[role][0]
+        engine = self._engines[role][0]
+        return engine if self._calls is None else self._calls.through(engine)
+
+    @contextmanager
+    def engines_called_by(self, roles: Sequence[EngineRole], calls: EngineCalls) -> Iterator[None]:
+        """Open the engines of `roles`, and let stages use them from several threads meanwhile."""
+        for role in roles:
+            self._engine(role)
+        self._calls = calls
+        try:
+            yield
+        finally:
+            self._calls = None
 
     # ---- the probe set -------------------------------------------------------------------------
 

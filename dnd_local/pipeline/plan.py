@@ -22,7 +22,7 @@ from dnd_local.core.records import (
 )
 from dnd_local.core.sequences import distinct
 from dnd_local.pipeline.lab import Lab
-from dnd_local.pipeline.stage import Asked, Item, Kind, Stage, by_chunk, groups_of
+from dnd_local.pipeline.stage import Asked, Item, Kind, Stage, by_chunk, by_painted_batch, groups_of
 from dnd_local.stages.captions import caption
 from dnd_local.stages.concepts import conceive
 from dnd_local.stages.exemplars import exemplify, top_images
@@ -146,13 +146,13 @@ EXEMPLARS = Stage(
         c.exemplars, c.probe.holdout, c.seed if c.probe.holdout else 0,
         c.ledger.map_values, c.ledger.map_place, c.ledger.map_resize, c.ledger.crop_shape,
     ),
-    roles=("target",), reads_probe=True, batches=groups_of(6), run=_exemplars,
+    roles=("target",), reads_probe=True, batches=groups_of(6), at_once=3, run=_exemplars,
 )  # fmt: skip
 
 CAPTIONS = Stage(
     name="captions", title="captions", kind=NEURON,
     version=1, record=Captions, needs=(EXEMPLARS,),
-    settings=lambda c: c.captions, roles=("captioner",), batches=groups_of(16),
+    settings=lambda c: c.captions, roles=("captioner",), batches=groups_of(16), at_once=3,
     run=lambda lab, items: caption(EXEMPLARS.read(lab, items), lab.captioner, lab.blobs),
 )  # fmt: skip
 
@@ -197,7 +197,7 @@ PICTURES = Stage(
     name="pictures", title="pictures: painting the candidates", kind=PICTURE_BLOCK,
     join=join_blocks, version=2, record=Pictures,
     settings=lambda c: painted_alike(c, "select"), roles=("painter",), prompts=("picture",),
-    batches=groups_of(40), run=lambda lab, items: paint_blocks(lab, items, "select"),
+    batches=by_painted_batch, at_once=3, run=lambda lab, items: paint_blocks(lab, items, "select"),
 )  # fmt: skip
 
 
@@ -216,7 +216,7 @@ SCORES = Stage(
     settings=lambda c: (
         c.scores.beta, c.clip, c.pictures.count, c.ledger.picture_size, c.ledger.cosine_over,
     ),
-    roles=("target", "embedder"), batches=groups_of(4), run=_scores,
+    roles=("target", "embedder"), batches=groups_of(4), at_once=3, run=_scores,
 )  # fmt: skip
 
 PLAN: tuple[Stage[Any], ...] = (

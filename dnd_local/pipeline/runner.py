@@ -16,8 +16,9 @@ from dnd_local.core.errors import EngineError, Refused, UserError
 from dnd_local.core.records import LayerTriage
 from dnd_local.core.sequences import distinct
 from dnd_local.pipeline.describing import describe_all, read_scores
-from dnd_local.pipeline.executors import Executor, Failure, InProcess, Processes
+from dnd_local.pipeline.executors import Executor, InProcess, Processes
 from dnd_local.pipeline.lab import Lab
+from dnd_local.pipeline.making import Failure
 from dnd_local.pipeline.plan import PLAN, RESPONSES, TRIAGE, triages_of
 from dnd_local.pipeline.selection import Selection
 from dnd_local.pipeline.served import asks_language_model, check_language_model, settle

@@ -82,7 +82,7 @@ class Kind:
         return Asked((item.layer,), (Neuron(lab.config.network.name, item.layer, item.index),))
 
 
-Batches: TypeAlias = Callable[[Sequence[Item]], Iterable[Sequence[Item]]]
+Batches: TypeAlias = Callable[[Config, Sequence[Item]], Iterable[Sequence[Item]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +103,8 @@ class Stage(Generic[P]):
         on_demand: whether its parts are made only for a stage that needs them and has work.
         batches: how items are grouped; grouping changes speed, never results.
         run: the function; one record an item, in order.
+        at_once: how many groups are under way at a time; while one is with an engine, the others
+            read and write.
         join: how the parts that concern one neuron are put together for a reader.
     """
 
@@ -119,6 +121,7 @@ class Stage(Generic[P]):
     prompts: tuple[str, ...] = ()
     reads_probe: bool = False
     on_demand: bool = False
+    at_once: int = 1
     join: Callable[[Sequence[P]], Sequence[P]] = tuple
 
     def items(self, lab: Lab, asked: Asked) -> list[Item]:
@@ -219,7 +222,7 @@ def require(lab: Lab, stages: Sequence[Stage[Any]]) -> None:
 def groups_of(size: int) -> Batches:
     """Return a grouping into runs of `size` items, never across layers."""
 
-    def batches(items: Sequence[Item]) -> Iterable[Sequence[Item]]:
+    def batches(config: Config, items: Sequence[Item]) -> Iterable[Sequence[Item]]:
         for in_layer in grouped(items, lambda item: item.layer).values():
             for start in range(0, len(in_layer), size):
                 yield in_layer[start : start + size]
@@ -227,6 +230,22 @@ def groups_of(size: int) -> Batches:
     return batches
 
 
-def by_chunk(items: Sequence[Item]) -> Iterable[Sequence[Item]]:
+def by_chunk(config: Config, items: Sequence[Item]) -> Iterable[Sequence[Item]]:
     """Group the chunks of all layers that cover the same images: one pass serves every layer."""
     return grouped(items, lambda item: item.index).values()
+
+
+def by_painted_batch(config: Config, items: Sequence[Item]) -> Iterable[Sequence[Item]]:
+    """Group blocks of pictures so that each group fills the painter's batches, if any group can.
+
+    A group ends where its pictures are a multiple of the batch, and at four batches at the latest.
+    """
+    batch, group, pictures = config.pictures.batch, list[Item](), 0
+    for item in items:
+        group.append(item)
+        pictures += item.count
+        if pictures % batch == 0 or pictures >= 4 * batch:
+            yield group
+            group, pictures = [], 0
+    if group:
+        yield group

@@ -9,12 +9,12 @@ from dnd_local.core.errors import DndError, disk_error
 from dnd_local.pipeline.executors import (
     Job,
     Outcome,
-    make_parts,
     outcome_of,
     read_job,
     write_outcome,
 )
 from dnd_local.pipeline.lab import Lab
+from dnd_local.pipeline.making import make_parts
 from dnd_local.pipeline.plan import PLAN
 from dnd_local.store.guard import go_offline
 from dnd_local.store.in_use import at_work
@@ -31,7 +31,7 @@ def work(job: Job, rank: int, workers: int, device: str) -> None:
     """
     stage = next(stage for stage in PLAN if stage.name == job.stage)
     lab = Lab(job.config, job.execution, device)
-    batches = list(stage.batches(job.items))[rank::workers]
+    batches = list(stage.batches(job.config, job.items))[rank::workers]
     try:
         # A worker may outlive the command that started it.
         with at_work(job.execution.workspace):

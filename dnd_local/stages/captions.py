@@ -12,7 +12,7 @@ from dnd_local.core.sequences import distinct
 def caption(batch: Sequence[Exemplars], captioner: Captioner, blobs: Blobs) -> list[Captions]:
     """Return the captions of each neuron's exemplars; a picture that several share is read once."""
     wanted = distinct(e.blob for record in batch for e in record.exemplars)
-    texts = captioner.caption([blobs.get(blob) for blob in wanted])
+    texts = captioner.caption(blobs.get_all(wanted))
     said = {blob: one_line(text) for blob, text in zip(wanted, texts, strict=True)}
     return [
         Captions(record.neuron, tuple(said[exemplar.blob] for exemplar in record.exemplars))

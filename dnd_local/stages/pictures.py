@@ -26,18 +26,17 @@ def paint(
     """
     texts = [prompts.messages("picture", label=concept)[-1].text for concept, _ in blocks]
     seeds = [[seed(run_seed, purpose, concept, i) for i in indices] for concept, indices in blocks]
-    painted = iter(
-        painter.paint(
-            [text for text, some in zip(texts, seeds, strict=True) for _ in some],
-            [one for some in seeds for one in some],
-        )
+    painted = painter.paint(
+        [text for text, some in zip(texts, seeds, strict=True) for _ in some],
+        [one for some in seeds for one in some],
     )
+    stored = iter(blobs.put_all(painted))
     return [
         Pictures(
             concept,
             text,
             purpose,
-            tuple(Picture(blobs.put(next(painted)), one) for one in some),
+            tuple(Picture(next(stored), one) for one in some),
             indices.start,
         )
         for (concept, indices), text, some in zip(blocks, texts, seeds, strict=True)

@@ -45,9 +45,9 @@ def score(
     shared = [p.blob for _, own in batch for c in own.candidates for p in pictures[c.text].pictures]
     generated = distinct(shared)
     kept = list(dict.fromkeys(e.blob for own, _ in batch for e in own.exemplars))
-    seen = [_SEEN[ledger.picture_size](blobs.get(blob)) for blob in generated]
+    seen = [_SEEN[ledger.picture_size](picture) for picture in blobs.get_all(generated)]
     responses = target.responses(seen, [layer])[layer]
-    vectors = embedder.embed_pictures(seen + [blobs.get(blob) for blob in kept])
+    vectors = embedder.embed_pictures(seen + blobs.get_all(kept))
     painted = {blob: i for i, blob in enumerate(generated)}
     # Apart from the painted ones: the same picture may be seen in another size there.
     exemplary = {blob: i for i, blob in enumerate(kept, start=len(generated))}

@@ -14,8 +14,8 @@ from dnd_local.core.config import Config
 from dnd_local.core.descriptions import Description, Label
 from dnd_local.core.records import Concepts, LayerInfo, LayerTriage, Neuron, Reject, Triage
 from dnd_local.pipeline.evidence import Evidence
-from dnd_local.pipeline.executors import Failure
 from dnd_local.pipeline.forecast import Forecast, StageForecast
+from dnd_local.pipeline.making import Failure
 from dnd_local.pipeline.plan import PLAN
 from dnd_local.pipeline.reading import RunSummary
 from dnd_local.pipeline.runner import RunResult

@@ -29,18 +29,17 @@ from dnd_local.core.records import Captions, Neuron
 from dnd_local.engines.device import cpu_threads
 from dnd_local.pipeline import executors
 from dnd_local.pipeline.executors import (
-    Failure,
     InProcess,
     Job,
     Outcome,
     Processes,
     launch,
-    make_parts,
     outcome_of,
     read_job,
     write_outcome,
 )
 from dnd_local.pipeline.lab import Lab
+from dnd_local.pipeline.making import Failure, make_parts
 from dnd_local.pipeline.plan import CAPTIONS, PHRASES, PLAN
 from dnd_local.pipeline.runner import open_session
 from dnd_local.pipeline.stage import Item, Stage
@@ -55,7 +54,7 @@ class Kitchen:
 
     def __init__(self, fails: Callable[[Sequence[Item]], DndError | None]) -> None:
         self.fails, self.batches = fails, list[tuple[int, ...]]()
-        self.stage: Stage[Captions] = replace(CAPTIONS, run=self.run)
+        self.stage: Stage[Captions] = replace(CAPTIONS, run=self.run, at_once=1)
 
     def run(self, lab: Lab, items: Sequence[Item]) -> list[Captions]:
         self.batches.append(tuple(item.index for item in items))

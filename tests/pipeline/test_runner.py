@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dnd_local.core.errors import EngineError, OutOfMemory, Refused, UnknownName, UserError
 from dnd_local.core.records import LayerInfo, Pixels
-from dnd_local.pipeline.executors import Failure
+from dnd_local.pipeline.making import Failure
 from dnd_local.pipeline.plan import PLAN, RESPONSES
 from dnd_local.pipeline.reading import open_run
 from dnd_local.pipeline.runner import Quiet, dissect_neurons, triage_layers

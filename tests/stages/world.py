@@ -51,6 +51,12 @@ class MemoryBlobs:
     def get(self, blob: BlobId) -> Pixels:
         return self.kept[blob]
 
+    def put_all(self, pictures: Sequence[NDArray[np.uint8]]) -> list[BlobId]:
+        return [self.put(picture) for picture in pictures]
+
+    def get_all(self, blobs: Sequence[BlobId]) -> list[Pixels]:
+        return [self.get(blob) for blob in blobs]
+
 
 class PatchProbe:
     """Pictures of bright patches of any colour on a dark ground, some not square."""
