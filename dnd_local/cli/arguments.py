@@ -21,7 +21,7 @@ Probe = Annotated[
     str | None, typer.Option(help="Probe set: pocket, imagenet-val, broden, a folder, or A+B.")
 ]
 Preset = Annotated[
-    str, typer.Option(help="paper, released, fast or pocket. Default: by the target.")
+    str, typer.Option(help="paper, released, fast, draft or pocket. Default: by the target.")
 ]
 Settings = Annotated[
     Path | None, typer.Option("--config", help="TOML file of settings, over the preset.")

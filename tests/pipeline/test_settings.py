@@ -13,7 +13,7 @@ from dnd_local.store.manifest import Manifest
 
 
 def test_each_preset_is_a_config() -> None:
-    assert {"paper", "released", "fast", "pocket"} == set(presets())
+    assert {"paper", "released", "fast", "draft", "pocket"} == set(presets())
     for name in presets():
         assert make_config("resnet50", name).network.name == "resnet50"
 
@@ -22,7 +22,8 @@ def test_the_paper_preset_is_the_defaults_and_others_differ() -> None:
     paper = make_config("resnet50")
     assert paper == make_config("resnet50", "paper")
     assert (paper.pictures.steps, paper.pictures.count, paper.scores.beta) == (50, 10, 5)
-    assert make_config("resnet50", "fast") != paper
+    steps = [make_config("resnet50", name).pictures.steps for name in ("fast", "draft")]
+    assert steps == [20, 8]
 
 
 def test_the_released_preset_is_the_paper_with_the_released_generator() -> None:
@@ -52,7 +53,9 @@ def test_later_sources_win_key_by_key(tmp_path: Path) -> None:
 
 
 def test_an_unknown_preset_offers_the_known_ones() -> None:
-    with pytest.raises(UnknownName, match=r"unknown preset 'papers'.*paper.*There are fast, pap"):
+    with pytest.raises(
+        UnknownName, match=r"unknown preset 'papers'.*paper.*There are draft, fast, pap"
+    ):
         make_config("resnet50", "papers")
 
 
