@@ -7,10 +7,16 @@ from typing import Annotated
 
 import typer
 
+from dnd_local.cli import completion
 from dnd_local.cli.figures import checked_folder
 
 Model = Annotated[
-    str, typer.Argument(help="pocket, a torchvision name, or path/to/file.py:factory.")
+    str,
+    typer.Argument(
+        help="pocket, a torchvision name, a network of your own (`weights add`), or "
+        "path/to/file.py:factory.",
+        autocompletion=completion.targets,
+    ),
 ]
 Layers = Annotated[str, typer.Argument(help="Layers by dotted path: layer4, layer4.1.conv2,fc.")]
 Workspace = Annotated[

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import msgspec
 import typer
 
+from dnd_local.cli.completion import SETTINGS, models
 from dnd_local.core.config import Config
 
 _SKIPPED = {"network.name", "probe.sets", "seed", "llm.root"}
@@ -39,6 +40,7 @@ def settings_options(sections: Collection[str] = ()) -> list[inspect.Parameter]:
             help=f"{text} [dim](setting {path}, paper: {field.default})[/dim]",
             rich_help_panel=f"Setting: {path.partition('.')[0]}",
             show_default=False,
+            autocompletion=models(SETTINGS[path]) if path in SETTINGS else None,
         )
         parameters.append(
             inspect.Parameter(

@@ -49,6 +49,7 @@ AFTER: Final[Mapping[str, str]] = {
     "baseline": "no label was written; the responses are kept, and the same command goes on "
     "from there",
     "pocket bench": KEPT,
+    "weights add": "nothing was registered; the same command starts from the beginning",
     "weights pull": KEPT,
     "weights pack": "no bundle was written; the same command starts from the beginning",
     "weights unpack": "models that are complete are kept, and the same command brings the others",

@@ -179,8 +179,7 @@ def show_forecast(forecast: Forecast, as_json: bool) -> None:
     if any(stage.seconds is None for stage in forecast.stages):
         out.print("A time of ? was never measured in this workspace: run a few neurons first.")
     if forecast.missing_weights:
-        ids = " ".join(forecast.missing_weights)
-        out.print(f"[red]Missing weights[/red]: {ids}. Get them: dnd-local weights pull {ids}")
+        out.print(f"[red]Missing[/red]: {plain(forecast.how_to_get_them)}", soft_wrap=True)
 
 
 def plain(text: object) -> str:

@@ -10,7 +10,7 @@ from dnd_local.cli import tables
 from dnd_local.cli.arguments import AsJson, Model, Weights
 
 
-def targets(as_json: AsJson = False) -> None:
+def targets(weights: Weights = None, as_json: AsJson = False) -> None:
     """List the networks that can be dissected by name.
 
     Example:
@@ -19,7 +19,7 @@ def targets(as_json: AsJson = False) -> None:
     """
     from dnd_local.pipeline.catalogue import known_targets
 
-    tables.show_targets(known_targets(), as_json)
+    tables.show_targets(known_targets(weights), as_json)
 
 
 def layers(

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from dnd_local import __version__
-from dnd_local.cli import weights_tables
+from dnd_local.cli import completion, weights_add, weights_tables
 from dnd_local.cli.landing import LandingBar
 from dnd_local.core.errors import BadConfig
 from dnd_local.store.fetch import Wanted
@@ -26,16 +26,26 @@ app = typer.Typer(
 )
 
 Names = Annotated[
-    list[str], typer.Argument(help="Profiles (paper, fast, eval, usecases) or ids of `list`.")
+    list[str],
+    typer.Argument(
+        help="Profiles (paper, fast, eval, usecases) or ids of `list`.",
+        autocompletion=completion.weights,
+    ),
 ]
 SomeNames = Annotated[
-    list[str] | None, typer.Argument(help="Profiles or ids. Default: all that is here.")
+    list[str] | None,
+    typer.Argument(
+        help="Profiles or ids. Default: all that is here.", autocompletion=completion.weights
+    ),
 ]
 Root = Annotated[
     Path | None,
     typer.Option("--weights", help="The weights folder. Default: $DND_LOCAL_WEIGHTS."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+app.command("add")(weights_add.add)
 
 
 @app.command()
@@ -137,7 +147,8 @@ def unpack(
     go_offline()
     with LandingBar("unpacking") as bar:
         done = unpacking.unpack(Weights.open(weights), source, bar)
-    weights_tables.tell({"landed": done.landed, "kept": done.kept}, as_json)
+    facts = {"landed": done.landed, "kept": done.kept, "registered": done.registered}
+    weights_tables.tell(facts, as_json)
 
 
 @app.command()
@@ -196,7 +207,9 @@ def list_(
 
 @app.command()
 def remove(
-    ids: Annotated[list[str], typer.Argument(help="Ids of `list`.")],
+    ids: Annotated[
+        list[str], typer.Argument(help="Ids of `list`.", autocompletion=completion.weights)
+    ],
     weights: Root = None,
     as_json: AsJson = False,
 ) -> None:

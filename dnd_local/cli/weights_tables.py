@@ -11,6 +11,7 @@ from rich.table import Table
 from dnd_local.cli import tables
 from dnd_local.core.amounts import size_text
 from dnd_local.core.errors import DamagedFile, MissingWeights
+from dnd_local.store.cures import missing_text, repair
 from dnd_local.store.manifest import Entry
 from dnd_local.store.weights import EntryReport
 
@@ -26,11 +27,13 @@ def refuse(reports: Iterable[EntryReport]) -> None:
     """Raise for the first damaged, then the first missing file of a verification."""
     bad = [(one, *file) for one in reports for file in one.files if file[1] != "have"]
     for report, path, state in sorted(bad, key=lambda one: one[2] != "damaged"):
+        if state == "missing" and report.entry.own:
+            raise MissingWeights(missing_text(report.entry, report.folder))
         error = DamagedFile if state == "damaged" else MissingWeights
         raise error(
             f"'{report.entry.id}': {report.folder / path} is {state}"
-            f"{f' (and {len(bad) - 1} more files)' if len(bad) > 1 else ''}; get it again: "
-            f"dnd-local weights pull {report.entry.id}"
+            f"{f' (and {len(bad) - 1} more files)' if len(bad) > 1 else ''}; "
+            f"{repair(report.entry)}"
         )
 
 
@@ -93,3 +96,17 @@ def tell(facts: dict[str, Any], as_json: bool) -> None:
         elif value:
             shown = size_text(value) if name == "size" else value
             typer.echo(f"{name}: {shown if isinstance(shown, str) else ', '.join(shown)}")
+
+
+def tell_added(facts: dict[str, Any], as_json: bool) -> None:
+    """Print what was registered, a line a fact."""
+    if as_json:
+        tables.echo_json({"version": 1, **facts})
+        return
+    for name, value in facts.items():
+        if name in ("size", "memory"):
+            about = "about " if name == "memory" else ""
+            typer.echo(f"{name}: {about}{size_text(value)}")
+        elif value:
+            shown = ", ".join(value) if isinstance(value, tuple) else value
+            typer.echo(f"{name.replace('_', ' ')}: {shown}")

@@ -27,7 +27,7 @@ from dnd_local.engines.device import (
     loading,
     make_deterministic,
 )
-from dnd_local.engines.folders import settings_of
+from dnd_local.engines.folders import load_whole, settings_of
 
 _CLASSES: Final = {
     "BlipForConditionalGeneration": BlipForConditionalGeneration,
@@ -68,7 +68,7 @@ class BlipCaptioner:
             folder, local_files_only=True, trust_remote_code=False
         )
         how = loading(folder, devices, config.dtype, config.quantisation)
-        self.model: Any = _CLASSES[names[0]].from_pretrained(folder, **how).eval()
+        self.model: Any = load_whole(_CLASSES[names[0]], folder, how).eval()
         keep_precision(self.model, config.dtype)
         self._prompt = _prompt_length(self.model)
         self._batches = PaddedBatches(config.batch)

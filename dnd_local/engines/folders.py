@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dnd_local.core.errors import DamagedFile, MissingWeights, Refused
+from dnd_local.core.errors import DamagedFile, MissingWeights, Refused, UserError
 
 
 def settings_of(folder: Path, name: str = "config.json") -> dict[str, Any]:
@@ -43,3 +44,54 @@ def only_safetensors(folder: Path) -> Path:
     if len(files) != 1:
         raise MissingWeights(f"{folder} holds {len(files)} safetensors files; one is needed")
     return files[0]
+
+
+def load_whole(kind: Any, folder: Path, how: Mapping[str, Any]) -> Any:
+    """Return a transformers model of whose tensors none was made up.
+
+    transformers draws what a folder lacks at random and only warns.
+
+    Args:
+        kind: the model's class, or one of transformers' Auto classes.
+        folder: the model's folder.
+        how: keywords of `from_pretrained`.
+
+    Raises:
+        UserError: the folder lacks tensors, or has them in another shape; the first is named.
+    """
+    try:
+        model, found = kind.from_pretrained(folder, output_loading_info=True, **how)
+    except RuntimeError as error:
+        if "mismatch" not in str(error):
+            raise
+        lines = [line.strip() for line in str(error).splitlines() if "mismatch" in line]
+        raise UserError(f"the weights in {folder} do not fit its config.json: {lines[0]}") from None
+    every = {name: id(one) for name, one in model.named_parameters(remove_duplicate=False)}
+    read = {every[name] for name in every if name not in found["missing_keys"]}
+    # A tied tensor is there under its other name.
+    lacking = [name for name in sorted(found["missing_keys"]) if every.get(name) not in read]
+    if lacking:
+        raise UserError(
+            f"the weights in {folder} lack {len(lacking)} tensors of a {type(model).__name__} "
+            f"({', '.join(lacking[:3])}{', …' if len(lacking) > 3 else ''}): it is another "
+            "network than its config.json says, or its tensors have other names"
+        )
+    return model
+
+
+def quantised_by(folder: Path) -> str:
+    """Return the method by which a language model's weights were quantised, empty for none.
+
+    As its `config.json` says it: ``awq``, ``gptq``, ``fp8``, ``compressed-tensors``, ...
+    """
+    settings = settings_of(folder)
+    found = settings.get("quantization_config") or settings.get("compression_config") or {}
+    return str(found.get("quant_method") or "an unnamed method") if found else ""
+
+
+def has_chat_template(folder: Path) -> bool:
+    """Return whether a language model's folder brings the form of a conversation."""
+    if any((folder / name).is_file() for name in ("chat_template.jinja", "chat_template.json")):
+        return True
+    name = "tokenizer_config.json"
+    return (folder / name).is_file() and bool(settings_of(folder, name).get("chat_template"))

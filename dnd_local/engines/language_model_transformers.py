@@ -16,7 +16,7 @@ from dnd_local.core.conversations import Reply, Request
 from dnd_local.core.errors import UserError
 from dnd_local.engines.batching import PaddedBatches, up_to_multiple
 from dnd_local.engines.device import CPU, home, keep_precision, loading, make_deterministic
-from dnd_local.engines.folders import settings_of
+from dnd_local.engines.folders import load_whole, settings_of
 
 _LENGTH_STEP: Final = 64
 """Prompts are padded to a multiple of so many tokens, and batched with prompts of the same."""
@@ -49,7 +49,7 @@ class TransformersLanguageModel:
         if not self._tokenizer.chat_template:
             raise UserError(f"the model in {folder} has no chat template; use an instruct model")
         how = loading(folder, devices, config.dtype, config.quantisation)
-        self.model: Any = AutoModelForCausalLM.from_pretrained(folder, **how).eval()
+        self.model: Any = load_whole(AutoModelForCausalLM, folder, how).eval()
         keep_precision(self.model, config.dtype)
         self._ends = _end_tokens(self.model, self._tokenizer)
         self._batches = PaddedBatches(config.batch)

@@ -7,21 +7,17 @@ at the end. Paths are folders whose files were verified before.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from dnd_local.core.config import (
-    Execution,
-    LlmConfig,
-    NetworkConfig,
-)
+from dnd_local.core.config import NetworkConfig
 from dnd_local.core.digest import key
 from dnd_local.core.errors import MissingWeights, UnknownName, UserError
-from dnd_local.core.protocols import EngineRole, LanguageModel, Target
+from dnd_local.core.protocols import EngineRole, Target
 
 _EXTRAS: Final = {
     "sentence_transformers": "pip install 'dnd-local[eval]'",
@@ -99,17 +95,27 @@ def open_built_in(
         devices: as in `Execution.devices`.
 
     Raises:
+        MissingWeights, UserError: as `kind_of`.
+    """
+    folder = folders[0]
+    kind = kind_of(role, folder)
+    build = getattr(adapter(kind.module), kind.build)
+    more = {"decoder": folders[1]} if len(folders) > 1 else {}
+    return held(build(folder, settings, devices=devices, **more))
+
+
+def kind_of(role: EngineRole, folder: Path) -> EngineKind:
+    """Return the kind of captioner, painter or embedder that a folder holds.
+
+    Raises:
         MissingWeights: the folder is not there.
         UserError: no kind reads such a folder.
     """
-    folder = folders[0]
     if not folder.is_dir():
         raise MissingWeights(f"there is no folder {folder} for the {role}")
     for kind in BUILT_IN[role]:
         if kind.reads(folder):
-            build = getattr(adapter(kind.module), kind.build)
-            more = {"decoder": folders[1]} if len(folders) > 1 else {}
-            return _held(build(folder, settings, devices=devices, **more))
+            return kind
     known = ", ".join(f"{kind.name} (has {kind.file})" for kind in BUILT_IN[role])
     raise UserError(
         f"{folder} holds no {role} that is known here: {known}; for another one give "
@@ -154,6 +160,26 @@ def open_target(
     return _target(source.load(folder, published, origin), config, devices)
 
 
+def check_source(folder: Path, network: str) -> None:
+    """Pass if something says which network a folder holds.
+
+    Args:
+        folder: its files.
+        network: as `open_target`.
+
+    Raises:
+        UnknownName: no such source of networks.
+        UserError: neither `network` nor the folder says it.
+    """
+    source, _ = _source_of(folder, network)
+    if not network and source.classes(folder, "") is None:
+        known = ", ".join(name for name in TARGET_SOURCES if name)
+        raise UserError(
+            f"nothing in {folder} says which network it is; say it with --source ({known}; "
+            "docs/weights.md)"
+        )
+
+
 def target_classes(folder: Path, network: str = "") -> tuple[str, tuple[str, ...]] | None:
     """Return the last layer of a folder's network and the class of each of its neurons.
 
@@ -177,7 +203,7 @@ def _source_of(folder: Path, network: str) -> tuple[Any, str]:
     source, _, published = network.partition(":")
     if source not in TARGET_SOURCES:
         known = [name for name in TARGET_SOURCES if name]
-        raise UnknownName("source of networks", source, known, f"{folder} cannot be read.")
+        raise UnknownName("source of networks", source, known, f"Known are {', '.join(known)}.")
     return adapter(TARGET_SOURCES[source]), published
 
 
@@ -193,7 +219,7 @@ def open_factory(
     if role == "target":
         return _target(factory.load_target(name), settings, devices)
     device = str(adapter("device").home(devices))
-    return _held(factory.load_engine(role, name, settings, device))
+    return held(factory.load_engine(role, name, settings, device))
 
 
 def factory_state_digest(role: EngineRole, name: str, settings: Any) -> str:
@@ -217,65 +243,17 @@ def open_text_encoder(
     folder: Path, devices: Sequence[str], batch: int = 32
 ) -> AbstractContextManager[Any]:
     """Hand over a sentence encoder, with `embed_texts` (evaluation)."""
-    return _held(adapter("embedder_text").SentenceEncoder(folder, batch, devices))
-
-
-def open_language_model(
-    config: LlmConfig,
-    folders: Sequence[Path],
-    execution: Execution,
-    devices: Sequence[str] | None = None,
-) -> AbstractContextManager[LanguageModel]:
-    """Hand over a language model: a server's (`vllm`, `server`), or one here (`transformers`).
-
-    Args:
-        config: the settings.
-        folders: the model's folder; none for a server that someone else started.
-        execution: where the server is, or how it is started.
-        devices: for the model in this process, or a server of our own; `execution.devices` if not
-            given.
-
-    Raises:
-        UnknownName: another engine.
-    """
-    if config.engine not in LANGUAGE_MODELS:
-        known = tuple(kind for kind in LANGUAGE_MODELS if kind != "server")
-        hint = f"Use {' or '.join(known)}, or path/to/file.py:factory."
-        raise UnknownName("LLM engine", config.engine, known, hint)
-    opened = LANGUAGE_MODELS[config.engine](config, folders, execution, devices)
-    return cast(AbstractContextManager[LanguageModel], opened)
-
-
-def _vllm(
-    config: LlmConfig, folders: Sequence[Path], execution: Execution, devices: Sequence[str] | None
-) -> Any:
-    folder = folders[0] if folders else None
-    return adapter("language_model_vllm").open_vllm(config, folder, execution, devices)
-
-
-def _transformers(
-    config: LlmConfig, folders: Sequence[Path], execution: Execution, devices: Sequence[str] | None
-) -> Any:
-    build = adapter("language_model_transformers").TransformersLanguageModel
-    return _held(build(folders[0], config, devices or execution.devices))
-
-
-LANGUAGE_MODELS: Final[Mapping[str, Callable[..., Any]]] = {
-    "vllm": _vllm,
-    "server": _vllm,
-    "transformers": _transformers,
-}
-"""The kinds of language model by the name of the setting: several can read the same folder."""
+    return held(adapter("embedder_text").SentenceEncoder(folder, batch, devices))
 
 
 def _target(
     loaded: Any, config: NetworkConfig, devices: Sequence[str]
 ) -> AbstractContextManager[Target]:
-    return _held(adapter("target_torch").TorchTarget(*loaded, config, devices))
+    return held(adapter("target_torch").TorchTarget(*loaded, config, devices))
 
 
 @contextmanager
-def _held(engine: Any) -> Iterator[Any]:
+def held(engine: Any) -> Iterator[Any]:
     """Hand over an engine, and close it at the end, even where a caller keeps it."""
     try:
         yield engine

@@ -10,6 +10,7 @@ from dnd_local.core.records import LayerInfo
 from dnd_local.pipeline.dissection import Dissection
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.opening import POCKET_TARGETS
+from dnd_local.store.manifest import Entry
 from dnd_local.store.weights import Weights
 
 
@@ -26,8 +27,8 @@ def known_targets(weights_root: Path | None = None) -> tuple[KnownTarget, ...]:
     """Return every network known by name: the embedded ones, then those of the manifest."""
     weights = Weights.open(weights_root)
     targets = [_known(weights, name, "embedded", entry) for name, entry in POCKET_TARGETS.items()]
-    networks = [entry for entry in weights.manifest.entries if entry.network]
-    targets += [_known(weights, one.id, one.network.partition(":")[0], one.id) for one in networks]
+    networks = [one for one in weights.manifest.entries if one.network or one.role == "target"]
+    targets += [_known(weights, one.id, _kind(one), one.id) for one in networks]
     return tuple(targets)
 
 
@@ -53,6 +54,11 @@ def layers_of(
         return lab.target.layers()
     finally:
         lab.close()
+
+
+def _kind(entry: Entry) -> str:
+    kind = entry.network.partition(":")[0] or "folder"
+    return f"{kind}, your own" if entry.own else kind
 
 
 def _known(weights: Weights, name: str, kind: str, entry: str) -> KnownTarget:

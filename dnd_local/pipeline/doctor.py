@@ -26,6 +26,7 @@ from dnd_local.core.errors import UserError
 from dnd_local.engines.vllm_python import find_vllm
 from dnd_local.store import netns
 from dnd_local.store.commands import Runner, output_of
+from dnd_local.store.cures import repair
 from dnd_local.store.guard import PROXIES, SWITCHES, child_environment, is_guarded
 from dnd_local.store.manifest import PROFILES
 from dnd_local.store.probe_sets import KNOWN_SETS
@@ -179,7 +180,17 @@ def vllm_found(option: str, environ: Mapping[str, str] = os.environ) -> Finding:
 
 
 def weights_found(weights: Weights) -> Iterator[Finding]:
-    """Yield one finding a profile, and one for each damaged file; archives are left aside."""
+    """Yield one finding a profile, and one for each damaged file; archives are left aside.
+
+    Before them, what is wrong with models that the user registered.
+    """
+    own = [weights.report(entry.id) for entry in weights.manifest.entries if entry.own]
+    for report in own:
+        if report.state != "have":
+            found, cure = f"{report.state}, registered", repair(report.entry)
+            yield Finding("weights", report.entry.id, "problem", found, cure)
+    if own:
+        yield Finding("weights", "your own", "ok", f"{len(own)} registered")
     for profile in PROFILES:
         entries = [one for one in weights.manifest.select([profile]) if "archive" not in one.role]
         reports = [weights.report(entry.id) for entry in entries]

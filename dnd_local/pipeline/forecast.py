@@ -35,7 +35,8 @@ class Forecast(Card):
     """A whole run.
 
     `pictures` is an upper bound: candidates that neurons share are painted once, and repeats
-    are not known before they are drawn. `memory_bytes` is that of the largest engine.
+    are not known before they are drawn. `memory_bytes` is that of the largest engine;
+    `how_to_get_them` is a line a way, empty where no weights are missing.
     """
 
     run: str
@@ -45,6 +46,7 @@ class Forecast(Card):
     free_bytes: int
     memory_bytes: int
     missing_weights: tuple[str, ...]
+    how_to_get_them: str
 
 
 def forecast(
@@ -77,6 +79,7 @@ def forecast(
         free_bytes=shutil.disk_usage(_existing(execution)).free,
         memory_bytes=lab.largest_memory(roles_of(PLAN)),
         missing_weights=absent,
+        how_to_get_them=lab.weights.how_to_get(absent),
     )
 
 

@@ -18,7 +18,7 @@ from dnd_local.core.errors import BadConfig
 from dnd_local.core.factory_names import is_factory, split_factory
 from dnd_local.core.protocols import EngineRole, ProbeSet
 from dnd_local.core.records import Pixels
-from dnd_local.engines import registry
+from dnd_local.engines import language_models, registry
 from dnd_local.engines.language_model_replay import ReplayLanguageModel
 from dnd_local.pipeline.replies import replies_of
 from dnd_local.store.probe_sets import FunctionProbe, open_probe
@@ -60,7 +60,7 @@ def model_ids(config: Config) -> dict[EngineRole, tuple[str, ...]]:
     A user's own factory, a replay and a named server have none.
 
     Raises:
-        BadConfig: a small decoder is named beside a painter of the user's own.
+        BadConfig: a folder in place of a name; a small decoder beside a painter of the user's own.
     """
     name = config.network.name
     pictures = config.pictures
@@ -78,9 +78,22 @@ def model_ids(config: Config) -> dict[EngineRole, tuple[str, ...]]:
         "painter": (pictures.model, *decoder),
         "embedder": (config.clip.model,),
     }
-    return {
+    ids = {
         role: () if is_factory(engine_name(role, config)) else names for role, names in ids.items()
     }
+    for role, names in ids.items():
+        for one in names:
+            _refuse_folder(role, one)
+    return ids
+
+
+def _refuse_folder(role: EngineRole, name: str) -> None:
+    if "/" in name or name in (".", ".."):
+        source = " --source SOURCE" if role == "target" else ""
+        raise BadConfig(
+            f"'{name}' is no name of a {role}; register the folder once, then use its name: "
+            f"dnd-local weights add NAME {name} --role {role}{source}"
+        )
 
 
 def weights_digest(role: EngineRole, config: Config, execution: Execution, weights: Weights) -> str:
@@ -114,7 +127,7 @@ def open_engine(
     elif role == "language-model" and name.startswith("replay:"):
         opened = _replay(name, execution)
     elif role == "language-model":
-        opened = registry.open_language_model(settings, folders, execution, devices)
+        opened = language_models.open_language_model(settings, folders, execution, devices)
     else:
         opened = registry.open_built_in(role, settings, folders, devices)
     with opened as engine:

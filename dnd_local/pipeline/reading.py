@@ -199,7 +199,10 @@ def open_run(
     prompts: str | Path | None = None,
     manifest: str | Path | None = None,
 ) -> StoredRun:
-    """Return a run of a workspace, read with the prompts and the manifest that it was made with.
+    """Return a run of a workspace, read with the prompts and the models that it was made with.
+
+    The weights folder is the one named, else the run's, else the usual one: the run's may lie on
+    another machine.
 
     Raises:
         UnknownName: there is no such run.
@@ -210,7 +213,7 @@ def open_run(
     record = folder.read()
     execution = Execution(
         workspace=home,
-        weights=_named(weights) or default_root(),
+        weights=_named(weights) or _there(record.weights) or default_root(),
         data=_named(data) or default_data(),
         prompts=_named(prompts or record.prompts),
         manifest=_named(manifest or record.manifest),
@@ -233,6 +236,10 @@ def _row(description: Description) -> dict[str, Any]:
 
 def _named(path: str | Path | None) -> Path | None:
     return Path(path) if path else None
+
+
+def _there(path: str) -> Path | None:
+    return Path(path) if path and Path(path).is_dir() else None
 
 
 def list_runs(workspace: Path | None = None) -> tuple[RunSummary, ...]:

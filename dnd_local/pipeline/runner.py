@@ -216,7 +216,7 @@ def _dissect(session: Session, selection: Selection) -> RunResult:
     if earlier:
         earlier.check_widths(widths)
     wanted = selection.resolve(widths)
-    record = run.extend(config, wanted, execution.manifest, execution.prompts)
+    record = run.extend(config, wanted, execution.manifest, execution.prompts, execution.weights)
     session.make_all(Asked(tuple(record.neurons), record.wanted()))
     descriptions = describe_all(lab, record, session.failures)
     scores = read_scores(lab, record)

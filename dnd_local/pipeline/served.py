@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from msgspec.structs import replace
@@ -19,9 +20,10 @@ from dnd_local.core.errors import BadConfig, DamagedFile, UnknownName, UserError
 from dnd_local.core.factory_names import is_factory
 from dnd_local.core.records import Neuron
 from dnd_local.core.sequences import distinct
+from dnd_local.engines.folders import quantised_by
+from dnd_local.engines.language_models import LANGUAGE_MODELS
 from dnd_local.engines.llm_address import read_address
 from dnd_local.engines.llm_survey import KEY_VARIABLE, ServerFacts, survey, try_out
-from dnd_local.engines.registry import LANGUAGE_MODELS
 from dnd_local.engines.vllm_command import read_model
 from dnd_local.engines.vllm_python import find_vllm
 from dnd_local.pipeline.lab import Lab
@@ -128,6 +130,8 @@ def check_language_model(config: Config, execution: Execution, weights: Weights)
         address = read_address(execution.llm_url, allow_remote=execution.allow_remote_llm)
         try_out(address, _key(), facts, min(execution.llm_timeout, 60.0))
         return facts.server
+    if llm.engine in ("vllm", "transformers"):
+        _check_quantised(llm, weights.folder(llm.model))
     if llm.engine == "vllm":
         python = find_vllm(execution.vllm_python, os.environ)
         read_model(weights.folder(llm.model))
@@ -140,6 +144,21 @@ def check_language_model(config: Config, execution: Execution, weights: Weights)
     if llm.engine.startswith(REPLAY):
         replies_of(llm.engine.removeprefix(REPLAY), execution.workspace)
     return ""
+
+
+def _check_quantised(llm: LlmConfig, folder: Path) -> None:
+    """Refuse to quantise again, or to read here, what was quantised before it was saved."""
+    method = quantised_by(folder)
+    if method and llm.quantisation != "none":
+        raise UserError(
+            f"the weights of '{llm.model}' are quantised already ({method}); leave out "
+            f"--llm-quantisation {llm.quantisation}"
+        )
+    if method and llm.engine == "transformers":
+        raise UserError(
+            f"the weights of '{llm.model}' are quantised ({method}), which vLLM reads and the "
+            "engine in this process does not; give --llm vllm"
+        )
 
 
 def asks_language_model(lab: Lab, selection: Selection, earlier: Sequence[Neuron]) -> bool:

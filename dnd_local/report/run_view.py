@@ -28,7 +28,7 @@ from dnd_local.pipeline.served import SERVER
 from dnd_local.pipeline.stage import roles_of
 from dnd_local.report import plots
 from dnd_local.report.cards import CardView
-from dnd_local.store.manifest import Hub, Shipped, Url, User
+from dnd_local.store.manifest import Hub, Local, Shipped, Source, Url, User
 
 FREQUENT: Final = 18
 """Labels in the list of frequent ones."""
@@ -240,7 +240,7 @@ def _unlisted(role: EngineRole, config: Config) -> str:
     return f"{llm.model} (a server's{''.join(f', {k} {v}' for k, v in known if v)})"
 
 
-def _source(source: Hub | Url | Shipped | User) -> str:
+def _source(source: Source) -> str:
     match source:
         case Hub():
             return f"{source.repository} at {source.revision[:10]}"
@@ -250,6 +250,8 @@ def _source(source: Hub | Url | Shipped | User) -> str:
             return "ships with dnd-local"
         case User():
             return f"brought by the user ({source.page})"
+        case Local():
+            return f"a model of the user's own ({source.folder or 'from a bundle'})"
 
 
 def _names(points: Sequence[Point], labels: Counter[str]) -> tuple[MapName, ...]:

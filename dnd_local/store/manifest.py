@@ -37,6 +37,9 @@ Profile: TypeAlias = Literal["paper", "released", "fast", "pocket", "eval", "use
 PROFILES: Final[tuple[Profile, ...]] = get_args(Profile)
 
 Sha256: TypeAlias = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+EntryId: TypeAlias = Annotated[
+    str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}(@[A-Z0-9_]{1,32})?\Z")
+]
 Size: TypeAlias = Annotated[int, Meta(ge=0, le=1 << 50)]
 Link: TypeAlias = Annotated[str, Meta(pattern=r"^https?://[^\s/]+(/\S*)?\Z")]
 _FORBIDDEN = frozenset('\\:*?"<>|')
@@ -117,7 +120,18 @@ class User(
     page: Link
 
 
-Source: TypeAlias = Hub | Url | Shipped | User
+class Local(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="local"
+):
+    """A folder of the user's own, registered with ``weights add``; empty after a bundle.
+
+    Its files are reached through links in the weights folder.
+    """
+
+    folder: str = ""
+
+
+Source: TypeAlias = Hub | Url | Shipped | User | Local
 
 
 class Licence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -135,7 +149,7 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     weight enums, which names weights, transform and classes together.
     """
 
-    id: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}(@[A-Z0-9_]{1,32})?\Z")]
+    id: EntryId
     role: Annotated[str, Meta(min_length=1, max_length=200)]
     source: Source
     licence: Licence
@@ -145,7 +159,7 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     profiles: tuple[Profile, ...]
     memory: Size | None
     note: str = ""
-    network: Annotated[str, Meta(pattern=r"^([a-z0-9]+:\S{1,199})?\Z")] = ""
+    network: Annotated[str, Meta(pattern=r"^([a-z0-9_]+(:\S{1,199})?)?\Z")] = ""
 
     def __post_init__(self) -> None:
         if not self.files and not isinstance(self.source, Shipped):
@@ -155,6 +169,20 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             if file.path.lower() in seen:
                 raise ValueError(f"entry '{self.id}' names '{file.path}' twice (case aside)")
             seen.add(file.path.lower())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What it answers to: its id, and the whole name of the network that the id shortens.
+
+        A model of the user's own has no other name than the one it was given.
+        """
+        published = self.network.partition(":")[2]
+        return (self.id, published) if published and not self.own else (self.id,)
+
+    @property
+    def own(self) -> bool:
+        """Whether the user registered it."""
+        return isinstance(self.source, Local)
 
     @property
     def origin(self) -> str:
@@ -205,10 +233,19 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             UnknownName: there is none; near ids are offered.
         """
         for entry in self.entries:
-            if name in (entry.id, entry.network.partition(":")[2]):
+            if name in entry.names:
                 return entry
         known = [entry.id for entry in self.entries]
-        raise UnknownName("weights", name, known, "`dnd-local weights list` shows them all.")
+        raise UnknownName(
+            "weights", name, known, "`dnd-local weights list` shows them all; `dnd-local weights "
+            "add` registers a folder of your own."
+        )  # fmt: skip
+
+    def under(self, over: Manifest) -> Manifest:
+        """Return this manifest with another laid over it: of one id, the other's entry counts."""
+        taken = {entry.id for entry in over.entries}
+        kept = tuple(entry for entry in self.entries if entry.id not in taken)
+        return Manifest(schema=SCHEMA, entries=kept + over.entries)
 
     def select(self, names: Iterable[str]) -> tuple[Entry, ...]:
         """Return the entries of ids and profiles, each once, in the manifest's order.

@@ -6,7 +6,7 @@ import hashlib
 import io
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -28,7 +28,8 @@ from dnd_local.store.bundle import (
 )
 from dnd_local.store.fetch import Progress
 from dnd_local.store.install_script import install_script
-from dnd_local.store.manifest import Entry, Shipped, User
+from dnd_local.store.manifest import Entry, Manifest, Shipped, User
+from dnd_local.store.own_models import OWN_NAME, encoded_own, portable
 from dnd_local.store.pins import PINS_NAME, Pins
 from dnd_local.store.weights import Weights
 
@@ -115,15 +116,20 @@ def _item(weights: Weights, entry: Entry, path: str) -> _Item:
     return _Item(f"{WEIGHTS}/{entry.id}/{path}", place.stat().st_size, expected, place)
 
 
-def _papers(weights: Weights, entries: Iterable[Entry], wheels: Iterable[_Item]) -> list[_Item]:
+def _papers(weights: Weights, entries: Sequence[Entry], wheels: Iterable[_Item]) -> list[_Item]:
     """Return the bundle's own small files: manifest, pins, sums and script."""
     ids = [entry.id for entry in entries]
     pins = Pins(Path(), [pin for pin in weights.pins.every() if pin.id in ids])
     names = [item.name for item in wheels]
     script = install_script(ids, has_wheels=bool(names), has_vllm=_has(names, "wheels/vllm/"))
     sums = "".join(f"{item.sha256}  {item.name}\n" for item in wheels)
+    own = [portable(entry) for entry in entries if entry.own]
+    every = [portable(entry) for entry in weights.manifest.entries]
     return [
-        _Item.of(MANIFEST, _readable(weights.manifest)),
+        _Item.of(
+            MANIFEST, _readable(Manifest(schema=weights.manifest.schema, entries=tuple(every)))
+        ),
+        *([_Item.of(f"{WEIGHTS}/{OWN_NAME}", encoded_own(own))] if own else []),
         _Item.of(f"{WEIGHTS}/{PINS_NAME}", pins.encoded()),
         _Item.of(SCRIPT, script.encode()),
         _Item.of(SUMS, sums.encode()),

@@ -28,7 +28,7 @@ from dnd_local.core.errors import Interrupted, UserError
 from dnd_local.store.consent import Consent, agree, never, with_hashes
 from dnd_local.store.convert import convert
 from dnd_local.store.fetch import Landed, Offer, Progress, Wanted, ask, fetch
-from dnd_local.store.manifest import Entry, File, Hub, Shipped, Url, User
+from dnd_local.store.manifest import Entry, File, Hub, Local, Shipped, Url, User
 from dnd_local.store.pins import Pin, source_text
 from dnd_local.store.weights import Weights
 
@@ -128,7 +128,8 @@ def pull(
     """
     entries = weights.manifest.select(names)
     by_hand = tuple(entry for entry in entries if isinstance(entry.source, User))
-    remote = [entry for entry in entries if not isinstance(entry.source, User | Shipped)]
+    weights.require(entry.id for entry in entries if entry.own)  # nobody can fetch those
+    remote = [entry for entry in entries if not isinstance(entry.source, User | Shipped | Local)]
     with _only_one(weights.root):
         jobs = [job for entry in remote for job in _jobs(weights, entry, hosts or Hosts.of())]
         wanted = with_hashes([job.wanted for job in jobs], trusted or {})

@@ -7,12 +7,15 @@ from pathlib import Path
 
 from dnd_local.core.errors import Refused
 from dnd_local.store.manifest import Shipped
+from dnd_local.store.own_models import forget_own, locked
 from dnd_local.store.stamps import forget_stamps
 from dnd_local.store.weights import Weights
 
 
 def remove(weights: Weights, name: str) -> int:
     """Remove an id's folder, pins and whatever of it was on its way; return the bytes freed.
+
+    Of a model that the user registered the links and the entry go; the user's folder stays.
 
     Raises:
         UnknownName: the manifest has no such id.
@@ -30,6 +33,9 @@ def remove(weights: Weights, name: str) -> int:
             shutil.rmtree(path)
     forget_stamps(weights.root, name)
     weights.pins.forget(name)
+    if entry.own:
+        with locked(weights.root):
+            forget_own(weights.root, name)
     return freed
 
 

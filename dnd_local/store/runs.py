@@ -44,10 +44,10 @@ class RunRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The content of ``run.json``.
 
     `neurons` lists the indices asked for so far, by layer; `ledger` says which side of every row
-    of the method's ledger the settings take; `manifest` and `prompts` name the user's own ("" for
-    the shipped ones), with which alone its parts are found again. A record of where the last
-    session ran, never an input, are `software`, `devices`, `llm_server` (kind and version of what
-    served the language model) and `isolation` (how its processes were kept off the network).
+    of the method's ledger the settings take; `manifest`, `prompts` and `weights` name the user's
+    own ("" for the shipped ones), with which alone its parts are found again. A record of where the
+    last session ran, never an input, are `software`, `devices`, `llm_server` (kind and version of
+    what served the language model) and `isolation` (how its processes were kept off the network).
     """
 
     schema: int
@@ -57,6 +57,7 @@ class RunRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ledger: dict[str, Side] = {}
     manifest: str = ""
     prompts: str = ""
+    weights: str = ""
     software: dict[str, str] = {}
     devices: tuple[str, ...] = ()
     remote_llm: str = ""
@@ -146,6 +147,7 @@ class RunFolder:
         neurons: Mapping[str, Iterable[int]],
         manifest: Path | None = None,
         prompts: Path | None = None,
+        weights: Path | None = None,
     ) -> RunRecord:
         """Add neurons to the run, making it if need be, and return its record.
 
@@ -154,6 +156,7 @@ class RunFolder:
             neurons: indices to add, by layer.
             manifest: the user's own manifest, if that is where the models come from.
             prompts: the user's own folder of prompts, likewise.
+            weights: the weights folder.
 
         Raises:
             Refused: the run exists with another Config.
@@ -171,6 +174,7 @@ class RunFolder:
                 ledger=sides(config.ledger),
                 manifest=_absolute(manifest),
                 prompts=_absolute(prompts),
+                weights=_absolute(weights),
             )
             self.write_json("run.json", record)
             if old is None or record.neurons != old.neurons:

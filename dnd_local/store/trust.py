@@ -20,7 +20,8 @@ LITTER: Final = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 """Files that desktops leave behind; no model library reads them."""
 
 _VOCABULARIES = frozenset({"tokenizer.json", "vocab.json"})
-_PIPELINE_LIBRARIES = frozenset({"diffusers", "transformers"})
+_PIPELINE_LIBRARIES = frozenset({"diffusers", "transformers", "stable_diffusion"})
+"""The last is diffusers' own: Stable Diffusion 1 and 2 name their safety checker by it."""
 
 
 def extra_files(folder: Path, named: Iterable[str]) -> tuple[str, ...]:
@@ -62,7 +63,7 @@ def refuse_code(name: str, folder: Path, named: Iterable[str]) -> None:
         try:
             settings = json.loads((folder / path).read_bytes())
         except (ValueError, RecursionError):
-            raise Refused(f"'{name}': {folder / path} is not JSON; pull '{name}' again") from None
+            raise Refused(f"'{name}': {folder / path} is not JSON") from None
         if reason := _asks_for_code(Path(path).name, settings):
             raise Refused(f"'{name}': {folder / path} {reason}; models that bring code are refused")
 

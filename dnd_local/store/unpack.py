@@ -12,17 +12,26 @@ from dnd_local.core.amounts import size_text
 from dnd_local.core.errors import DamagedFile, Refused, UserError
 from dnd_local.store.bundle import WEIGHTS, Bundle, copy_checked, opened, read_inventory
 from dnd_local.store.fetch import Progress
-from dnd_local.store.manifest import Entry
+from dnd_local.store.manifest import SCHEMA, Entry, Manifest
+from dnd_local.store.own_models import (
+    OWN_NAME,
+    locked,
+    parse_own,
+    portable,
+    put_own,
+    same_model,
+)
 from dnd_local.store.pins import PINS_NAME, Pin, Pins, parse_pins
 from dnd_local.store.weights import Weights
 
 
 @dataclass(frozen=True, slots=True)
 class Unpacked:
-    """What unpacking did: ids that landed, ids that were complete before."""
+    """What unpacking did: ids that landed, ids that were complete before, own ids now known."""
 
     landed: tuple[str, ...]
     kept: tuple[str, ...]
+    registered: tuple[str, ...] = ()
 
 
 def unpack(
@@ -45,6 +54,8 @@ def unpack(
     with opened(source) as bundle:
         inventory = read_inventory(source, bundle)
         pins = _bundled_pins(source, bundle)
+        own = _new_own(weights, source, bundle)
+        weights.manifest = weights.manifest.under(Manifest(schema=SCHEMA, entries=own))
         known = {entry.id: entry for entry in weights.manifest.entries}
         if strange := [name for name in inventory.ids if name not in known]:
             raise Refused(
@@ -64,12 +75,15 @@ def unpack(
             )
         progress.total(needed)
         try:
+            for entry in own:
+                with locked(weights.root):
+                    put_own(weights.root, entry)
             for entry in wanted:
                 _land(weights, entry, source, bundle, pins, progress)
         except OSError as error:
             raise UserError(f"{weights.root}: {error.strerror} ({error.filename})") from None
     kept = tuple(entry.id for entry in entries if entry not in wanted)
-    return Unpacked(tuple(entry.id for entry in wanted), kept)
+    return Unpacked(tuple(e.id for e in wanted), kept, tuple(entry.id for entry in own))
 
 
 def _land(
@@ -107,7 +121,8 @@ def _check_contents(source: Path, bundle: Bundle, entries: Iterable[Entry]) -> N
     """Refuse a bundle whose weights are not exactly the files of its ids."""
     right = {f"{WEIGHTS}/{entry.id}/{path}" for entry in entries for path in _paths(entry)}
     held = {name for name in bundle.sizes if name.startswith(f"{WEIGHTS}/")}
-    if extra := sorted(held - right - {f"{WEIGHTS}/{PINS_NAME}"}):
+    papers = {f"{WEIGHTS}/{PINS_NAME}", f"{WEIGHTS}/{OWN_NAME}"}
+    if extra := sorted(held - right - papers):
         raise Refused(f"{source} holds '{extra[0]}', which no id of it names")
     if absent := sorted(right - held):
         raise DamagedFile(f"{source} lacks '{absent[0]}'")
@@ -119,6 +134,27 @@ def _bundled_pins(source: Path, bundle: Bundle) -> Pins:
         return Pins(source)
     with bundle.open(name) as file:
         return Pins(source, parse_pins(file.read(), f"{source}, {name}"))
+
+
+def _new_own(weights: Weights, source: Path, bundle: Bundle) -> tuple[Entry, ...]:
+    """Return the models of their maker's own that a bundle brings and that are not known here.
+
+    Raises:
+        Refused: one has the name of another model.
+    """
+    name = f"{WEIGHTS}/{OWN_NAME}"
+    if name not in bundle.sizes:
+        return ()
+    with bundle.open(name) as file:
+        brought = parse_own(file.read(), f"{source}, {name}").entries
+    here = {one: entry for entry in weights.manifest.entries for one in entry.names}
+    for entry in brought:
+        if entry.id in here and not (here[entry.id].own and same_model(here[entry.id], entry)):
+            raise Refused(
+                f"{source} brings a model '{entry.id}', and another one has that name here; pack "
+                "it under another name, or remove yours first"
+            )
+    return tuple(portable(entry) for entry in brought if entry.id not in here)
 
 
 def _paths(entry: Entry) -> list[str]:

@@ -14,20 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from dnd_local.core.amounts import size_text
 from dnd_local.core.digest import file_sha256, key
 from dnd_local.core.errors import DamagedFile, MissingWeights
-from dnd_local.store.manifest import Entry, File, Manifest, Shipped, User
+from dnd_local.store.cures import all_missing_text, missing_text, repair
+from dnd_local.store.manifest import Entry, File, Manifest, Shipped
+from dnd_local.store.own_models import read_own
 from dnd_local.store.pins import PINS_NAME, Pins
 from dnd_local.store.resources import shipped, user_folder
 from dnd_local.store.stamps import Stamp, read_stamps, stamp_of, write_stamps
 from dnd_local.store.trust import extra_files, refuse_code, refuse_strangers
 
 ROOT_VARIABLE: Final = "DND_LOCAL_WEIGHTS"
-_TRAIN: Final = (
-    "they ship with dnd-local, but not with this copy; train them in a checkout: "
-    "scripts/pocket/train"
-)
 FileState: TypeAlias = Literal["have", "missing", "damaged", "unpinned"]
 
 
@@ -72,11 +69,19 @@ class Weights:
     def open(cls, root: Path | None = None, manifest: Path | None = None) -> Weights:
         """Return the weights of a folder (the default one if not given) with its pins.
 
+        The models that the user registered there lie over the shipped manifest; a manifest that
+        is named lies over them.
+
         Raises:
-            BadConfig: manifest or pins cannot be read.
+            BadConfig: manifest, pins or own models cannot be read.
         """
         root = root or default_root()
-        return cls(root, Manifest.read(manifest), Pins.read(root / PINS_NAME))
+        own = read_own(root)
+        if manifest is None:
+            every = Manifest.read().under(own)
+        else:
+            every = own.under(Manifest.read(manifest))
+        return cls(root, every, Pins.read(root / PINS_NAME))
 
     def place(self, entry: Entry) -> Path:
         """Return where an entry's files belong, whether or not they are there."""
@@ -103,7 +108,7 @@ class Weights:
             return folder
         absent = [file for file in entry.files if not (folder / file.path).is_file()]
         if absent or not entry.files:
-            raise MissingWeights(self._missing_text(entry, absent))
+            raise MissingWeights(self._missing_text(entry, len(absent)))
         refuse_strangers(name, folder, (file.path for file in entry.files))
         stamps = self._stamps(entry)
         fresh = {file.path: self._verify(entry, file, stamps) for file in entry.files}
@@ -132,10 +137,10 @@ class Weights:
                 pin = self.pins.find(entry, file.path)
                 known = file.converted_from.sha256 or (pin.origin if pin else None)
             if known is None:
-                raise MissingWeights(self._missing_text(entry, [file]))
+                raise MissingWeights(self._missing_text(entry, 1))
             hashes.append((file.path, known))
         if not hashes:
-            raise MissingWeights(self._missing_text(entry, []))
+            raise MissingWeights(self._missing_text(entry))
         # The same tensors read through another transform are another network.
         return key([sorted(hashes), entry.network] if entry.network else sorted(hashes))
 
@@ -154,13 +159,13 @@ class Weights:
         Raises:
             MissingWeights: some are not; the message names them all.
         """
+        if text := self.how_to_get(names):
+            raise MissingWeights(text)
+
+    def how_to_get(self, names: Iterable[str]) -> str:
+        """Return what is missing of ids and how to get it, a line a way; empty for nothing."""
         absent = [self.manifest.entry(name) for name in self.missing(names)]
-        # What ships cannot be pulled: it gets a line of its own.
-        shipped_ones = [entry for entry in absent if isinstance(entry.source, Shipped)]
-        others = [entry for entry in absent if entry not in shipped_ones]
-        lines = [self._all_missing_text(own) for own in (shipped_ones, others) if own]
-        if lines:
-            raise MissingWeights("\n".join(lines))
+        return all_missing_text(absent, [self.place(entry) for entry in absent], self.root)
 
     def report(
         self, name: str, *, deep: bool = False, progress: Callable[[int], None] | None = None
@@ -211,11 +216,11 @@ class Weights:
         path = self.place(entry) / file.path
         expected = self.expected(entry, file)
         if not path.is_file():
-            raise MissingWeights(self._missing_text(entry, [file]))
+            raise MissingWeights(self._missing_text(entry, 1))
         if expected is None:
             raise MissingWeights(
-                f"'{entry.id}': no hash of {path} is known, so it cannot be trusted; get it "
-                f"again: dnd-local weights pull {entry.id}"
+                f"'{entry.id}': no hash of {path} is known, so it cannot be trusted; "
+                f"{repair(entry)}"
             )
         try:
             stamp = stamp_of(path)
@@ -232,35 +237,10 @@ class Weights:
         return stamp
 
     def _damaged(self, entry: Entry, path: Path, what: str) -> DamagedFile:
-        cure = f"get it again: dnd-local weights pull {entry.id}"
-        if isinstance(entry.source, Shipped):
-            cure = "install dnd-local again"
-        return DamagedFile(f"'{entry.id}': {path} is {what}; {cure}")
+        return DamagedFile(f"'{entry.id}': {path} is {what}; {repair(entry)}")
 
-    def _all_missing_text(self, absent: list[Entry]) -> str:
-        """Return one line about entries that are missing for the same reason."""
-        if len(absent) == 1:
-            return self._missing_text(absent[0], [])
-        ids = [entry.id for entry in absent]
-        if isinstance(absent[0].source, Shipped):
-            return f"weights {', '.join(ids)} are not here; {_TRAIN}"
-        size = size_text(sum(entry.known_size for entry in absent))
-        return (
-            f"weights {', '.join(ids)} ({size} or more) are not in {self.root}; get them on a "
-            f"connected machine: dnd-local weights pull {' '.join(ids)}"
-        )
-
-    def _missing_text(self, entry: Entry, absent: list[File]) -> str:
-        size = f", {size_text(entry.known_size)}" if entry.known_size else ", of unknown size"
-        part = f" ({len(absent)} of {len(entry.files)} files)" if absent else ""
-        text = f"weights '{entry.id}' ({entry.role}{size}) are not in {self.place(entry)}{part}; "
-        match entry.source:
-            case Shipped():
-                return text + _TRAIN
-            case User(page=page):
-                return text + f"its terms leave the download to you: {page}"
-            case _:
-                return text + f"get them on a connected machine: dnd-local weights pull {entry.id}"
+    def _missing_text(self, entry: Entry, absent: int = 0) -> str:
+        return missing_text(entry, self.place(entry), absent)
 
     def _complete(self, entry: Entry) -> bool:
         folder = self.place(entry)

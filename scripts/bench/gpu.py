@@ -40,7 +40,7 @@ from dnd_local.core.config import (
 )
 from dnd_local.core.conversations import Message, Request
 from dnd_local.core.errors import UserError
-from dnd_local.engines import registry
+from dnd_local.engines import language_models, registry
 
 CANDIDATES, PICTURES, EXEMPLARS, REPLIES = 5, 10, 10, 15
 
@@ -175,7 +175,7 @@ def measure_language_model(where: Where) -> Iterator[dict[str, Any]]:
     turns = (Message("user", " ".join(["a red dog on the house"] * 20)),)
     asked = [Request(turns, 0.3, seed, 24) for seed in range(16)]
     folders = [where.folders["language-model"]]
-    with registry.open_language_model(config, folders, execution) as model:
+    with language_models.open_language_model(config, folders, execution) as model:
         seconds = timed(where, lambda: model.reply(asked))
     yield _figure("language-model", len(asked), seconds, REPLIES)
 

@@ -25,7 +25,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from dnd_local.cli import dissect, main, weights
+from dnd_local.cli import dissect, main, weights, weights_add
 from dnd_local.core.config import Config, Execution, ProbeConfig
 from dnd_local.engines import language_model_vllm, registry
 from dnd_local.evaluate import hard_bench, null_tests, pocket_bench
@@ -36,7 +36,7 @@ from dnd_local.pipeline.doctor import Finding
 from dnd_local.pipeline.executors import InProcess
 from dnd_local.pipeline.reading import open_run
 from dnd_local.pipeline.selection import Selection
-from dnd_local.store import commands, pull
+from dnd_local.store import add, commands, pull
 from dnd_local.store import weights as weights_store
 from dnd_local.store.resources import shipped
 from dnd_local.store.weights import Weights
@@ -46,6 +46,7 @@ from tests.engines.fake_llm_server import FakeServer, said
 from tests.evaluate.colours import ManyColours
 from tests.fakes import LAYER, engines, flat
 from tests.store.hub import FakeHub, entry, manifest, serving
+from tests.store.own import settings, single, tensors
 from tests.store.test_release_prompts import MAIN, MODELS
 
 TEXT_FILES = (".csv", ".jsonl", ".html")
@@ -126,7 +127,7 @@ class OptionWorld:
             monkeypatch.setenv(f"DND_LOCAL_{name}", str(root / name.lower()))
         monkeypatch.setenv("COLUMNS", "300")
         monkeypatch.chdir(root)
-        for module in (main, dissect, weights):
+        for module in (main, dissect, weights, weights_add):
             monkeypatch.setattr(module, "go_offline", lambda **_: None)
         monkeypatch.setattr(null_tests, "RESAMPLES", 50)
         self.open_engine = opening.open_engine
@@ -184,7 +185,7 @@ class OptionWorld:
             if role == "language-model" and (execution.llm_url or execution.vllm_python):
                 here = not execution.llm_url
                 folders = [Weights.open().folder(config.llm.model)] if here else []
-                with registry.open_language_model(config.llm, folders, execution) as engine:
+                with language_models.open_language_model(config.llm, folders, execution) as engine:
                     yield engine
                 return
             settings = getattr(config, SECTIONS[role])
@@ -227,11 +228,13 @@ class OptionWorld:
             self._answer_all()
         if command == "probe info":
             self.run(["probe", "prepare", "broden", "broden.zip", "--data", "prepared-data"])
+        if command == "weights add":
+            self.patch.setattr(add, "convert", lambda _, target: tensors(target))
         if command == "weights pull":
             with self._hub():
                 yield
             return
-        if command.startswith("weights"):
+        if command.startswith("weights") and command != "weights add":
             self._models()
         if command == "weights unpack":
             self.run(["weights", "pack", "model", "--output", "bundle.tar", "--no-wheels"])
@@ -366,6 +369,9 @@ def make_world(root: Path) -> None:
         path.write_text(text)
     for folder in ("clip", "encoder", "roberta"):
         (root / folder).mkdir()
+    single(root / "blip")
+    settings(root / "pickled/config.json", {"model_type": "blip"})
+    (root / "pickled/pytorch_model.bin").write_bytes(PICKLE)
     shutil.copytree(shipped("prompts"), root / "prompts")
     for name in ("simplify", "picture"):
         prompt = root / "prompts" / f"{name}.txt"

@@ -53,6 +53,7 @@ BASES = {
     "--all-neurons --metric token-f1",
     "reproduce captioner-swap": "reproduce captioner-swap bare.csv --metric token-f1",
     "reproduce scoring-rules": "reproduce scoring-rules ratings.csv",
+    "weights add": "weights add mine blip",
     "weights pull": "weights pull model",
     "weights pack": "weights pack model",
     "weights unpack": "weights unpack bundle.tar",
@@ -73,6 +74,7 @@ REQUIRED = {
     "baseline": ("--concepts", "concepts.txt"),
     "reproduce captioner-swap": ("--against", "other.csv"),
     "weights pack": ("--output", "bundle.tar"),
+    "weights add": ("--role", "captioner"),
 }
 """An option that a command cannot do without; it joins the base unless it is the one tried."""
 
@@ -211,6 +213,11 @@ CASES = {
         "--as-published", base=f"{TABLE_9} --all-neurons --metric mpnet=encoder"
     ),
     ("reproduce captioner-swap", "--against"): Case("--against two.csv", "--against other.csv"),
+    ("weights add", "--role"): Case(
+        "--role painter", "--role captioner", refused="holds no painter that is known here"
+    ),
+    ("weights add", "--source"): Case("--source timn:x", refused="--source timn:x is for targets"),
+    ("weights add", "--yes"): Case("--yes", base="weights add mine pickled"),
     ("weights pull", "--trust"): Case(
         f"--trust w.pth={sha256(PICKLE)}", base="weights pull unknown"
     ),

@@ -96,14 +96,15 @@ def test_plain_text_survives_the_console(text: str) -> None:
 
 def forecast(seconds: float | None, *missing: str) -> Forecast:
     stages = (StageForecast("scores", 1200, 200, seconds),)
-    return Forecast("mine", stages, 12000, 5_000_000_000, 2, 3_000_000, missing)
+    how = "get them <a way>" if missing else ""
+    return Forecast("mine", stages, 12000, 5_000_000_000, 2, 3_000_000, missing, how)
 
 
 def test_a_forecast_says_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
     tables.show_forecast(forecast(None, "blip-base", "sd15"), False)
     out = capsys.readouterr().out
     assert "Pictures to paint: 12,000 at most, 5.0 GB of 2 B free." in out
-    assert "Missing weights: blip-base sd15. Get them: dnd-local weights pull blip-base sd15" in out
+    assert "Missing: get them <a way>" in out
     assert "never measured" in out
     tables.show_forecast(forecast(90.0), False)
     out = capsys.readouterr().out

@@ -21,7 +21,7 @@ from dnd_local.core.config import (
 )
 from dnd_local.core.errors import MissingWeights, UnknownName, UserError
 from dnd_local.core.protocols import Captioner, Embedder, LanguageModel, Painter, Target
-from dnd_local.engines import registry
+from dnd_local.engines import language_models, registry
 from dnd_local.engines.small_resnet import SmallResNet
 
 CPU = ("cpu",)
@@ -73,9 +73,9 @@ def test_a_sentence_encoder_opens(models):
 
 def test_a_language_model_in_this_process(models, execution):
     config = LlmConfig(engine="transformers", batch=1, dtype="float32")
-    with registry.open_language_model(config, [models("llama")], execution) as engine:
+    with language_models.open_language_model(config, [models("llama")], execution) as engine:
         assert isinstance(engine, LanguageModel)
-    with registry.open_language_model(config, [models("llama")], execution, CPU) as engine:
+    with language_models.open_language_model(config, [models("llama")], execution, CPU) as engine:
         assert isinstance(engine, LanguageModel)
     assert not hasattr(engine, "model")
 
@@ -89,14 +89,14 @@ def test_a_served_language_model(monkeypatch, execution, tmp_path):
         yield "server"
 
     monkeypatch.setattr(registry.adapter("language_model_vllm"), "open_vllm", open_vllm)
-    with registry.open_language_model(LlmConfig(), [tmp_path], execution) as engine:
+    with language_models.open_language_model(LlmConfig(), [tmp_path], execution) as engine:
         assert engine == "server"
     assert asked == [("vllm", tmp_path, execution)]
 
 
 def test_an_unknown_language_engine_lists_the_known(execution, tmp_path):
     with pytest.raises(UnknownName, match=r"'vlm'\. Did you mean vllm\? Use vllm or transformers"):
-        registry.open_language_model(LlmConfig(engine="vlm"), [tmp_path], execution)
+        language_models.open_language_model(LlmConfig(engine="vlm"), [tmp_path], execution)
 
 
 def test_a_torchvision_network_from_its_folder(tmp_path):

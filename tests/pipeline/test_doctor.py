@@ -130,6 +130,18 @@ def test_weights_are_told_by_profile_and_damage_by_name(tmp_path):
     assert found["pocket", "problem"].cure == "install dnd-local again"
 
 
+def test_models_of_the_users_own_are_looked_at(tmp_path):
+    put(tmp_path / "a", FILES)
+    lines = [
+        entry(name, FILES, profiles=[], source={"kind": "local", "folder": "/f"})
+        for name in ("a", "b")
+    ]
+    found = {(one.name, one.state): one for one in doctor.weights_found(weights(tmp_path, *lines))}
+    assert found["your own", "ok"].found == "2 registered"
+    assert "put the old file back into /f" in found["b", "problem"].cure
+    assert ("a", "problem") not in found
+
+
 def test_probe_sets_that_are_not_prepared_come_with_the_command(tmp_path):
     (tmp_path / "broden").mkdir()
     found = {one.name: one for one in doctor.probe_sets_found(tmp_path)}

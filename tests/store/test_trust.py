@@ -28,7 +28,8 @@ FINE = {
         {
             "_class_name": "StableDiffusionPipeline",
             "unet": ["diffusers", "UNet2DConditionModel"],
-            "safety_checker": [None, None],
+            "safety_checker": ["stable_diffusion", "StableDiffusionSafetyChecker"],
+            "feature_extractor": [None, None],
             "text_encoder": ["transformers", "CLIPTextModel"],
         },
     ),
