@@ -27,7 +27,7 @@ from PIL import Image
 
 from dnd_local.cli import dissect, main, weights, weights_add
 from dnd_local.core.config import Config, Execution, ProbeConfig
-from dnd_local.engines import language_model_vllm, registry
+from dnd_local.engines import language_model_vllm, language_models, registry
 from dnd_local.evaluate import hard_bench, null_tests, pocket_bench
 from dnd_local.evaluate.intervals import Interval
 from dnd_local.pipeline import doctor, opening, runner, smoke
