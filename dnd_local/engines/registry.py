@@ -14,6 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
+from msgspec import structs
+
 from dnd_local.core.config import NetworkConfig
 from dnd_local.core.digest import key
 from dnd_local.core.errors import MissingWeights, UnknownName, UserError
@@ -126,12 +128,17 @@ def kind_of(role: EngineRole, folder: Path) -> EngineKind:
 TARGET_SOURCES: Final[Mapping[str, str]] = {
     "": "target_loading",
     "torchvision": "target_torchvision",
+    "timm": "target_timm",
+    "hf": "target_hf",
+    "open_clip": "target_open_clip",
 }
 """The module of each source of target networks.
 
 By what the manifest entry's `network` starts with; empty: the folder's `config.json` tells all. A
 module has ``load(folder, published, origin) -> (module, transform)``, and ``classes(folder,
 published)``, which returns the last layer's path and its neurons' names, or None without names.
+Where its networks say how their tokens lie, ``layout(module, transform)`` returns that as
+``network.layout`` writes it, or an empty text.
 """
 
 
@@ -157,7 +164,10 @@ def open_target(
         UserError: the network cannot be built from the folder.
     """
     source, published = _source_of(folder, network)
-    return _target(source.load(folder, published, origin), config, devices)
+    module, transform = source.load(folder, published, origin)
+    if not config.layout and hasattr(source, "layout"):
+        config = structs.replace(config, layout=source.layout(module, transform))
+    return _target((module, transform), config, devices)
 
 
 def check_source(folder: Path, network: str) -> None:
