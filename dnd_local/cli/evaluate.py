@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dnd_local.evaluate.verdicts import Verdict
     from dnd_local.store.outputs import Cell
 
-SHOWN = ("layer", "neuron", "label", "verdict", "support", "correlation", "auprc", "auc")
+SHOWN = ("layer", "neuron", "label", "verdict", "support", "reach", "correlation", "auprc", "auc")
 
 
 class Evidence(StrEnum):

@@ -25,11 +25,15 @@ def add_columns(table: Table) -> None:
     """Give a table of neurons the columns that `cells` fills."""
     table.add_column("Verdict")
     table.add_column("Support", justify="right")
+    table.add_column("Reach", justify="right")
 
 
-def cells(verdict: Verdict | None) -> tuple[str, str]:
+def cells(verdict: Verdict | None) -> tuple[str, str, str]:
     """Return a neuron's cells of those columns, empty where it was not judged."""
-    return (_coloured(verdict), f"{verdict.support:.2f}") if verdict else ("", "")
+    if verdict is None:
+        return ("", "", "")
+    reach = "-" if math.isnan(verdict.reach) else f"{verdict.reach:.1%}"
+    return (_coloured(verdict), f"{verdict.support:.2f}", reach)
 
 
 def tally(descriptions: Sequence[Description], verdicts: Verdicts) -> dict[str, int] | None:
@@ -58,7 +62,8 @@ def summary(descriptions: Sequence[Description], verdicts: Verdicts, run: str) -
         f"Verdicts on {tallied['judged']} of {count_text(tallied['labels'], 'label')}: {counted}"
     ]
     lines += [f"  [{COLOURS[word]}]{word}[/]: {LEGEND[word]}" for word in LEGEND if tallied[word]]
-    lines.append("  support: share of other neurons' labels that do worse, over those measures")
+    lines.append("  support: share of other labels that do worse, over those measures")
+    lines.append("  reach: share of natural images that excite the neuron less than the label's do")
     if tallied["judged"] < tallied["labels"]:
         lines.append(f"The others are not judged yet: dnd-local evaluate {escape(run)}")
     return lines
@@ -68,7 +73,12 @@ def one_line(verdict: Verdict) -> str:
     """Return a verdict with its meaning."""
     from dnd_local.evaluate.verdicts import LEGEND
 
-    return f"{_coloured(verdict)} ({LEGEND[verdict.word]}; support {verdict.support:.2f})"
+    reach = (
+        ""
+        if math.isnan(verdict.reach)
+        else f"; pictures of it excite the neuron more than {verdict.reach:.1%} of images"
+    )
+    return f"{_coloured(verdict)} ({LEGEND[verdict.word]}; support {verdict.support:.2f}{reach})"
 
 
 def figures(verdict: Verdict) -> Table:

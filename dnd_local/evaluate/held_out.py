@@ -20,6 +20,7 @@ from dnd_local.core.errors import EngineError, UnknownName, UserError
 from dnd_local.core.protocols import ProbeSet
 from dnd_local.core.records import Pixels, SkippedImage
 from dnd_local.core.sequences import distinct, grouped
+from dnd_local.evaluate.null_labels import POOL
 from dnd_local.evaluate.null_tests import CONSTANT_WORD, PictureEvidence, ProbeEvidence, judge
 from dnd_local.evaluate.verdicts import Verdict
 from dnd_local.pipeline import opening
@@ -96,8 +97,8 @@ def judge_run(
         word: the constant word of the second null.
 
     Raises:
-        UserError: the run holds no image out and no probe is named, no label is for a neuron of
-            the run, or a layer has fewer than two different labels.
+        UserError: the run holds no image out and no probe is named, or no label is for a neuron of
+            the run.
     """
     rows = _rows_of_run(run, labels)
     images = other_probe(run, probe) if probe else held_out(run)
@@ -108,12 +109,16 @@ def judge_run(
         columns = [row.neuron for row in in_layer]
         texts = [row.labels[0] for row in in_layer]
         by_images = by_pictures = None
+        fits = images.simulate([*texts, word, *POOL], run.lab)
         if "images" in kinds:
-            by_images = _image_evidence(layer, columns, images, [*texts, word], run.lab)
+            real = images.responses[layer][:, columns].astype(np.float64)
+            by_images = ProbeEvidence(real, fits)
         if "pictures" in kinds:
             by_pictures = _picture_evidence(layer, columns, images, reactions)
         keys = [(layer, index) for index in columns]
-        verdicts += judge(keys, texts, by_images, by_pictures, word=word, seed=seed)
+        verdicts += judge(
+            keys, texts, by_images, by_pictures, fits=fits, pool=POOL, word=word, seed=seed
+        )
     return tuple(verdicts)
 
 
@@ -226,13 +231,6 @@ def fresh_pictures(
         for layer, values in lab.target.responses(pixels, layers).items():
             reactions[layer][pictures.concept] = values
     return reactions
-
-
-def _image_evidence(
-    layer: str, columns: Sequence[int], images: HeldOut, texts: Sequence[str], lab: Lab
-) -> ProbeEvidence:
-    real = images.responses[layer][:, list(columns)].astype(np.float64)
-    return ProbeEvidence(real, images.simulate(texts, lab))
 
 
 def _picture_evidence(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,11 +26,11 @@ Word: TypeAlias = Literal["supported", "weak", "abstained"]
 RULINGS: Final[tuple[Ruling, ...]] = ("supported", "weak", "no better than the null")
 
 LEGEND: Final[Mapping[Word, str]] = {
-    "supported": "the label predicts the neuron, better than labels of other neurons and than one "
-    "word that fits everything, by every measure that decides",
+    "supported": "the label predicts the neuron, better than other labels and than one word that "
+    "fits everything, by every measure that decides, and by more than chance over the layer",
     "weak": "the label predicts the neuron by some of the measures that decide; by the others, "
-    "another neuron's label would do as well",
-    "abstained": "another neuron's label would predict the neuron as well, so do not rely on it",
+    "another label would do as well",
+    "abstained": "another label would predict the neuron as well, so do not rely on it",
 }
 """What each word says, for people."""
 
@@ -41,6 +42,9 @@ FILE: Final = "verdicts.csv"
 NO_LABEL: Final = "no label"
 """Stands for the ruling in the line of a neuron that has no label to judge."""
 
+_QUANTILE: Final = 1.96
+"""A normal value is below its mean by more standard deviations in one case of forty."""
+
 _FIELDS: Final = ("low", "high", "null_mean", "null_high", "word", "percentile")
 
 
@@ -48,9 +52,9 @@ _FIELDS: Final = ("low", "high", "null_mean", "null_high", "word", "percentile")
 class Judged(Card):
     """One measure of one label with its nulls.
 
-    `null_mean` and `null_high` (95th percentile) are over other neurons' labels, `word` is the
-    constant word's figure (NaN where it has none), `percentile` the share of the others' labels
-    that do worse, ties one half.
+    `null_mean` and `null_high` (95th percentile) are over labels that are not the neuron's,
+    `word` is the constant word's figure (NaN where it has none), `percentile` the share of those
+    labels that do worse, ties one half.
     """
 
     measure: str
@@ -65,8 +69,24 @@ class Judged(Card):
     @property
     def clears(self) -> bool:
         """Whether the label is better than both nulls by more than chance."""
-        level = max(self.null_mean, self.word) if self.word == self.word else self.null_mean
-        return bool(self.low > level and self.value > self.null_high)
+        return bool(self.low > self._level and self.value > self.null_high)
+
+    @property
+    def chance(self) -> float:
+        """How likely a value at the level of the nulls gives this one: a normal tail.
+
+        Its width is that of the lower half of the interval; 1 where a figure is not defined.
+        """
+        gap, width = self.value - self._level, (self.value - self.low) / _QUANTILE
+        if math.isnan(gap) or math.isnan(width):
+            return 1.0
+        if width <= 0:
+            return 0.0 if gap > 0 else 1.0
+        return 0.5 * math.erfc(gap / width / math.sqrt(2))
+
+    @property
+    def _level(self) -> float:
+        return self.null_mean if math.isnan(self.word) else max(self.null_mean, self.word)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +94,9 @@ class Verdict(Card):
     """What a neuron's label is worth, with the figures behind it.
 
     `support` is the mean percentile of the deciding measures, one number to sort neurons by.
+    `reach` says how strongly the label's pictures excite the neuron: the share of natural images
+    that excite it less than the median picture does (without pictures: than the median of those
+    held-out images that the label fits best). NaN where it was not measured.
     """
 
     layer: str
@@ -82,6 +105,7 @@ class Verdict(Card):
     ruling: Ruling
     support: float
     measures: tuple[Judged, ...]
+    reach: float = float("nan")
 
     @property
     def word(self) -> Word:
@@ -96,6 +120,7 @@ class Verdict(Card):
             "label": self.label,
             "verdict": self.ruling,
             "support": self.support,
+            "reach": self.reach,
         }
         for judged in self.measures:
             record[judged.measure] = float(judged.value)
@@ -209,6 +234,8 @@ def _parsed(text: str) -> Iterator[Verdict]:
                 for name in measures
                 if row[f"{name}_percentile"]
             ),
+            # Files of before this figure was measured have no such column.
+            reach=_number(row.get("reach") or ""),
         )
 
 

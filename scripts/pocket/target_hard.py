@@ -1,8 +1,8 @@
 """Make the target of the hard bench: planted neurons by formula, noise and a random network.
 
-Two layers, `developing` and `frozen`; which neuron lies in which is drawn from `SEED` here, before
-anything was tuned. The classifier inside is the judge; place and size are read from its maps by
-ridge regression::
+Two layers, `developing` and `frozen`; which neuron lies in which is drawn from `SEED` here. What
+was seen of them before they were final is in docs/truth.md. The classifier inside is the judge;
+place and size are read from its maps by ridge regression::
 
     python scripts/pocket/target_hard.py --work .pocket-training
 

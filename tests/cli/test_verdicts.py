@@ -28,7 +28,8 @@ def judged(own: Description, ruling: Ruling, label: str = "") -> Verdict:
         Judged("f1", 0.25, 0.1, 0.5, 0.0, 0.3, 0.0, 0.5),
     )
     text = label or own.labels[0].text
-    return Verdict(LAYER, own.neuron.index, text, ruling, 0.975, measures)
+    reach = 0.995 if ruling == "supported" else float("nan")
+    return Verdict(LAYER, own.neuron.index, text, ruling, 0.975, measures, reach)
 
 
 def keep(bench: Bench, run: RunResult) -> None:
@@ -51,9 +52,9 @@ def test_a_run_is_shown_with_its_verdicts(command: Command, bench: Bench, run: R
     keep(bench, run)
     said = command("show", "mine")
     lines = said.out.splitlines()
-    assert lines[0].split()[-2:] == ["Verdict", "Support"]
-    assert lines[1].split()[-2:] == ["supported", "0.97"]
-    assert lines[2].split()[-2:] == ["abstained", "0.97"]
+    assert lines[0].split()[-3:] == ["Verdict", "Support", "Reach"]
+    assert lines[1].split()[-3:] == ["supported", "0.97", "99.5%"]
+    assert lines[2].split()[-3:] == ["abstained", "0.97", "-"]
     assert lines[3].split()[-1] == "described"
     assert "Verdicts on 2 of 3 labels: 1 supported, 0 weak, 1 abstained" in lines
     assert "  supported: the label predicts the neuron" in said.out

@@ -67,7 +67,11 @@ def test_every_describer_is_held_against_the_truth_and_verdicts_are_on_the_first
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_whole_bench_in_a_small(tmp_path: Path) -> None:
-    small = {"pictures": {"count": 2, "steps": 4}, "concepts": {"count": 1, "max_draws": 1}}
+    small = {
+        "exemplars": {"count": 2, "crops": 1},
+        "concepts": {"count": 1, "max_draws": 1},
+        "pictures": {"count": 2, "steps": 1},
+    }
     config = make_config("pocket-hard", options=small | {"probe": {"holdout": 0.25}})
     execution = Execution(workspace=tmp_path, weights=default_root(), data=tmp_path / "data")
     figures = run_hard_bench(execution, each=1, config=config)

@@ -9,8 +9,14 @@ import pytest
 
 from dnd_local.core.errors import UserError
 from dnd_local.evaluate import null_tests
-from dnd_local.evaluate.null_tests import PictureEvidence, ProbeEvidence, judge
-from dnd_local.evaluate.verdicts import Judged, Verdict
+from dnd_local.evaluate.null_tests import (
+    PictureEvidence,
+    ProbeEvidence,
+    discoveries,
+    judge,
+    reach_of,
+)
+from dnd_local.evaluate.verdicts import DECIDING, Judged, Verdict
 
 metrics = pytest.importorskip("sklearn.metrics")
 NEURONS, IMAGES, PICTURES = 24, 300, 10
@@ -113,7 +119,7 @@ def test_equal_labels_are_not_each_others_null() -> None:
 
 
 def test_many_labels_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dnd_local.evaluate.null_tests.NULL_LABELS", 5)
+    monkeypatch.setattr("dnd_local.evaluate.null_labels.NULL_LABELS", 5)
     probe, pictures = world()
     found = judge(KEYS, WORDS, probe, pictures)
     assert sum(own.ruling == "supported" for own in found) >= 0.9 * NEURONS
@@ -142,3 +148,83 @@ def test_nothing_to_judge_by_and_nothing_to_compare_with_are_refused() -> None:
         judge(KEYS, WORDS, None, None)
     with pytest.raises(UserError, match="two different labels"):
         judge(KEYS[:2], ["dog", "Dog"], probe, None)
+
+
+def test_near_synonyms_of_other_neurons_do_not_make_the_null() -> None:
+    """One neuron in three is called by another word for the same: it is no wrong label."""
+    rng = np.random.default_rng(1)
+    shown = rng.random((IMAGES, 2)) < 0.1
+    real = np.stack([shown[:, i % 2] + rng.normal(0, 0.2, IMAGES) for i in range(12)], axis=1)
+    fits = {
+        "scarlet": shown[:, 0] + rng.normal(0, 0.05, IMAGES),
+        "crimson": shown[:, 0] + rng.normal(0, 0.05, IMAGES),
+        "sky": shown[:, 1] + rng.normal(0, 0.05, IMAGES),
+    }
+    labels = ["scarlet" if i % 4 else "crimson" for i in range(12)]
+    labels = [labels[i] if i % 2 == 0 else "sky" for i in range(12)]
+    found = judge([("fc", i) for i in range(12)], labels, ProbeEvidence(real, fits), None)
+    assert {own.ruling for own in found} == {"supported"}
+
+
+def test_one_neuron_is_judged_against_the_pool() -> None:
+    probe, _ = world()
+    alone = ProbeEvidence(probe.real[:, :1], probe.simulated)
+    right, wrong = (
+        judge(KEYS[:1], [label], alone, None, pool=WORDS[2:])[0] for label in ("word0", "word1")
+    )
+    assert (right.ruling, wrong.ruling) == ("supported", "no better than the null")
+
+
+def test_pictures_alone_are_judged_against_draws_of_natural_images() -> None:
+    _, pictures = world()
+    one = PictureEvidence({w: v[:, :1] for w, v in pictures.pictured.items()}, pictures.control)
+    right, wrong = (judge(KEYS[:1], [label], None, one)[0] for label in ("word0", "word1"))
+    assert right.ruling == "supported"
+    assert wrong.ruling != "supported"
+
+
+def test_a_layer_of_noise_has_no_discovery() -> None:
+    rng = np.random.default_rng(3)
+    real = rng.normal(size=(200, 150))
+    fits = {f"w{i}": rng.normal(size=200) for i in range(40)}
+    # The label of each neuron is the one that fits it best: what a describer does with noise.
+    cosines = np.corrcoef(np.column_stack([real, *fits.values()]).T)[:150, 150:]
+    labels = [f"w{i}" for i in cosines.argmax(axis=1)]
+    found = judge([("fc", i) for i in range(150)], labels, ProbeEvidence(real, fits), None)
+    cleared = sum(all(m.clears for m in own.measures if m.measure in DECIDING) for own in found)
+    supported = sum(own.ruling == "supported" for own in found)
+    assert supported < cleared, (supported, cleared)
+    assert supported <= 2
+
+
+def test_discoveries_are_benjamini_and_hochbergs() -> None:
+    def measured(gap: float) -> list[Judged]:
+        return [Judged("auc", gap, gap - 1.96, 9.0, 0.0, 0.0, float("nan"), 1.0)]
+
+    # A gap of so many standard deviations; chances .0013, .0228, .1587 of three labels.
+    assert discoveries([measured(3), measured(2), measured(1)]) == [True, True, False]
+    assert discoveries([measured(2), measured(0), measured(0)]) == [False] * 3
+    assert discoveries([]) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "level", "chance"),
+    [(1.96, 0.0, 0.0, 0.025), (0.0, -1.0, 0.0, 0.5), (1.0, 1.0, 0.5, 0.0), (0.5, 0.5, 0.5, 1.0),
+     (float("nan"), 0.0, 0.0, 1.0)],
+)  # fmt: skip
+def test_the_chance_of_a_figure(value: float, low: float, level: float, chance: float) -> None:
+    own = Judged("auc", value, low, 2.0, level, level, float("nan"), 1.0)
+    assert own.chance == pytest.approx(chance, abs=1e-3)
+
+
+def test_reach_is_the_percentile_of_the_median_picture() -> None:
+    natural = np.arange(100.0)
+    assert reach_of([10.0, 95.5, 99.0], natural) == 0.96
+    assert reach_of([50.0], natural) == 0.505
+    assert np.isnan(reach_of([], natural))
+    probe, pictures = world()
+    by_pictures = judge(KEYS, WORDS, probe, pictures)[0]
+    own = np.median(pictures.pictured["word0"][:, 0])
+    assert by_pictures.reach == pytest.approx(np.mean(pictures.control[:, 0] < own), abs=0.01)
+    by_images = judge(KEYS, WORDS, probe, None)[0]
+    assert by_images.reach > 0.9

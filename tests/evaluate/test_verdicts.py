@@ -32,7 +32,7 @@ def verdict(neuron: int, label: str = "dog", ruling: Ruling = "supported") -> Ve
         Judged("correlation", 0.5, 0.4, 0.6, 0.0, 0.2, float("nan"), 0.975),
         Judged("f1", 0.25, 0.1, 0.5, 0.0, 0.3, 0.0, 0.5),
     )
-    return Verdict('../la yer"<b>', neuron, label, ruling, 0.975, measures)
+    return Verdict('../la yer"<b>', neuron, label, ruling, 0.975, measures, 0.875)
 
 
 def described(own: Verdict, *labels: str) -> Description:
@@ -56,6 +56,7 @@ def test_what_was_written_comes_back(run: RunFolder) -> None:
     first, also = found[0].measures
     assert (first.measure, first.value, first.percentile) == ("correlation", 0.5, 0.975)
     assert math.isnan(first.word)
+    assert found[0].reach == 0.875
     assert (also.measure, also.low, also.high) == ("f1", 0.1, 0.5)
     assert found[0] != written[0]  # NaN is not itself
     assert found[0].record().keys() == written[0].record().keys()
@@ -69,6 +70,11 @@ def test_a_verdict_is_about_the_label_it_was_given(run: RunFolder) -> None:
     assert kept.of(described(own, "puppy", "dog")) is None
     assert kept.of(described(own)) is None
     assert kept.of(described(verdict(4), "dog")) is None
+
+
+def test_a_file_of_before_there_was_a_reach_is_read(run: RunFolder) -> None:
+    run.write_bytes(FILE, b"layer,neuron,label,verdict,support\nfc,0,dog,weak,0.5\n")
+    assert math.isnan(read_verdicts(run.folder).by_neuron["fc", 0].reach)
 
 
 def test_a_run_that_was_never_judged_has_none(run: RunFolder) -> None:

@@ -22,7 +22,7 @@ def test_a_card_says_what_the_label_is_worth_where_it_was_judged(
     desk: Desk, judged: StoredRun
 ) -> None:
     shown = neuron_card(judged, "2")._repr_html_()
-    assert "<b>abstained</b>: another neuron&#39;s label" in shown
+    assert "<b>abstained</b>: another label" in shown
     assert "(support 0.5)" in shown
     assert "upport" not in neuron_card(desk.plain, "2")._repr_html_()
     assert "upport" not in neuron_card(judged, "3")._repr_html_()
