@@ -15,7 +15,7 @@ from dnd_local.core.config_reading import read_config
 from dnd_local.core.conversations import Message, Reply, Request
 from dnd_local.core.errors import BadConfig, UserError
 from dnd_local.core.protocols import EngineRole, LanguageModel
-from dnd_local.engines import registry
+from dnd_local.engines import language_models, registry
 from dnd_local.pipeline import opening
 from dnd_local.store.manifest import Manifest
 from dnd_local.store.openai_batch import request_id
@@ -70,13 +70,15 @@ def test_which_models_stand_behind_a_role() -> None:
 
 
 class Opened:
-    """Records what each `registry.open_*` was given."""
+    """Records what each door of the engines was given."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.given: dict[str, tuple[Any, ...]] = {}
         self.closed: list[str] = []
-        for name in ("target", "factory", "language_model", "built_in"):
+        for name in ("target", "factory", "built_in"):
             monkeypatch.setattr(registry, f"open_{name}", self._opener(name))
+        name = "language_model"
+        monkeypatch.setattr(language_models, f"open_{name}", self._opener(name))
 
     def _opener(self, name: str) -> Any:
         @contextmanager
