@@ -86,7 +86,10 @@ class BlipCaptioner:
             return self._batches.run(indices, lambda own: self._caption(take(own)))
 
     def _prepare(self, picture: Pixels) -> torch.Tensor:
-        made = self._processor(images=[picture], return_tensors="pt")["pixel_values"]
+        # The axis of channels is said: of a picture 1 or 3 pixels high it would be guessed wrong.
+        made = self._processor(
+            images=[picture], return_tensors="pt", input_data_format="channels_last"
+        )["pixel_values"]
         return torch.as_tensor(made[0])
 
     def _caption(self, inputs: list[torch.Tensor]) -> list[str]:

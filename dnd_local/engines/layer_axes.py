@@ -126,6 +126,8 @@ class Tracker:
             return f"its output {shape} is not (n, c), (n, c, h, w) or (n, tokens, c)"
         if shape[0] != 2:
             return f"the first axis of its output {shape} does not count pictures (2 were given)"
+        if not values.numel():
+            return f"its output {shape} is empty: it has no neurons or no map"
         if len(shape) == 2:
             return Output(path, path, kind, shape[1:], "last", 0, None)
         if len(shape) == 3:

@@ -17,7 +17,6 @@ from typing import Any, Final
 from msgspec import structs
 
 from dnd_local.core.config import NetworkConfig
-from dnd_local.core.digest import key
 from dnd_local.core.errors import MissingWeights, UnknownName, UserError
 from dnd_local.core.protocols import EngineRole, Target
 
@@ -235,18 +234,22 @@ def open_factory(
 def factory_state_digest(role: EngineRole, name: str, settings: Any) -> str:
     """Return what stands in a key for the state of a user's own engine.
 
-    For a target its tensors and its transform. The engine is built for it; its source is the
-    caller's to hash.
+    For a target, which is examined, its tensors and its transform. The engine is built for it;
+    its source is the caller's to hash.
 
     Raises:
-        UserError: as `open_factory`.
+        UserError: as `open_factory`, or the target will not do.
     """
-    loading, factory = adapter("target_loading"), adapter("factory")
     if role == "target":
-        module, transform = factory.load_target(name)
-        return key([loading.state_digest(module), loading.transform_digest(transform)])
+        return str(examine_target(name, settings.layout).digest)
+    factory = adapter("factory")
     digest: str = factory.engine_digest(factory.load_engine(role, name, settings, "cpu"))
     return digest
+
+
+def examine_target(name: str, layout: str = "", layer: str = "") -> Any:
+    """Return what a user's own target was found to be; see `factory_check.examine`."""
+    return adapter("factory_check").examine(name, layout, layer)
 
 
 def open_text_encoder(

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dnd_local.core.cards import Card
+from dnd_local.core.factory_names import is_factory
 from dnd_local.core.records import LayerInfo
+from dnd_local.engines import registry
 from dnd_local.pipeline.dissection import Dissection
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.opening import POCKET_TARGETS
 from dnd_local.store.manifest import Entry
 from dnd_local.store.weights import Weights
+
+if TYPE_CHECKING:
+    from dnd_local.engines.factory_check import Examined
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +52,12 @@ def layers_of(
         BadConfig: the layout has another form.
         MissingWeights: its weights are not here.
         UnknownName: no network has that name.
+        UserError: a network of the user's own that will not do.
     """
     settings = {"network": {"layout": layout}}
     dissection = Dissection(model=model, layer="-", weights=weights_root, settings=settings)
+    if is_factory(model):
+        registry.examine_target(model, layout)
     lab = Lab(dissection.make_config(), dissection.execution())
     try:
         return lab.target.layers()
@@ -59,6 +68,17 @@ def layers_of(
 def _kind(entry: Entry) -> str:
     kind = entry.network.partition(":")[0] or "folder"
     return f"{kind}, your own" if entry.own else kind
+
+
+def check_target(name: str, layer: str = "", layout: str = "") -> Examined:
+    """Return what a user's own network was found to be, see `engines.factory_check.examine`.
+
+    Raises:
+        UserError: it will not do, or `name` is not ``path/to/file.py:factory``.
+        UnknownName: no such function, or no such layer.
+    """
+    found: Examined = registry.examine_target(name, layout, layer)
+    return found
 
 
 def _known(weights: Weights, name: str, kind: str, entry: str) -> KnownTarget:

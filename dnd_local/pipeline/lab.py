@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dnd_local.core.config import Config, Execution
 from dnd_local.core.errors import UserError
+from dnd_local.core.factory_names import is_factory
 from dnd_local.core.protocols import (
     Captioner,
     Embedder,
@@ -69,12 +70,13 @@ class Lab:
         return self.weights.missing(self._ids(roles))
 
     def require(self, roles: Sequence[EngineRole], *, probe: bool) -> None:
-        """Check, before a model is built, that weights and probe set are there and unaltered.
+        """Check, before any work, that weights and probe set are there and unaltered.
 
         Raises:
             UserError: one line for the weights that are not there and one for the probe set, each
                 with its size and the command that gets it; or the file that is not what its hash
-                promises, or that nobody named.
+                promises, or that nobody named; or what is wrong with an engine of the user's own,
+                which is built and examined here.
         """
         absent = []
         for look in (lambda: self._verify(roles), lambda: probe and len(self.probe)):
@@ -86,6 +88,9 @@ class Lab:
             raise absent[0]
         if absent:
             raise UserError("\n".join(map(str, absent)))
+        for role in roles:
+            if is_factory(opening.engine_name(role, self.config)):
+                opening.examine(role, self.config, self.execution)
 
     def _verify(self, roles: Sequence[EngineRole]) -> None:
         names = self._ids(roles)

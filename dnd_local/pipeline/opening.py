@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
@@ -21,6 +22,7 @@ from dnd_local.core.records import Pixels
 from dnd_local.engines import language_models, registry
 from dnd_local.engines.language_model_replay import ReplayLanguageModel
 from dnd_local.pipeline.replies import replies_of
+from dnd_local.store.kept_digests import keep_digest, kept_digest, stamps_of
 from dnd_local.store.probe_sets import FunctionProbe, open_probe
 from dnd_local.store.weights import Weights
 
@@ -100,7 +102,7 @@ def weights_digest(role: EngineRole, config: Config, execution: Execution, weigh
     """Return what stands in a key for the weights behind a role."""
     name = engine_name(role, config)
     if is_factory(name):
-        return _factory_digest(role, name, settings_of(role, config))
+        return kept_digest(_kept_at(role, config, execution)) or examine(role, config, execution)
     if role == "language-model" and name.startswith("replay:"):
         return key(_replayed(name, execution))
     if role == "language-model" and name == "server":
@@ -185,11 +187,33 @@ def decoding_threads() -> int:
     return min(os.cpu_count() or 1, 8)
 
 
-def _factory_digest(role: EngineRole, name: str, settings: Any) -> str:
-    """Return the digest of a user's factory: its source, and the state of what it makes.
+def examine(role: EngineRole, config: Config, execution: Execution) -> str:
+    """Return the digest of a user's own engine: its source, and the state of what it makes.
+
+    The engine is built for it, a target is examined (`targets check`), and the digest is kept for
+    whoever asks later: a reader of the run, a worker.
 
     Raises:
         UserError: the file is not there, or what it makes is not an engine of that role.
     """
+    name, settings = engine_name(role, config), settings_of(role, config)
     path, _ = split_factory(name)
-    return key([file_sha256(path), registry.factory_state_digest(role, name, settings)])
+    before = stamps_of([path])
+    digest = key([file_sha256(path), registry.factory_state_digest(role, name, settings)])
+    stamps = before | stamps_of(files_beside(path))
+    keep_digest(_kept_at(role, config, execution), {**stamps, **before}, digest)
+    return digest
+
+
+def files_beside(path: Path) -> list[Path]:
+    """Return the files that were imported from a file's folder: what it is made of."""
+    sources = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+    files = {Path(source).resolve() for source in sources if source}
+    return sorted(file for file in files if file.parent == path.parent and file.is_file())
+
+
+def _kept_at(role: EngineRole, config: Config, execution: Execution) -> Path:
+    """Return where a workspace keeps the digest of a user's own engine."""
+    path, function = split_factory(engine_name(role, config))
+    name = key([role, str(path), function, settings_of(role, config)])
+    return probe_cache(execution.workspace) / "engines" / f"{name[:32]}.json"

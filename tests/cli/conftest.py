@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from dnd_local.cli import dissect, main
 from dnd_local.evaluate import null_tests
@@ -24,6 +26,17 @@ class Said(NamedTuple):
 
 
 Command = Callable[..., Said]
+
+
+def photographs_in(home: Path) -> Path:
+    """Return a folder of six pictures of coarse noise."""
+    folder = home / "photographs"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(6):
+        coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8))
+        coarse.resize((200, 150)).save(folder / f"{index}.png")
+    return folder
 
 
 @pytest.fixture

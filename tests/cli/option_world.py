@@ -418,6 +418,7 @@ FILES = {
     "broken/weights.lock.json": "{",
     "broken-manifest.json": "{",
     "data-there/prepared": "",
+    "net.py": "from tests.pipeline.tiny_net import make\n",
     "settings.toml": "[network]\nbatch = 5\n",
     "concepts.txt": "blue\ngreen\nred\n",
     "other-concepts.txt": "blue\ngreen\ndog\n",

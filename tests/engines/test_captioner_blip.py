@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -55,6 +56,26 @@ def test_captions_are_those_of_the_library(models, captioners, pictures, name, k
         with torch.no_grad():
             tokens = model.generate(**inputs, do_sample=False, min_new_tokens=5, max_new_tokens=12)
         assert caption == tokenizer.decode(tokens[0, skip:], skip_special_tokens=True)
+
+
+@pytest.mark.parametrize("shape", [(3, 40), (1, 40), (40, 3), (40, 1)])
+@pytest.mark.parametrize("name", ["blip", "blip2"])
+def test_very_flat_pictures_reach_the_model_as_they_are(captioners, models, name, shape):
+    """A crop 1 or 3 pixels high has two axes that could be taken for the channels."""
+    picture = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    processor = BlipImageProcessorPil.from_pretrained(models(name))
+    expected = processor(images=Image.fromarray(picture), return_tensors="pt")["pixel_values"]
+    given = []
+    captioner = captioners[name]
+    hook = captioner.model.vision_model.register_forward_pre_hook(
+        lambda _, inputs, named: given.extend([*inputs, named.get("pixel_values")]),
+        with_kwargs=True,
+    )
+    try:
+        captioner.caption([picture])
+    finally:
+        hook.remove()
+    assert torch.equal(given[0][:1], expected)
 
 
 def test_captions_keep_to_their_lengths(models, pictures):

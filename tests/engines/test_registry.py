@@ -154,10 +154,11 @@ def test_a_users_own_network_and_its_digest(tmp_path):
     name = f"{tmp_path / 'mine1.py'}:make"
     with registry.open_factory("target", name, NetworkConfig(name=name, batch=1), CPU) as target:
         assert [info.path for info in target.layers()] == ["0"]
-    digest = registry.factory_state_digest("target", name, None)
+    digest = registry.factory_state_digest("target", name, NetworkConfig())
     assert len(digest) == 64
-    assert digest == registry.factory_state_digest("target", name, None)
-    assert digest != registry.factory_state_digest("target", f"{tmp_path / 'mine2.py'}:make", None)
+    assert digest == registry.factory_state_digest("target", name, NetworkConfig())
+    other = f"{tmp_path / 'mine2.py'}:make"
+    assert digest != registry.factory_state_digest("target", other, NetworkConfig())
 
 
 def test_a_folder_of_another_kind_lists_the_known(tmp_path):

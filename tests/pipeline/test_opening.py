@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -200,8 +202,28 @@ def test_a_users_own_network_counts_by_source_and_state(
     path.write_text("x = 2")
     found.add(digest("target", settings, tmp_path))
     state[0] = "other"
-    found.add(digest("target", settings, tmp_path))
+    assert digest("target", settings, tmp_path) in found, "it is kept for whoever only reads"
+    found.add(opening.examine("target", settings, execution(tmp_path)))
     assert len(found) == 3
+    assert digest("target", settings, tmp_path) in found
+
+
+def test_files_beside_a_factory_count_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[str] = []
+    monkeypatch.setattr(registry, "factory_state_digest", lambda *_: str(built.append("") or ""))
+    path, beside = tmp_path / "net.py", tmp_path / "parts_of_net.py"
+    for file in (path, beside):
+        file.write_text("x = 1")
+    settings = config(network={"name": f"{path}:make"})
+    monkeypatch.setitem(sys.modules, "parts_of_net", SimpleNamespace(__file__=str(beside)))
+    first = digest("target", settings, tmp_path)
+    assert digest("target", settings, tmp_path) == first
+    assert len(built) == 1
+    beside.write_text("x = 2")
+    digest("target", settings, tmp_path)
+    assert len(built) == 2
 
 
 def test_a_replay_answers_from_what_a_run_keeps(
