@@ -143,6 +143,8 @@ def show_triage(results: Sequence[LayerTriage], as_json: bool) -> None:
             f"\n{plain(result.layer)}: {count_text(len(result.neurons), 'neuron')} over "
             f"{count_text(result.n_images, 'image')} ({result.n_skipped} skipped): {words}"
         )
+        if result.kept_as != "float16":
+            out.print(f"Its responses are kept in {result.kept_as}: float16 would blur them.")
 
 
 def show_layers(layers: Sequence[LayerInfo], as_json: bool) -> None:

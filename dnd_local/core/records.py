@@ -10,7 +10,7 @@ Coordinates are pixels of the original picture, x to the right and y down, half-
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,13 +97,13 @@ class SkippedImage(Card):
 class Responses:
     """One chunk of the probe set for one layer.
 
-    `values` is float16 of shape (n_images, n_neurons); row 0 is probe image `first`.
-    A row of NaN belongs to a skipped image.
+    `values` is of shape (n_images, n_neurons), float16 or, where that would not do, float32; row 0
+    is probe image `first`. A row of NaN belongs to a skipped image.
     """
 
     layer: str
     first: int
-    values: NDArray[np.float16]
+    values: NDArray[np.floating[Any]]
     skipped: tuple[SkippedImage, ...] = ()
 
 
@@ -128,12 +128,16 @@ class Triage(Card):
 
 @dataclass(frozen=True, slots=True)
 class LayerTriage(Card):
-    """The triage of every neuron of one layer, in the order of their indices."""
+    """The triage of every neuron of one layer, in the order of their indices.
+
+    `kept_as` is the widest type that a chunk of its responses is kept in.
+    """
 
     layer: str
     neurons: tuple[Triage, ...]
     n_images: int
     n_skipped: int
+    kept_as: str = "float16"
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,9 @@ def triage(
     neuron aside: all count as live, their figures are the same.
     """
     sums = _Sums()
+    kept_as = np.dtype(np.float16)
     for chunk in chunks:
+        kept_as = max(kept_as, chunk.values.dtype)
         _add(sums, chunk.values.astype(np.float64), config.dead_below)
     n = max(sums.images, 1)
     mean = sums.total / n
@@ -75,7 +77,7 @@ def triage(
                 twin=twin,
             )
         )
-    return LayerTriage(layer, tuple(neurons), sums.images, sums.skipped)
+    return LayerTriage(layer, tuple(neurons), sums.images, sums.skipped, kept_as.name)
 
 
 _Class: TypeAlias = tuple[NeuronClass, int | None]

@@ -212,6 +212,6 @@ def _decode_responses(data: bytes) -> tuple[_Of, Responses]:
     return about.of, Responses(about.layer, about.first, values, about.skipped)
 
 
-def _checksum(about: _About, values: NDArray[np.float16]) -> str:
+def _checksum(about: _About, values: NDArray[np.floating[Any]]) -> str:
     """Return the SHA-256 of the values and of everything that is said about them."""
     return sha256(canonical([about, str(values.dtype), values.shape]) + values.tobytes())

@@ -83,6 +83,8 @@ def test_tables_of_runs_and_layers_are_printed_as_they_are(
     assert text in capsys.readouterr().out
     tables.show_triage([LayerTriage(text, (triage(),), 10, 1)], False)
     assert f"{text}: 1 neuron over 10 images (1 skipped): 1 live" in capsys.readouterr().out
+    tables.show_triage([LayerTriage(text, (triage(),), 10, 1, "float32")], False)
+    assert "kept in float32: float16 would blur them" in capsys.readouterr().out
 
 
 @given(st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]), max_size=20))

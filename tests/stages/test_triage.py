@@ -147,3 +147,13 @@ def test_nothing_is_set_aside_on_the_released_side() -> None:
     assert figures == [
         (own.minimum, own.maximum, own.mean, own.active_share) for own in released.neurons
     ]
+
+
+def test_a_layer_with_a_chunk_in_float32_says_so() -> None:
+    old, new = images(8), 1000 + images(8).astype(np.float32) / 4
+    chunks = [Responses("layer", 0, old), Responses("layer", 8, new)]
+    found = triage("layer", chunks, CONFIG)
+    assert found.kept_as == "float32"
+    assert found.neurons[0].maximum == new[:, 0].max()
+    assert triage("layer", chunks[:1], CONFIG).kept_as == "float16"
+    assert triage("layer", [], CONFIG).n_images == 0

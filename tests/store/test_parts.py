@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 
 from dnd_local.core.digest import canonical, sha256
 from dnd_local.core.errors import DamagedFile
-from dnd_local.core.records import Captions, Neuron, Responses, SkippedImage
+from dnd_local.core.records import Captions, LayerTriage, Neuron, Responses, SkippedImage
 from dnd_local.store.parts import PartFolder, file_stem
 
 KEY = "ab" * 32
@@ -59,6 +60,12 @@ def test_a_chunk_of_responses_comes_back_as_it_was(tmp_path: Path) -> None:
     assert (tmp_path / f"responses-{KEY[:16]}" / "layer4-00002.safetensors").is_file()
 
 
+def test_a_chunk_in_float32_comes_back_as_it_was(tmp_path: Path) -> None:
+    wide = Responses("layer4", 0, np.array([[1e9, 1000.01]], dtype=np.float32))
+    responses(tmp_path).write("layer4-00000", wide)
+    assert same(responses(tmp_path).read("layer4-00000"), wide)
+
+
 def test_a_chunk_has_the_same_bytes_each_time(tmp_path: Path) -> None:
     made = set()
     for _ in range(20):
@@ -71,6 +78,18 @@ def test_responses_that_are_a_view_are_stored_in_their_own_order(tmp_path: Path)
     turned = Responses("a", 0, np.arange(6, dtype=np.float16).reshape(2, 3).T)
     responses(tmp_path).write("a", turned)
     assert np.array_equal(responses(tmp_path).read("a").values, turned.values)
+
+
+def test_a_triage_from_before_responses_could_be_float32_is_read(tmp_path: Path) -> None:
+    folder = PartFolder(tmp_path, "triage", KEY, LayerTriage)
+    now = LayerTriage("fc", (), 3, 1)
+    folder.write("fc", now)
+    envelope = json.loads(folder.path("fc").read_bytes())
+    del envelope["record"]["kept_as"]
+    of, record = canonical(envelope["of"]), canonical(envelope["record"])
+    old = b'{"of":%s,"sha256":"%s","record":%s}' % (of, sha256(of + record).encode(), record)
+    folder.path("fc").write_bytes(old)
+    assert folder.read("fc") == now
 
 
 def test_what_is_missing_is_named_in_order(tmp_path: Path) -> None:
