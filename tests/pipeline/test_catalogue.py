@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from dnd_local.pipeline.catalogue import known_targets, layers_of
+from dnd_local.core.errors import UserError
+from dnd_local.pipeline.catalogue import check_target, known_targets, layers_of
 from dnd_local.store.weights import Weights
 from tests.bench import Bench
 from tests.fakes import LAYER
+from tests.pipeline import tiny_net
 
 
 def test_known_networks_and_whether_their_weights_are_here(
@@ -31,3 +33,16 @@ def test_layers_of_a_network(bench: Bench) -> None:
     (layer,) = layers_of("pocket", bench.workspace / "weights")
     assert (layer.path, layer.neurons) == (LAYER, 6)
     assert dict(bench.calls.opened) == {"target": 1}
+
+
+def test_a_network_of_ones_own_is_examined_and_its_layers_are_listed(tmp_path: Path) -> None:
+    name = f"{Path(tiny_net.__file__)}:make"
+    found = check_target(name, "2")
+    assert (found.output, found.layer) == ((2, 4, 12, 12), layers_of(name, tmp_path)[-1])
+    assert [layer.path for layer in layers_of(name, tmp_path)] == ["0", "1", "2"]
+    broken = tmp_path / "net.py"
+    broken.write_text("def make():\n    return 1\n")
+    with pytest.raises(UserError, match="make"):
+        check_target(f"{broken}:make")
+    with pytest.raises(UserError, match="make"):
+        layers_of(f"{broken}:make", tmp_path)

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -148,6 +148,17 @@ def test_an_interrupt_inside_an_engine_reaches_whoever_serves() -> None:
     with pytest.raises(KeyboardInterrupt), closing(in_order([task] * 4, 3, calls)) as found:
         list(found)
     assert 1 <= len(turned_down) <= 3
+
+
+def test_what_nobody_has_answered_is_turned_down_at_the_end() -> None:
+    calls = EngineCalls()
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(calls.call, lambda: pytest.fail("nobody serves"))
+        while calls._asked.empty() and not asked.done():
+            time.sleep(0.001)
+        calls.close()
+        with pytest.raises(CancelledError):
+            asked.result(timeout=60)
 
 
 # ---- parts -------------------------------------------------------------------------------------
