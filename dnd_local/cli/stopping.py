@@ -30,8 +30,11 @@ AFTER: Final[Mapping[str, str]] = {
     "show": UNCHANGED,
     "runs": UNCHANGED,
     "targets": UNCHANGED,
+    "targets check": UNCHANGED,
     "layers": UNCHANGED,
     "doctor": UNCHANGED,
+    "verify": "what a repair removed is gone; the same command starts from the beginning",
+    "gc": "what was removed is gone, and the same command removes the rest",
     "report": "the pages are not complete; pictures that were converted are kept, and the same "
     "command writes the rest",
     "export": "the pack is not complete and will not open; the same command writes it anew",
@@ -84,7 +87,7 @@ def command_words(ctx: typer.Context) -> str:
     while ctx.parent is not None:
         words.insert(0, ctx.info_name or "")
         ctx = ctx.parent  # type: ignore[assignment]  # typed as click's own
-    return " ".join(words)
+    return " ".join(words).strip()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from dnd_local.core.config import Config, Execution
 from dnd_local.core.descriptions import Description
-from dnd_local.core.errors import EngineError, Refused, UserError
+from dnd_local.core.errors import EngineError, UserError
 from dnd_local.core.records import LayerTriage
 from dnd_local.core.sequences import distinct
 from dnd_local.pipeline.describing import describe_all, read_scores
@@ -24,8 +24,7 @@ from dnd_local.pipeline.selection import Selection
 from dnd_local.pipeline.served import asks_language_model, check_language_model, settle
 from dnd_local.pipeline.stage import Asked, Item, Stage, places, require
 from dnd_local.pipeline.surroundings import isolation, remote_host, software
-from dnd_local.store.files import SETTLED_SECONDS, sweep
-from dnd_local.store.in_use import alone, at_work
+from dnd_local.store.in_use import at_work, tidy
 from dnd_local.store.outputs import write_results
 from dnd_local.store.runs import PLACES, RunFolder, RunRecord, default_name
 
@@ -140,9 +139,10 @@ class Session:
         started = time.monotonic()
         place = stage.parts(self.lab).folder.name
         self.run.event("start", stage=stage.name, items=len(todo), of=total, parts=place)
-        failed = self.executor.make(
-            stage, todo, lambda done: self.progress.advance(stage.name, done)
-        )
+        with at_work(self.lab.execution.workspace):
+            failed = self.executor.make(
+                stage, todo, lambda done: self.progress.advance(stage.name, done)
+            )
         took = time.monotonic() - started
         self.failures += failed
         self.made += len(todo) - len(failed)
@@ -268,26 +268,13 @@ def open_session(
     What killed writers left half written in the workspace is swept first.
     """
     run = RunFolder(execution.workspace, name or default_name(config, layers))
-    _sweep(execution.workspace)
-    with at_work(execution.workspace):
-        lab = Lab(config, execution, execution.devices[0])
-        executor = Processes(lab) if execution.workers > 1 else InProcess(lab)
-        try:
-            yield Session(lab, executor, run, progress or Quiet())
-        finally:
-            lab.close()
-
-
-def _sweep(workspace: Path) -> None:
-    """Remove what killed writers left: what is an hour old, or of just now if nobody is at work."""
-    places = [workspace / part for part in ("artefacts", "blobs", "runs")]
+    tidy(execution.workspace)
+    lab = Lab(config, execution, execution.devices[0])
+    executor = Processes(lab) if execution.workers > 1 else InProcess(lab)
     try:
-        with alone(workspace):
-            for place in places:
-                sweep(place, older_than=SETTLED_SECONDS)
-    except Refused:
-        for place in places:
-            sweep(place)
+        yield Session(lab, executor, run, progress or Quiet())
+    finally:
+        lab.close()
 
 
 def _check_first(lab: Lab, selection: Selection) -> None:

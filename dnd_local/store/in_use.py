@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dnd_local.core.errors import Refused
-from dnd_local.store.files import naming
+from dnd_local.store.files import SETTLED_SECONDS, naming, sweep
 
 LOCK = ".in-use"
 
@@ -48,6 +48,20 @@ def alone(workspace: Path) -> Iterator[None]:
                 "can tell whether a command is at work there; nothing was removed"
             ) from None
         yield
+
+
+def tidy(workspace: Path) -> None:
+    """Remove what killed writers left: what is an hour old, or of just now if nobody is at work."""
+    places = [workspace / part for part in ("artefacts", "blobs", "runs")]
+    if not workspace.is_dir():
+        return
+    try:
+        with alone(workspace):
+            for place in places:
+                sweep(place, older_than=SETTLED_SECONDS)
+    except Refused:
+        for place in places:
+            sweep(place)
 
 
 @contextmanager

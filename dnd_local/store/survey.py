@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from dnd_local.core.errors import DamagedFile, MissingWeights, Refused
+from dnd_local.store.files import read_whole
 from dnd_local.store.manifest import check_path, is_pickle
 
 PIPELINE: Final = "model_index.json"
@@ -227,7 +228,7 @@ def _every(folder: Path) -> Iterator[str]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_bytes())
+        found = json.loads(read_whole(path))
     except ValueError as error:
         raise DamagedFile(f"{path} is not JSON: {error}") from None
     if not isinstance(found, dict):

@@ -12,6 +12,7 @@ from typing import Final, Literal, TypeAlias
 from safetensors import SafetensorError, safe_open
 
 from dnd_local.core.errors import DamagedFile
+from dnd_local.store.files import read_whole
 
 Precision: TypeAlias = Literal["float32", "float16", "bfloat16", "mixed"]
 
@@ -68,7 +69,7 @@ def check_index(index: Path) -> None:
         DamagedFile: a part lacks a tensor.
     """
     wanted: dict[str, set[str]] = {}
-    for tensor, part in json.loads(index.read_bytes())["weight_map"].items():
+    for tensor, part in json.loads(read_whole(index))["weight_map"].items():
         wanted.setdefault(part, set()).add(tensor)
     for part, tensors in sorted(wanted.items()):
         with safe_open(index.parent / part, framework="numpy") as file:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from dnd_local.core.errors import Refused
+from dnd_local.store.files import read_whole
 from dnd_local.store.manifest import is_pickle
 
 LITTER: Final = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
@@ -61,7 +62,7 @@ def refuse_code(name: str, folder: Path, named: Iterable[str]) -> None:
         if not path.endswith(".json") or Path(path).name in _VOCABULARIES:
             continue
         try:
-            settings = json.loads((folder / path).read_bytes())
+            settings = json.loads(read_whole(folder / path))
         except (ValueError, RecursionError):
             raise Refused(f"'{name}': {folder / path} is not JSON") from None
         if reason := _asks_for_code(Path(path).name, settings):

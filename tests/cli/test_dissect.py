@@ -157,7 +157,7 @@ def test_targets_are_listed(command: Command, monkeypatch: pytest.MonkeyPatch) -
     from dnd_local.pipeline import catalogue
 
     known = (catalogue.KnownTarget("resnet50", "torchvision", "missing"),)
-    monkeypatch.setattr(catalogue, "known_targets", lambda: known)
+    monkeypatch.setattr(catalogue, "known_targets", lambda *_: known)
     said = command("targets")
     assert "resnet50" in said.out
     assert "path/to/file.py:factory" in said.out

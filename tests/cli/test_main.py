@@ -217,8 +217,10 @@ def test_no_command_is_without_such_a_line() -> None:
     def words(group: Any, above: str = "") -> set[str]:
         found: set[str] = set()
         for name, own in group.commands.items():
-            inner = hasattr(own, "commands")
-            found |= words(own, f"{above}{name} ") if inner else {above + name}
+            if not hasattr(own, "commands") or own.invoke_without_command:
+                found.add(above + name)
+            if hasattr(own, "commands"):
+                found |= words(own, f"{above}{name} ")
         return found
 
     assert words(get_command(main.app)) == set(AFTER)
