@@ -279,7 +279,7 @@ def test_a_run_that_was_judged_says_so_on_both_pages(judged: StoredRun, tmp_path
     made = build_site(judged, tmp_path / "site")
     index = Page(made.index)
     assert "3 judged: 1 supported, 1 weak, 1 abstained." in index.text
-    assert "another neuron's label would predict the neuron as well" in index.text
+    assert "another label would predict the neuron as well" in index.text
     rows = [own for tag, own in index.elements if tag == "li" and "data-row" in own]
     assert [own.get("data-verdict", "") for own in rows[:4]] == [
         "supported", "weak", "abstained", "",
