@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import webbrowser
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dnd_local.cli import tables
 from dnd_local.cli.arguments import AsJson, Run, Weights, Workspace
 from dnd_local.cli.progress import ProgressLines
-from dnd_local.core.amounts import count_text
+from dnd_local.core.amounts import count_text, size_text
+from dnd_local.core.errors import BadConfig
 
 if TYPE_CHECKING:
+    from dnd_local.core.records import Neuron
     from dnd_local.evaluate.comparisons import Compared
     from dnd_local.pipeline.reading import StoredRun
     from dnd_local.report.site import Site
@@ -33,9 +36,20 @@ def report(
         ),
     ] = None,
     layer: Annotated[str, typer.Option(help="The layer that --compare files are about.")] = "",
-    figures: Annotated[
-        Path | None, typer.Option(help="Folder for one PNG a neuron, exemplars and labels.")
+    single_file: Annotated[
+        Path | None,
+        typer.Option(help="Write one page in one file instead of the site, to pass on."),
     ] = None,
+    figures: Annotated[
+        Path | None,
+        typer.Option(help="Folder for a PDF and a PNG a neuron: exemplars and every label."),
+    ] = None,
+    neurons: Annotated[
+        str,
+        typer.Option(
+            help="Neurons of --single-file and --figures: 17,18 or layer4:17. Default: all."
+        ),
+    ] = "",
     workspace: Workspace = None,
     weights: Weights = None,
     as_json: AsJson = False,
@@ -47,25 +61,73 @@ def report(
       dnd-local report pocket-layer4-1a2b3c4d --open
 
       dnd-local report my-run --compare another-run --compare milan.csv
+
+      dnd-local report my-run --single-file neurons.html --neurons 17,18
     """
     from dnd_local.evaluate.comparisons import remember
     from dnd_local.pipeline.reading import open_run
-    from dnd_local.report.figures import write_figures
 
+    _check(single_file, figures, neurons, {"--out": out, "--compare": compare})
     stored = open_run(run, workspace, weights)
-    site = write_report(stored, out, _others(stored, compare or [], layer))
+    chosen = [stored.neuron(text.strip()) for text in neurons.split(",")] if neurons else []
+    others = _others(stored, compare or [], layer)
+    if single_file:
+        said, page = _write_single(stored, single_file, chosen)
+    else:
+        said, page = _write_site(stored, out, others)
     if compare:
         remember(stored, compare, layer)
-    drawn = write_figures(stored, figures) if figures else ()
+    drawn = _write_figures(stored, figures, chosen) if figures else ()
     if as_json:
-        tables.echo_json({"index": str(site.index), "neurons": site.neurons,
-                          "pictures": site.pictures, "missing": site.missing,
-                          "left_out": site.left_out,
-                          "figures": [str(path) for path in drawn]})  # fmt: skip
+        tables.echo_json({**said, "figures": [str(path) for path in drawn]})
     else:
-        _say(site, len(drawn), figures)
+        if figures:
+            typer.echo(f"{count_text(len(drawn) // 2, 'figure')} in {figures}")
+        _say(said, page)
     if show:
-        webbrowser.open(site.index.as_uri())
+        webbrowser.open(page.absolute().as_uri())
+
+
+def _check(
+    single_file: Path | None, figures: Path | None, neurons: str, site: Mapping[str, object]
+) -> None:
+    """Check that no option is given that would do nothing."""
+    if neurons and not (single_file or figures):
+        raise BadConfig(
+            f"--neurons {neurons} is for --single-file and --figures; a site shows every neuron"
+        )
+    for option, value in site.items():
+        if single_file and value:
+            raise BadConfig(
+                f"{option} is for the site, and --single-file writes none; leave one of them out"
+            )
+
+
+def _write_site(
+    stored: StoredRun, out: Path | None, others: list[Compared] | None
+) -> tuple[dict[str, Any], Path]:
+    site = write_report(stored, out, others)
+    said = {"index": str(site.index), "neurons": site.neurons, "pictures": site.pictures,
+            "missing": site.missing, "left_out": site.left_out}  # fmt: skip
+    return said, site.index
+
+
+def _write_single(
+    stored: StoredRun, path: Path, chosen: list[Neuron]
+) -> tuple[dict[str, Any], Path]:
+    from dnd_local.report.single import write_single
+
+    page = write_single(stored, path, chosen)
+    said = {"page": str(page.path), "neurons": page.neurons, "bytes": page.size,
+            "picture_side": page.side, "missing": page.missing, "left_out": ()}  # fmt: skip
+    return said, page.path
+
+
+def _write_figures(stored: StoredRun, out: Path, chosen: list[Neuron]) -> tuple[Path, ...]:
+    from dnd_local.evaluate.comparisons import recall
+    from dnd_local.report.figures import write_figures
+
+    return write_figures(stored, out, chosen, recall(stored).others)
 
 
 def write_report(
@@ -86,11 +148,10 @@ def _others(stored: StoredRun, names: list[str], layer: str) -> list[Compared] |
     return [open_compared(n, layer, places.workspace, places.weights) for n in names] or None
 
 
-def _say(site: Site, drawn: int, figures: Path | None) -> None:
-    if site.missing:
-        typer.echo(f"{count_text(site.missing, 'picture')} left out, not on disk any more")
-    for line in site.left_out:
+def _say(said: Mapping[str, Any], page: Path) -> None:
+    if said["missing"]:
+        typer.echo(f"{count_text(said['missing'], 'picture')} left out, not on disk any more")
+    for line in said["left_out"]:
         typer.echo(line)
-    if figures:
-        typer.echo(f"{count_text(drawn, 'figure')} in {figures}")
-    typer.echo(f"Report of {count_text(site.neurons, 'neuron')}: {site.index}")
+    size = f", {size_text(said['bytes'])}" if "bytes" in said else ""
+    typer.echo(f"Report of {count_text(said['neurons'], 'neuron')}: {page}{size}")

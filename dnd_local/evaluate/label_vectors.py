@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from dnd_local.core.digest import key, sha256
+from dnd_local.core.sequences import distinct
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.opening import engine_name
 from dnd_local.store.files import read_whole, write_atomic
@@ -46,7 +47,7 @@ def text_vectors(lab: Lab, texts: Sequence[str]) -> Vectors:
     """
     path = _path(lab)
     known = _read(path)
-    new = [text for text in dict.fromkeys(texts) if _name(text) not in known]
+    new = [text for text in distinct(texts) if _name(text) not in known]
     if new:
         lab.require(("embedder",), probe=False)
         # A lone surrogate from a model's reply is no text that a tokenizer takes.
@@ -69,7 +70,7 @@ def neuron_vectors(lab: Lab, labels: Sequence[Sequence[str]]) -> Vectors:
     Raises:
         UserError: as `text_vectors`.
     """
-    texts = list(dict.fromkeys(text for own in labels for text in own))
+    texts = distinct(text for own in labels for text in own)
     rows = {text: row for row, text in enumerate(texts)}
     vectors = text_vectors(lab, texts)
     sums = np.zeros((len(labels), vectors.shape[1]), dtype=np.float32)

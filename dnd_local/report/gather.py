@@ -107,8 +107,7 @@ def ranges(run: StoredRun, neurons: Sequence[Neuron]) -> dict[Neuron, tuple[Rang
     has no ranges.
     """
     found: dict[Neuron, tuple[RangeGroup, ...]] = {}
-    for layer in dict.fromkeys(neuron.layer for neuron in neurons):
-        own = [neuron for neuron in neurons if neuron.layer == layer]
+    for layer, own in grouped(neurons, lambda neuron: neuron.layer).items():
         chunks = RESPONSES.items(run.lab, Asked((layer,)))
         if not RESPONSES.missing(run.lab, chunks):
             images, values = _sampled(run.lab, layer, [neuron.index for neuron in own])

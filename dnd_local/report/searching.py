@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
+from dnd_local.core.sequences import distinct
 from dnd_local.pipeline.evidence import Evidence
 
 SEARCHED: Final = "assets/search.js"
@@ -37,4 +38,4 @@ def search_script(neurons: Sequence[Texts]) -> bytes:
 
 
 def _once(texts: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(text for text in texts if text))
+    return tuple(distinct(text for text in texts if text))

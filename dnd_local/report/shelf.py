@@ -12,7 +12,7 @@ import re
 import struct
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -129,11 +129,9 @@ class Shelf:
         if self._made(shown):
             return shown
         try:
-            pixels = self._blobs.get(blob)
+            return self._make(self._blobs.get(blob), shown)
         except DamagedFile:
             return None
-        self._make(pixels, shown)
-        return shown
 
     def _image(self, image: int) -> Shown | None:
         try:
@@ -142,17 +140,41 @@ class Shelf:
             return None
         height, width = pixels.shape[:2]
         shown = _places(key([self._probe.digest, image, self._shape]), width, height)
-        if not self._made(shown):
-            self._make(pixels, shown)
-        return shown
+        return shown if self._made(shown) else self._make(pixels, shown)
 
     def _made(self, shown: Shown) -> bool:
         return (self._site / shown.src).exists() and (self._site / shown.thumb).exists()
 
-    def _make(self, pixels: Pixels, shown: Shown) -> None:
+    def _make(self, pixels: Pixels, shown: Shown) -> Shown:
         write_whole(self._site / shown.src, webp(pixels, SIDE))
         if shown.thumb != shown.src:
             write_whole(self._site / shown.thumb, webp(pixels, THUMB))
+        return shown
+
+
+class InlineShelf(Shelf):
+    """A shelf without a folder: each picture's path is the picture itself, as a data URI.
+
+    Args:
+        blobs: where pictures come from.
+        probe: the probe set, for images of which only a crop was kept.
+        ledger: in which shape an image of the probe set was cropped.
+        workers: pictures converted at a time.
+        side: longest side of a picture.
+    """
+
+    def __init__(
+        self, blobs: BlobFolder, probe: ProbeSet, ledger: Ledger, workers: int, side: int
+    ) -> None:
+        super().__init__(Path(), blobs, probe, ledger, workers)
+        self._side = side
+
+    def _made(self, shown: Shown) -> bool:
+        return False
+
+    def _make(self, pixels: Pixels, shown: Shown) -> Shown:
+        address = _data_uri("webp", webp(pixels, self._side))
+        return replace(shown, src=address, thumb=address)
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -196,7 +218,7 @@ def overlay(eight_bit: NDArray[np.uint8]) -> str:
     pixels[..., 3] = np.rint(eight_bit * TINTED)
     out = io.BytesIO()
     Image.fromarray(pixels, "RGBA").save(out, "PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode('ascii')}"
+    return _data_uri("png", out.getvalue())
 
 
 def map_image(blobs: Blobs, blob: BlobId | None) -> str:
@@ -217,7 +239,11 @@ def data_uri(blobs: Blobs, blob: BlobId, side: int = THUMB) -> str:
         data = webp(blobs.get(blob), side)
     except DamagedFile:
         return ""
-    return f"data:image/webp;base64,{base64.b64encode(data).decode('ascii')}"
+    return _data_uri("webp", data)
+
+
+def _data_uri(kind: str, data: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
 def _places(digest: str, width: int, height: int) -> Shown:

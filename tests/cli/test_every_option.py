@@ -144,6 +144,8 @@ CASES = {
     ("report", "--compare"): Case("--compare labels.csv"),
     ("report", "--layer"): Case("--compare bare.csv --layer second", "--compare bare.csv"),
     ("report", "--figures"): Case("--figures figures"),
+    ("report", "--single-file"): Case("--single-file page.html"),
+    ("report", "--neurons"): Case("--figures figures --neurons 0", "--figures figures"),
     ("evaluate", "--labels"): Case("--labels labels.csv"),
     ("evaluate", "--evidence"): Case("--evidence images"),
     ("evaluate", "--layer"): Case("--layer late", refused="unknown layer 'late'"),

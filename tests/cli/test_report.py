@@ -11,7 +11,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from dnd_local.cli.report import report
-from dnd_local.core.errors import Refused, UnknownName, UserError
+from dnd_local.core.errors import BadConfig, Refused, UnknownName, UserError
 from tests.bench import Bench
 
 app = typer.Typer()
@@ -58,7 +58,8 @@ def test_figures_another_folder_and_a_comparison(bench: Bench, tmp_path: Path) -
     found = json.loads(result.output)
     assert found["index"] == str(tmp_path / "site" / "index.html")
     assert found["missing"] == 0
-    assert [Path(p).name for p in found["figures"]] == ["colours-00000.png"]
+    assert [Path(p).name for p in found["figures"]] == ["colours-00000.pdf", "colours-00000.png"]
+    assert found["left_out"] == []
     assert "milan" in (tmp_path / "site" / "compare.html").read_text()
 
 
@@ -69,6 +70,51 @@ def test_lost_pictures_are_said(bench: Bench, tmp_path: Path) -> None:
     result = run("mine", "--figures", tmp_path / "figures")
     assert "left out, not on disk any more" in result.output
     assert f"1 figure in {tmp_path / 'figures'}" in result.output
+
+
+def test_a_comparison_stays_after_a_plain_report(bench: Bench, tmp_path: Path) -> None:
+    other = tmp_path / "milan.csv"
+    other.write_text("layer,unit,description\ncolours,0,red things\n")
+    page = bench.workspace / "runs" / "mine" / "report" / "compare.html"
+    run("mine", "--compare", other)
+    assert "red things" in page.read_text()
+    assert run("mine").exit_code == 0
+    assert "red things" in page.read_text()
+    other.unlink()
+    result = run("mine")
+    assert result.exit_code == 0
+    assert f"{other} is left out of the comparison" in result.output
+    assert not page.exists()
+
+
+def test_chosen_neurons_on_one_page_in_one_file(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    page = tmp_path / "page.html"
+    result = run("mine", "--single-file", page, "--neurons", "3, colours:0", "--open")
+    assert result.exit_code == 0, result.output
+    assert f"Report of 2 neurons: {page}, " in result.output
+    assert page.read_text().count("<article") == 2
+    assert opened == [page.as_uri()]
+    assert not (bench.workspace / "runs" / "mine" / "report").exists()
+    found = json.loads(run("mine", "--single-file", page, "--neurons", "0", "--json").output)
+    assert found["neurons"] == 1
+    assert found["bytes"] == page.stat().st_size
+
+
+def test_options_that_would_do_nothing_are_refused(bench: Bench, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    for given in (
+        ("--neurons", "0"),
+        ("--single-file", page, "--out", tmp_path / "site"),
+        ("--single-file", page, "--compare", "mine"),
+    ):
+        error = run("mine", *given).exception
+        assert isinstance(error, BadConfig)
+    assert isinstance(run("mine", "--single-file", page, "--neurons", "1,9").exception, UserError)
+    assert not page.exists()
 
 
 def test_what_cannot_be_done_is_refused(bench: Bench, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from dnd_local.report.run_view import run_view
 from dnd_local.report.searching import SEARCHED, search_script
 from dnd_local.report.shelf import Shown
 from dnd_local.report.similarity import layout
+from dnd_local.report.single import write_single
 from dnd_local.report.site import Site, build_site, copy_static
 from tests.fakes import LAYER
 from tests.report.conftest import Desk
@@ -309,7 +310,13 @@ def test_a_picture_is_enlarged_where_it_stands_by_key(watched: Watched, site: Si
     page.keyboard.press("Enter")
     zoom = page.locator("#zoom")
     assert zoom.is_visible()
-    assert zoom.locator(".sides > div").count() == 2
+    sides = zoom.locator(".sides > div")
+    assert [one.get_attribute("class") for one in sides.all()] == [
+        "as-it-is",
+        "mapped-side",
+        "cut-from",
+    ]
+    assert zoom.locator(".cut-from svg.scene").is_visible()
     assert not zoom.locator(".as-it-is .attention").is_visible()
     assert zoom.locator(".mapped-side .attention").is_visible()
     response = page.locator(".exemplars .line span").first.inner_text()
@@ -345,6 +352,32 @@ def test_a_picture_is_enlarged_by_touch(browser: Any, site: Site) -> None:
     zoom.locator("text=Close").tap()
     assert not zoom.is_visible()
     page.close()
+
+
+def test_a_single_file_works_anywhere(
+    browser: Any, desk: Desk, judged: StoredRun, tmp_path: Path
+) -> None:
+    for run, name in ((judged, "one.html"), (desk.hostile, "two.html")):
+        path = write_single(run, tmp_path / name).path
+        page = browser.new_page(viewport={"width": 390, "height": 844})
+        watched = Watched(page, path)
+        watched.open(path)
+        assert page.title() != "owned"
+        page.locator(".tile .zoom").first.click()
+        assert page.is_visible("#zoom")
+        page.keyboard.press("Escape")
+        page.keyboard.press("m")
+        assert page.locator(".attention").first.is_visible()
+        pressed = page.locator("[data-toggle=maps]").evaluate_all("b => b.map(o => o.ariaPressed)")
+        assert len(pressed) > 1
+        assert set(pressed) == {"true"}
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        loaded = "[...document.images].every(i => !i.complete || i.naturalWidth > 0)"
+        assert page.evaluate(loaded)
+        watched.check()
+        page.evaluate(AXE.read_text(encoding="utf-8"))
+        assert page.evaluate("axe.run().then(r => r.violations.map(v => v.id))") == []
+        page.close()
 
 
 def test_small_pictures_are_enlarged_without_blur(watched: Watched, site: Site) -> None:

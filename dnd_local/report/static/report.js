@@ -37,14 +37,14 @@
 
   // Toggles of a neuron's page: maps and boxes, off until asked for, remembered from page to page.
   function toggles() {
-    for (const button of all("button[data-toggle]")) {
-      const kind = button.dataset.toggle;
+    for (const kind of ["maps", "boxes"]) {
+      const buttons = all(`button[data-toggle=${kind}]`);
       const show = (on) => {
-        button.setAttribute("aria-pressed", String(on));
+        for (const button of buttons) button.setAttribute("aria-pressed", String(on));
         document.body.classList.toggle(`show-${kind}`, on);
       };
-      show(recall(kind) === "on");
-      button.addEventListener("click", () => {
+      show(buttons.length > 0 && recall(kind) === "on");
+      for (const button of buttons) button.addEventListener("click", () => {
         const on = button.getAttribute("aria-pressed") !== "true";
         show(on); remember(kind, on ? "on" : "off");
       });
@@ -69,9 +69,11 @@
     const show = (place) => {
       at = (place + pictures.length) % pictures.length;
       const picture = pictures[at].firstElementChild;
-      const told = find(".told", pictures[at].closest("li"));
+      const item = pictures[at].closest("li");
+      const told = find(".told", item), scene = find(".scene", item);
       const drawn = find(".attention, .box", picture) !== null;
-      sides.replaceChildren(copy(picture, "as-it-is"), ...(drawn ? [copy(picture, "mapped-side")] : []));
+      sides.replaceChildren(copy(picture, "as-it-is"), ...(drawn ? [copy(picture, "mapped-side")] : []),
+        ...(scene ? [copy(scene, "cut-from")] : []));
       about.replaceChildren(...(told ? [told.cloneNode(true)] : []));
       if (!dialog.open) dialog.showModal();
     };
