@@ -20,12 +20,21 @@ if TYPE_CHECKING:
     from dnd_local.pipeline.reading import open_run as open_run
 
 __version__ = "0.1.0"
-__all__ = ["Description", "Run", "dissect", "open_run"]
+__all__ = [
+    "Description",
+    "Run",
+    "compare",  # noqa: F822 - __getattr__ finds it; importing its types would be a circle
+    "dissect",
+    "neuron_card",  # noqa: F822
+    "open_run",
+]
 
 _PLACES = {
     "Description": ("core.descriptions", "Description"),
     "Run": ("pipeline.reading", "StoredRun"),
+    "compare": ("report.notebook", "compare"),
     "dissect": ("pipeline.python", "dissect"),
+    "neuron_card": ("report.notebook", "neuron_card"),
     "open_run": ("pipeline.reading", "open_run"),
 }
 
@@ -37,5 +46,14 @@ def __getattr__(name: str) -> Any:
     from dnd_local.store.guard import go_offline
 
     go_offline()
+    _show_in_notebooks()
     module, attribute = _PLACES[name]
     return getattr(import_module(f"dnd_local.{module}"), attribute)
+
+
+def _show_in_notebooks() -> None:
+    """Let runs and results show themselves as the report draws them, loaded when one is shown."""
+    from dnd_local.core.cards import Drawn
+
+    if not Drawn.draw:
+        Drawn.draw.append(lambda value: import_module("dnd_local.report.notebook").html_of(value))

@@ -22,6 +22,19 @@ if TYPE_CHECKING:
     from dnd_local.report.site import Site
 
 
+SingleFile = Annotated[
+    Path | None, typer.Option(help="Write one page in one file instead of the site, to pass on.")
+]
+Figures = Annotated[
+    Path | None,
+    typer.Option(help="Folder for a PDF and a PNG a neuron: exemplars and every label."),
+]
+Neurons = Annotated[
+    str,
+    typer.Option(help="Neurons of --single-file and --figures: 17,18 or layer4:17. Default: all."),
+]
+
+
 def report(
     run: Run,
     out: Annotated[
@@ -36,20 +49,9 @@ def report(
         ),
     ] = None,
     layer: Annotated[str, typer.Option(help="The layer that --compare files are about.")] = "",
-    single_file: Annotated[
-        Path | None,
-        typer.Option(help="Write one page in one file instead of the site, to pass on."),
-    ] = None,
-    figures: Annotated[
-        Path | None,
-        typer.Option(help="Folder for a PDF and a PNG a neuron: exemplars and every label."),
-    ] = None,
-    neurons: Annotated[
-        str,
-        typer.Option(
-            help="Neurons of --single-file and --figures: 17,18 or layer4:17. Default: all."
-        ),
-    ] = "",
+    single_file: SingleFile = None,
+    figures: Figures = None,
+    neurons: Neurons = "",
     workspace: Workspace = None,
     weights: Weights = None,
     as_json: AsJson = False,

@@ -8,6 +8,7 @@ from typing import Any
 
 from dnd_local.core.config import TIMEOUT_S
 from dnd_local.pipeline.dissection import Dissection
+from dnd_local.pipeline.notebook_progress import notebook_progress
 from dnd_local.pipeline.runner import Progress, RunResult
 
 
@@ -64,7 +65,7 @@ def dissect(
         llm_concurrency: questions asked at once; 0 is the default of the kind of server.
         vllm_python: the Python of an environment that holds vLLM.
         vllm_options: further options of vLLM, written as for a shell.
-        progress: who is told how far it is.
+        progress: who is told how far it is; by default a notebook's cell, elsewhere nobody.
 
     Raises:
         UserError: what was asked for cannot be done; the message says why and what to do.
@@ -92,7 +93,7 @@ def dissect(
         llm_concurrency=llm_concurrency,
         vllm_python=vllm_python,
         vllm_options=vllm_options,
-    ).run_now(progress)
+    ).run_now(progress or notebook_progress())
 
 
 def _path(given: str | Path | None) -> Path | None:

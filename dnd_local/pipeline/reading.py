@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from dnd_local.core.cards import Card
+from dnd_local.core.cards import Card, Drawn
 from dnd_local.core.config import Execution
 from dnd_local.core.descriptions import Description
 from dnd_local.core.errors import BadConfig, UserError
@@ -52,7 +52,7 @@ class StageStatus(Card):
     seconds: float
 
 
-class StoredRun:
+class StoredRun(Drawn):
     """A run of a workspace, read only.
 
     Args:

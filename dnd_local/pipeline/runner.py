@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from dnd_local.core.cards import Drawn
 from dnd_local.core.config import Config, Execution
 from dnd_local.core.descriptions import Description
 from dnd_local.core.errors import EngineError, UserError
@@ -56,7 +57,7 @@ class Quiet:
 
 
 @dataclass(frozen=True, slots=True)
-class RunResult:
+class RunResult(Drawn):
     """What a run came to: its record, a description for each neuron, and what failed.
 
     `made` counts the parts that this call had to make; 0 means that all was done before.
@@ -68,24 +69,23 @@ class RunResult:
     failures: tuple[Failure, ...]
     made: int
 
-    def _repr_html_(self) -> str:
-        """Return a table of the neurons and their labels for a notebook."""
-        left = "<td style='text-align: left; overflow-wrap: anywhere'>"
+    def failures_html(self) -> str:
+        """Return a line for each item that failed."""
+        said = (f"{one.stage} {one.item}: {one.reason}" for one in self.failures)
+        return "".join(f"<div>failed: {html.escape(line)}</div>" for line in said)
+
+    def plain_html(self) -> str:
+        """Return a table of the neurons and their labels."""
         rows = "".join(
             f"<tr><td>{html.escape(row.neuron.layer)}</td><td>{row.neuron.index}</td>"
-            f"{left}<b>{html.escape(row.title)}</b></td>"
-            f"{left}{html.escape(', '.join(x.text for x in row.labels[1:]) or row.reason)}</td>"
+            f"<td><b>{html.escape(row.title)}</b></td>"
+            f"<td>{html.escape(', '.join(x.text for x in row.labels[1:]) or row.reason)}</td>"
             "</tr>"
             for row in self.descriptions
         )
-        failed = "".join(
-            f"<div>failed: {html.escape(f'{failure.stage} {failure.item}: {failure.reason}')}</div>"
-            for failure in self.failures
-        )
         return (
-            "<table><thead><tr><th>Layer</th><th>Neuron</th><th style='text-align: left'>Label"
-            "</th><th style='text-align: left'>Other labels</th></tr></thead>"
-            f"<tbody>{rows}</tbody></table>{failed}"
+            "<table><tr><th>Layer</th><th>Neuron</th><th>Label</th><th>Other labels</th></tr>"
+            f"{rows}</table>{self.failures_html()}"
             f"<div>Run {html.escape(self.record.name)}: {html.escape(str(self.folder))}</div>"
         )
 

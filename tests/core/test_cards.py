@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dnd_local.core.cards import Drawn
 from dnd_local.core.descriptions import Label
 
 
@@ -26,3 +27,17 @@ def test_a_long_value_is_cut(length: int, shown: int) -> None:
     cell = Label("x" * length, 0.0)._repr_html_().split("anywhere'>")[1].split("</td>")[0]
     assert len(cell) == shown
     assert cell.endswith("…") == (length > 200)
+
+
+class Thing(Drawn):
+    def __repr__(self) -> str:
+        return "<thing>"
+
+
+def test_what_is_drawn_elsewhere_has_a_plain_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Drawn, "draw", [])
+    assert Thing()._repr_html_() == "<div>&lt;thing&gt;</div>"
+    Drawn.draw.append(lambda value: None)
+    assert Thing()._repr_html_() == "<div>&lt;thing&gt;</div>"
+    Drawn.draw.append(lambda value: f"<b>{type(value).__name__}</b>")
+    assert Thing()._repr_html_() == "<b>Thing</b>"

@@ -46,13 +46,13 @@ def test_what_is_not_alive_is_named_and_costs_nothing(bench: Bench) -> None:
 
 def test_a_result_shows_its_neurons_in_a_notebook(bench: Bench) -> None:
     result = bench.run("0,3")
-    shown = result._repr_html_()
+    shown = result.plain_html()
     assert f"<b>{result.descriptions[0].labels[0].text}</b>" in shown
     assert "<b>dead</b>" in shown
     assert result.descriptions[1].reason in shown
     assert result.record.name in shown
     hostile = Failure("pictures", "x", "<script>no</script>")
-    broken = replace(result, failures=(hostile,))._repr_html_()
+    broken = replace(result, failures=(hostile,)).plain_html()
     assert "failed: pictures x: &lt;script&gt;no" in broken
     assert "<script" not in broken
 

@@ -17,7 +17,7 @@ from dnd_local.core.records import Neuron
 from dnd_local.evaluate.comparisons import Compared, compared_run
 from dnd_local.pipeline.reading import StoredRun
 from dnd_local.report.cards import CardView
-from dnd_local.report.notebook import neuron_card
+from dnd_local.report.notebook import compare, html_of, neuron_card
 from dnd_local.report.pages import FIRST_CARDS, render
 from dnd_local.report.run_view import run_view
 from dnd_local.report.searching import SEARCHED, search_script
@@ -575,7 +575,11 @@ def test_the_map_fills_its_card(browser: Any, site: Site) -> None:
 def test_notebook_cards_fit_a_narrow_cell(browser: Any, desk: Desk) -> None:
     page = browser.new_page(viewport={"width": 320, "height": 900})
     evidence = desk.plain.evidence("0")
-    for shown in (neuron_card(desk.plain, "0"), evidence.description, evidence.exemplars):
+    shown_here = (neuron_card(desk.plain, "0"), evidence.description, evidence.exemplars,
+                  compare(desk.plain, "plain"))  # fmt: skip
+    page.set_content(html_of(desk.plain))
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    for shown in shown_here:
         page.set_content(shown._repr_html_())
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.close()

@@ -76,6 +76,7 @@
         ...(scene ? [copy(scene, "cut-from")] : []));
       about.replaceChildren(...(told ? [told.cloneNode(true)] : []));
       if (!dialog.open) dialog.showModal();
+      dialog.scrollTop = 0;
     };
     pictures.forEach((picture, place) => picture.addEventListener("click", () => show(place)));
     for (const button of all("[data-step]", dialog)) button.addEventListener("click", () => show(at + Number(button.dataset.step)));
