@@ -115,7 +115,9 @@ def compare_view(
         notes=matching.notes,
         neurons=tuple(sorted(neurons, key=lambda own: own.likeness)),
         pairs=tuple(pairs),
-        likenesses=plots.value_histogram([own.likeness for own in neurons], bins=20),
+        likenesses=plots.value_histogram(
+            [own.likeness for own in neurons], bins=20, within=(0.0, 1.0)
+        ),
         layers=tuple(distinct(own.layer for own in neurons)),
     )
 

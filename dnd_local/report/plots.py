@@ -70,12 +70,14 @@ def histogram(counts: Sequence[int], low: float, high: float, marks: Sequence[fl
     return Bars(tuple(bars), axis.ticks(), tuple(round(axis.at(mark), 1) for mark in known))
 
 
-def value_histogram(values: Sequence[float], bins: int = 30) -> Bars:
-    """Return the histogram of a few values."""
+def value_histogram(
+    values: Sequence[float], bins: int = 30, within: tuple[float, float] | None = None
+) -> Bars:
+    """Return the histogram of a few values, over `within` or else from the least to the largest."""
     known = [value for value in values if math.isfinite(value)]
     if not known:
         return Bars((), ())
-    low, high = min(known), max(known)
+    low, high = within or (min(known), max(known))
     span = (high - low) or 1.0
     counts = [0] * bins
     for value in known:

@@ -41,6 +41,12 @@ def test_every_value_is_counted_once() -> None:
     assert sum(int(bar.text.rpartition(" ")[2]) for bar in found.bars) == 4
 
 
+def test_an_axis_that_is_given_stays_when_all_values_are_equal() -> None:
+    found = plots.value_histogram([1.0, 1.0], bins=20, within=(0.0, 1.0))
+    assert len(found.bars) == 1
+    assert [found.ticks[0].text, found.ticks[-1].text] == ["0", "1"]
+
+
 def test_a_strip_runs_from_the_best_rank_to_the_worst() -> None:
     assert plots.strip([0, 4.5, 9], 10, 108) == (4.0, 54.0, 104.0)
     assert plots.strip([0], 1, 108) == (4.0,)
