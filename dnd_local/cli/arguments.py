@@ -10,6 +10,9 @@ import typer
 from dnd_local.cli import completion
 from dnd_local.cli.figures import checked_folder
 
+RARE = "Less often"
+"""The panel of a command's help for options that no ordinary day needs."""
+
 Model = Annotated[
     str,
     typer.Argument(
@@ -18,24 +21,43 @@ Model = Annotated[
         autocompletion=completion.targets,
     ),
 ]
-Layers = Annotated[str, typer.Argument(help="Layers by dotted path: layer4, layer4.1.conv2,fc.")]
+Layers = Annotated[
+    str,
+    typer.Argument(
+        help="Layers by dotted path: layer4, layer4.1.conv2,fc.", autocompletion=completion.layers
+    ),
+]
 Workspace = Annotated[
     Path | None,
     typer.Option(help="Where all work is kept. Default: $DND_LOCAL_WORKSPACE or ./dnd-workspace."),
 ]
 Probe = Annotated[
-    str | None, typer.Option(help="Probe set: pocket, imagenet-val, broden, a folder, or A+B.")
+    str | None,
+    typer.Option(
+        help="Probe set: pocket, imagenet-val, broden, a folder, or A+B.",
+        autocompletion=completion.probe_sets,
+    ),
 ]
 Preset = Annotated[
-    str, typer.Option(help="paper, released, fast, draft or pocket. Default: by the target.")
+    str,
+    typer.Option(
+        help="paper, released, fast, draft or pocket. Default: by the target.",
+        autocompletion=completion.presets,
+    ),
 ]
 Settings = Annotated[
-    Path | None, typer.Option("--config", help="TOML file of settings, over the preset.")
+    Path | None,
+    typer.Option("--config", help="TOML file of settings, over the preset.", rich_help_panel=RARE),
 ]
 Devices = Annotated[str, typer.Option(help="cpu, or CUDA indices: 0 or 0,1,2,3.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Run = Annotated[str, typer.Argument(help="The run's name; `dnd-local runs` lists them.")]
-Weights = Annotated[Path | None, typer.Option(help="The weights folder.")]
+Run = Annotated[
+    str,
+    typer.Argument(
+        help="The run's name; `dnd-local runs` lists them.", autocompletion=completion.runs
+    ),
+]
+Weights = Annotated[Path | None, typer.Option(help="The weights folder.", rich_help_panel=RARE)]
 Out = Annotated[
     Path | None,
     typer.Option(help="Folder for the figures as CSV and JSON lines.", callback=checked_folder),

@@ -1,24 +1,42 @@
-"""What the shell offers when a model's name is being typed."""
+"""What the shell completes: names of runs, networks, layers and sets, without a model library.
+
+The shell asks at each press of a key, so that nothing here opens a network: layers are those that
+runs of the workspace have, and the usual ones of networks whose layers are alike in every member.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
 
 from dnd_local.core.errors import UserError
-from dnd_local.store.manifest import PROFILES, Entry
-from dnd_local.store.weights import Weights
 
-_ROLES: Final[Mapping[str, tuple[str, ...]]] = {
-    "target": ("target",),
-    "captioner": ("captioner",),
-    "language-model": ("language",),
-    "painter": ("painter", "image generator"),
-    "embedder": ("embedder", "picture and text"),
+if TYPE_CHECKING:
+    from dnd_local.core.protocols import EngineRole
+    from dnd_local.store.manifest import Entry
+
+STAGES: Final = ("layer1", "layer2", "layer3", "layer4", "fc")
+
+USUAL_LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "pocket": STAGES,
+    "resnet": STAGES,
+    "wide_resnet": STAGES,
+    "resnext": STAGES,
+    "alexnet": ("features", "classifier"),
+    "vgg": ("features", "classifier"),
+    "densenet": ("features", "classifier"),
+    "vit_": ("encoder.layers", "heads"),
+    "swin_": ("features", "head"),
+    "convnext_": ("features", "classifier"),
+    "efficientnet_": ("features", "classifier"),
+    "mobilenet_v": ("features", "classifier"),
 }
-"""How the manifest's descriptions of a role begin."""
+"""Layers by how a network's name begins."""
 
-SETTINGS: Final[Mapping[str, str]] = {
+SETTINGS: Final[Mapping[str, EngineRole]] = {
     "captions.model": "captioner",
     "llm.model": "language-model",
     "pictures.model": "painter",
@@ -27,33 +45,93 @@ SETTINGS: Final[Mapping[str, str]] = {
 """The settings that name a model, with its role."""
 
 
-def weights(incomplete: str) -> list[str]:
-    """Return the ids and profiles that begin so."""
-    return _beginning(incomplete, [*PROFILES, *(entry.id for entry in _entries())])
+def runs(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return the runs of the workspace that the command names so far."""
+    from dnd_local.store.runs import run_names
+
+    return _starting(run_names(_workspace(ctx)), incomplete)
 
 
-def targets(incomplete: str) -> list[str]:
-    """Return the names of networks that begin so."""
-    named = [one.id for one in _entries() if one.network or one.role == "target"]
-    return _beginning(incomplete, ["pocket", "pocket-odd", *named])
+def targets(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return the networks known by name."""
+    from dnd_local.pipeline.opening import POCKET_TARGETS
+
+    networks = [one.id for one in _entries(ctx) if one.network or one.role == "target"]
+    return _starting((*POCKET_TARGETS, *networks), incomplete)
 
 
-def models(role: str) -> Callable[[str], list[str]]:
-    """Return what completes the names of a role's models."""
+def layers(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return layers of the network that the command names; after a comma the next one."""
+    from dnd_local.store.runs import RunFolder, run_names
 
-    def complete(incomplete: str) -> list[str]:
-        named = [entry.id for entry in _entries() if entry.role.startswith(_ROLES[role])]
-        return _beginning(incomplete, named)
+    target = str(ctx.params.get("model") or "")
+    usual = [own for start, own in USUAL_LAYERS.items() if target.startswith(start)]
+    known = [name for own in usual for name in own]
+    workspace = _workspace(ctx)
+    for run in run_names(workspace):
+        record = RunFolder(workspace, run).read()
+        known += record.neurons if record.config.network.name == target else ()
+    before, comma, last = incomplete.rpartition(",")
+    return [f"{before}{comma}{name}" for name in _starting(known, last)]
+
+
+def presets(incomplete: str) -> list[str]:
+    """Return the shipped presets."""
+    from dnd_local.pipeline.settings import presets as shipped
+
+    return _starting(shipped(), incomplete)
+
+
+def probe_sets(incomplete: str) -> list[str]:
+    """Return the probe sets known by name; after a plus the next one."""
+    from dnd_local.store.probe_sets import KNOWN_SETS
+
+    before, plus, last = incomplete.rpartition("+")
+    return [f"{before}{plus}{name}" for name in _starting(("pocket", *KNOWN_SETS), last)]
+
+
+def weights(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return the profiles and ids of the manifest."""
+    from dnd_local.store.manifest import PROFILES
+
+    return _starting([*PROFILES, *(entry.id for entry in _entries(ctx))], incomplete)
+
+
+def models(role: EngineRole) -> Callable[[typer.Context, str], list[str]]:
+    """Return what completes the ids of a role's models."""
+
+    def complete(ctx: typer.Context, incomplete: str) -> list[str]:
+        from dnd_local.store.roles import serving
+
+        return _starting(serving(_entries(ctx), role), incomplete)
 
     return complete
 
 
-def _entries() -> tuple[Entry, ...]:
+def choices(values: Iterable[Any]) -> Callable[[str], list[str]] | None:
+    """Return what completes one of these words, None where there are none to choose from."""
+    words = [value for value in values if isinstance(value, str)]
+    return (lambda incomplete: _starting(words, incomplete)) if words else None
+
+
+def _starting(names: Iterable[str], incomplete: str) -> list[str]:
+    return [name for name in dict.fromkeys(names) if name.startswith(incomplete)]
+
+
+def _entries(ctx: typer.Context) -> tuple[Entry, ...]:
+    """Return the entries of the weights folder that the command names so far, a user's own too."""
+    from dnd_local.store.weights import Weights
+
+    given = {name: ctx.params.get(name) for name in ("weights", "manifest")}
+    root, manifest = (Path(path) if path else None for path in given.values())
     try:
-        return Weights.open().manifest.entries
+        return Weights.open(root, manifest).manifest.entries
     except UserError:
         return ()
 
 
-def _beginning(incomplete: str, names: list[str]) -> list[str]:
-    return [name for name in names if name.startswith(incomplete)]
+def _workspace(ctx: typer.Context) -> Path:
+    from dnd_local.pipeline.settings import default_workspace
+
+    given = ctx.params.get("workspace")
+    return Path(given) if given else default_workspace()

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dnd_local.cli import tables
+from dnd_local.cli import completion, tables
 from dnd_local.cli.arguments import (
+    RARE,
     AsJson,
     Devices,
     Layers,
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from dnd_local.pipeline.dissection import Dissection
     from dnd_local.pipeline.runner import RunResult
 
+SERVER = "The language model's server"
+"""The panel of the help for options of a server."""
+
 
 @with_settings()
 def dissect(
@@ -37,40 +41,66 @@ def dissect(
     probe: Probe = None,
     preset: Preset = "",
     config: Settings = None,
-    run: Annotated[str, typer.Option(help="The run's name. Default: made from the rest.")] = "",
+    run: Annotated[
+        str,
+        typer.Option(
+            help="The run's name. Default: made from the rest.", autocompletion=completion.runs
+        ),
+    ] = "",
     workspace: Workspace = None,
     weights: Weights = None,
     devices: Devices = "cpu",
-    workers: Annotated[int, typer.Option(help="Processes. Default: one a device.", min=0)] = 0,
-    seed: Annotated[int | None, typer.Option(help="Seed of the run.", min=0)] = None,
+    workers: Annotated[
+        int, typer.Option(help="Processes. Default: one a device.", min=0, rich_help_panel=RARE)
+    ] = 0,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of the run.", min=0, rich_help_panel=RARE)
+    ] = None,
     manifest: Annotated[
         Path | None,
-        typer.Option(help="A manifest of your own models, in place of the shipped one."),
+        typer.Option(
+            help="A manifest of your own models, in place of the shipped one.", rich_help_panel=RARE
+        ),
     ] = None,
-    prompts: Annotated[Path | None, typer.Option(help="Another folder of prompts.")] = None,
-    llm_url: Annotated[str, typer.Option(help="A server that already runs.")] = "",
+    prompts: Annotated[
+        Path | None, typer.Option(help="Another folder of prompts.", rich_help_panel=RARE)
+    ] = None,
+    llm_url: Annotated[
+        str, typer.Option(help="A server that already runs.", rich_help_panel=SERVER)
+    ] = "",
     allow_remote_llm: Annotated[
-        bool, typer.Option(help="Let --llm-url leave this machine; the run says so.")
+        bool,
+        typer.Option(
+            help="Let --llm-url leave this machine; the run says so.", rich_help_panel=SERVER
+        ),
     ] = False,
     llm_timeout: Annotated[
-        float, typer.Option(help="Seconds that one request to the server may take.", min=0.1)
+        float,
+        typer.Option(
+            help="Seconds that one request to the server may take.", min=0.1, rich_help_panel=SERVER
+        ),
     ] = 300.0,
     llm_concurrency: Annotated[
         int,
         typer.Option(
             help="Requests at once. Default: 256 at a server that is started, 8 at another.",
             min=0,
+            rich_help_panel=SERVER,
         ),
     ] = 0,
     vllm_python: Annotated[
         str,
-        typer.Option(help="The Python that has vLLM. Default: $DND_LOCAL_VLLM_PYTHON, else this."),
+        typer.Option(
+            help="The Python that has vLLM. Default: $DND_LOCAL_VLLM_PYTHON, else this.",
+            rich_help_panel=SERVER,
+        ),
     ] = "",
     vllm_options: Annotated[
         str,
         typer.Option(
             help="More options for the server that is started, in quotes: "
-            "'--max-model-len 8192 --gpu-memory-utilization 0.6'."
+            "'--max-model-len 8192 --gpu-memory-utilization 0.6'.",
+            rich_help_panel=SERVER,
         ),
     ] = "",
     report: Annotated[bool, typer.Option(help="Also write the run's pages.")] = False,

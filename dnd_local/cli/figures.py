@@ -13,6 +13,7 @@ from rich.table import Table
 
 from dnd_local.cli import tables
 from dnd_local.core.errors import UserError
+from dnd_local.core.libraries import library
 from dnd_local.evaluate.exports import ENDINGS, write_records
 from dnd_local.store.outputs import Cell
 
@@ -90,11 +91,14 @@ def checked_file(out: Path | None) -> Path | None:
     """Return the file that a table will go to, before anything is computed for it.
 
     Raises:
-        UserError: its ending is none that can be written, or its folder is not there.
+        UserError: its ending is none that can be written, its folder is not there, or the library
+            that writes Parquet is not.
     """
     if out is not None:
         if out.suffix not in ENDINGS:
             raise UserError(f"cannot write {out.name}: end it in {', '.join(ENDINGS)}")
+        if out.suffix == ".parquet":
+            library("pyarrow.parquet")
         if out.is_dir() or not out.absolute().parent.is_dir():
             raise UserError(f"cannot write {out}: that is a folder, or its folder is not there")
         checked_folder(out.parent)

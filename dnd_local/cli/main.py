@@ -31,7 +31,9 @@ from dnd_local.cli import (
     weights,
 )
 from dnd_local.cli.stopping import Stoppable
-from dnd_local.core.errors import DndError, disk_error
+from dnd_local.cli.usage import UsageError, usage_line
+from dnd_local.core.errors import DndError, Interrupted, UserError, disk_error
+from dnd_local.core.libraries import not_installed
 from dnd_local.store.guard import go_offline
 
 app = typer.Typer(
@@ -97,11 +99,18 @@ def run() -> None:
     _print_anything()
     try:
         try:
-            app()
+            code = app(prog_name="dnd-local", standalone_mode=False)
         finally:
             _flush()
+        sys.exit(code or 0)
     except DndError as error:
         _stop(error)
+    except UsageError as error:
+        _stop(UserError(usage_line(error)))
+    except typer.Abort:
+        _stop(Interrupted("nothing was done, since the question was not answered"))
+    except ModuleNotFoundError as error:
+        _stop(not_installed(error))
     except OSError as error:
         if (refused := disk_error(error)) is None:
             raise

@@ -13,14 +13,19 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import msgspec
 import typer
 
-from dnd_local.cli.completion import SETTINGS, models
+from dnd_local.cli import completion
 from dnd_local.core.config import Config
+from dnd_local.core.config_reading import check_setting
 
 _SKIPPED = {"network.name", "probe.sets", "seed", "llm.root"}
 """Settings that the command has a shorter name for, and one that a run finds out itself."""
 
 _SHORT = {"llm.engine": "--llm", "network.pool": "--pool", "network.tokens": "--tokens",
           "network.layout": "--layout", "scores.rule": "--rule", "compat": "--compat"}  # fmt: skip
+
+
+_EVERY_DAY = {"llm.engine"}
+"""Settings that stand among a command's first options."""
 
 
 def settings_options(sections: Collection[str] = ()) -> list[inspect.Parameter]:
@@ -36,11 +41,13 @@ def settings_options(sections: Collection[str] = ()) -> list[inspect.Parameter]:
             continue
         kind, text = _kind_and_help(field.type)
         option = typer.Option(
-            _SHORT.get(path, "--" + path.replace(".", "-").replace("_", "-")),
+            _flag(path),
             help=f"{text} [dim](setting {path}, paper: {field.default})[/dim]",
-            rich_help_panel=f"Setting: {path.partition('.')[0]}",
+            rich_help_panel=None if path in _EVERY_DAY else f"Setting: {path.partition('.')[0]}",
             show_default=False,
-            autocompletion=models(SETTINGS[path]) if path in SETTINGS else None,
+            autocompletion=completion.models(completion.SETTINGS[path])
+            if path in completion.SETTINGS
+            else completion.choices(get_args(_plain(field.type))),
         )
         parameters.append(
             inspect.Parameter(
@@ -63,13 +70,16 @@ def with_settings(*sections: str) -> Callable[[Callable[..., None]], Callable[..
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         options = settings_options(sections)
+        kinds = {path: field.type for path, field in _settings()}
 
         def wrapped(**arguments: Any) -> None:
             settings: dict[str, Any] = {}
             for option in options:
                 value = arguments.pop(option.name, None)
                 if value is not None:
-                    section, dot, name = _path(option.name).partition(".")
+                    path = _path(option.name)
+                    check_setting(_flag(path), value, kinds[path])
+                    section, dot, name = path.partition(".")
                     if dot:
                         settings.setdefault(section, {})[name] = value
                     else:
@@ -103,6 +113,10 @@ def _settings() -> list[tuple[str, msgspec.structs.FieldInfo]]:
     return settings
 
 
+def _flag(path: str) -> str:
+    return _SHORT.get(path, "--" + path.replace(".", "-").replace("_", "-"))
+
+
 def _parameter(path: str) -> str:
     return "set_" + path.replace(".", "__")
 
@@ -115,9 +129,15 @@ def _kind_and_help(annotation: Any) -> tuple[type, str]:
     """Return the plain type that Typer parses (a choice is checked later) and the help text."""
     text = ""
     if get_origin(annotation) is Annotated:
-        annotation, *extras = get_args(annotation)
+        _, *extras = get_args(annotation)
         text = next((e.description for e in extras if isinstance(e, msgspec.Meta)), "") or ""
+    annotation = _plain(annotation)
     if get_origin(annotation) is Literal:
         choices = get_args(annotation)
         return str, f"{text}: {', '.join(map(str, choices))}"
     return annotation, text
+
+
+def _plain(annotation: Any) -> Any:
+    """Return a type without what is annotated to it."""
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation

@@ -68,6 +68,10 @@ def report(
     """
     from dnd_local.evaluate.comparisons import remember
     from dnd_local.pipeline.reading import open_run
+    from dnd_local.report.figures import matplotlib_parts
+
+    if figures:
+        matplotlib_parts()  # said before any page is written
 
     _check(single_file, figures, neurons, {"--out": out, "--compare": compare})
     stored = open_run(run, workspace, weights)

@@ -8,6 +8,7 @@ import typer
 
 from dnd_local.cli import tables
 from dnd_local.cli.arguments import AsJson, Run, Weights, Workspace
+from dnd_local.cli.evidence import print_evidence
 from dnd_local.cli.verdicts import summary, tally
 
 
@@ -73,6 +74,11 @@ def show(
     verdicts = read_verdicts(stored.folder.folder)
     if neuron:
         evidence = stored.evidence(neuron)
-        tables.show_evidence(evidence, verdicts.of(evidence.description), as_json)
+        verdict = verdicts.of(evidence.description)
+        if as_json:
+            worth = verdict.record() if verdict else None
+            tables.echo_json({**evidence.as_json(), "verdict": worth})
+        else:
+            print_evidence(tables.console(), evidence, verdict, run)
     else:
         tables.show_descriptions(run, stored.descriptions(), verdicts, as_json)

@@ -11,19 +11,22 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from dnd_local.cli.verdicts import add_columns, cells, figures, one_line, summary
-from dnd_local.core.amounts import count_text, duration_text, size_text
+from dnd_local.cli.evidence import about_scores
+from dnd_local.cli.outcomes import forecast_lines, why_barren
+from dnd_local.cli.verdicts import COLUMNS, cells, summary
+from dnd_local.cli.wordwise import print_rows
+from dnd_local.core.amounts import count_text, duration_text, number_text
 from dnd_local.core.descriptions import Description
 from dnd_local.core.digest import canonical
-from dnd_local.core.records import RULES, LayerInfo, LayerTriage
+from dnd_local.core.records import LayerInfo, LayerTriage
 from dnd_local.store.files import write_atomic
 
 if TYPE_CHECKING:
     from dnd_local.evaluate.intervals import Interval
-    from dnd_local.evaluate.verdicts import Verdict, Verdicts
+    from dnd_local.evaluate.verdicts import Verdicts
     from dnd_local.pipeline.catalogue import KnownTarget
-    from dnd_local.pipeline.evidence import Evidence
     from dnd_local.pipeline.forecast import Forecast
     from dnd_local.pipeline.reading import RunSummary, StageStatus
     from dnd_local.pipeline.runner import RunResult
@@ -46,26 +49,28 @@ def time_text(seconds: float | None) -> str:
     return "?" if seconds is None else duration_text(seconds)
 
 
-def description_table(descriptions: Sequence[Description], verdicts: Verdicts) -> Table:
-    """Return a table of neurons with their labels, and what these are worth where that is known."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("Neuron", "Label", "Score", "Second", "Third", "Status"):
-        table.add_column(name, justify="right" if name in ("Neuron", "Score") else "left")
+def print_descriptions(
+    out: Console, descriptions: Sequence[Description], verdicts: Verdicts, run: str
+) -> None:
+    """Print neurons with their labels, what scores are, and the verdicts where there are any."""
     judged = bool(verdicts.on(descriptions))
-    if judged:
-        add_columns(table)
-    for description in descriptions:
-        texts = [label.text for label in description.labels] + ["", "", ""]
-        score = f"{description.labels[0].score:.2f}" if description.labels else ""
-        colour = STATUS_COLOURS.get(description.status, "dim")
-        status = f"[{colour}]{description.status}[/{colour}]"
-        if description.reason:
-            status += f" [dim]({plain(description.reason)})[/dim]"
-        neuron = plain(f"{description.neuron.layer} {description.neuron.index}")
-        first, second, third = (plain(text) for text in texts[:3])
-        worth = cells(verdicts.of(description)) if judged else ()
-        table.add_row(neuron, f"[bold]{first}[/bold]", score, second, third, status, *worth)
-    return table
+    names = ("Neuron", "Label", "Score", *(COLUMNS if judged else ()), "Second", "Third", "Status")
+    rows = []
+    for own in descriptions:
+        first, second, third = [*(label.text for label in own.labels), "", "", ""][:3]
+        score = number_text(own.labels[0].score) if own.labels else ""
+        status = Text(own.status, style=STATUS_COLOURS.get(own.status, "dim"))
+        if own.reason:
+            status += Text(f" ({own.reason})", style="dim")
+        neuron = f"{own.neuron.layer} {own.neuron.index}"
+        worth = cells(verdicts.of(own)) if judged else ()
+        rows.append((neuron, Text(first, style="bold"), score, *worth, second, third, status))
+    print_rows(out, names, rows, right=("Neuron", "Score", "Support", "Reach"), head=2)
+    if any(own.labels for own in descriptions):
+        out.print()
+        for line in about_scores(descriptions[0].rule, run, judged=judged):
+            out.print(line)
+    _print_summary(out, summary(descriptions, verdicts, run))
 
 
 def show_descriptions(
@@ -76,9 +81,7 @@ def show_descriptions(
         worth = [verdict.record() for verdict in verdicts.on(descriptions)]
         echo_json({"run": run, "descriptions": descriptions, "verdicts": worth})
         return
-    out = console()
-    out.print(description_table(descriptions, verdicts))
-    _print_summary(out, summary(descriptions, verdicts, run))
+    print_descriptions(console(), descriptions, verdicts, run)
 
 
 def _print_summary(out: Console, lines: Sequence[str]) -> None:
@@ -98,8 +101,7 @@ def show_result(result: RunResult, as_json: bool) -> None:
                    "failures": result.failures})  # fmt: skip
     else:
         out = console()
-        out.print(description_table(result.descriptions, verdicts))
-        _print_summary(out, summary(result.descriptions, verdicts, result.record.name))
+        print_descriptions(out, result.descriptions, verdicts, result.record.name)
         if not result.made:
             out.print("\nAll of this was done before; nothing was computed again.")
         folder = plain(result.folder)
@@ -109,7 +111,8 @@ def show_result(result: RunResult, as_json: bool) -> None:
         for failure in result.failures:
             what = plain(f"{failure.stage} {failure.item}: {failure.reason}")
             out.print(f"[red]failed[/red] {what}", soft_wrap=True)
-    if result.failures:
+        _print_summary(out, why_barren(result) if result.barren else ())
+    if result.failures or result.barren:
         raise typer.Exit(3)
 
 
@@ -175,13 +178,8 @@ def show_forecast(forecast: Forecast, as_json: bool) -> None:
         table.add_row(stage.stage, str(stage.items), str(stage.done), time_text(stage.seconds))
     out.print(f"Run [bold]{forecast.run}[/bold] (nothing was computed)\n")
     out.print(table)
-    out.print(f"\nPictures to paint: {forecast.pictures:,} at most, "
-              f"{size_text(forecast.disk_bytes)} of {size_text(forecast.free_bytes)} free. "
-              f"Largest model: {size_text(forecast.memory_bytes)} of memory.")  # fmt: skip
-    if any(stage.seconds is None for stage in forecast.stages):
-        out.print("A time of ? was never measured in this workspace: run a few neurons first.")
-    if forecast.missing_weights:
-        out.print(f"[red]Missing[/red]: {plain(forecast.how_to_get_them)}", soft_wrap=True)
+    for line in forecast_lines(forecast):
+        out.print(line, soft_wrap=True)
 
 
 def plain(text: object) -> str:
@@ -221,42 +219,6 @@ def show_status(stages: Sequence[StageStatus], verdicts: Sequence[str]) -> None:
     _print_summary(console(), verdicts)
 
 
-def show_evidence(evidence: Evidence, verdict: Verdict | None, as_json: bool) -> None:
-    """Print everything that is known about a neuron."""
-    if as_json:
-        echo_json({**evidence.as_json(), "verdict": verdict.record() if verdict else None})
-        return
-    out = console()
-    out.print(f"[bold]{plain(str(evidence.neuron))}[/bold]: {evidence.triage.verdict}")
-    labels = ", ".join(f"{x.text} ({x.score:.2f})" for x in evidence.description.labels)
-    out.print(f"Labels: [bold]{plain(labels or evidence.description.reason)}[/bold]\n")
-    if verdict:
-        out.print(f"Verdict: {one_line(verdict)}\n", soft_wrap=True)
-        out.print(figures(verdict))
-        out.print()
-    if evidence.exemplars and evidence.captions and evidence.phrases:
-        rows = []
-        for exemplar, caption, phrase in zip(
-            evidence.exemplars.exemplars,
-            evidence.captions.texts,
-            evidence.phrases.texts,
-            strict=True,
-        ):
-            box = exemplar.box
-            part = f"{box.left},{box.top} to {box.right},{box.bottom}" if box else "whole"
-            rows.append((f"{exemplar.response:.3f}", exemplar.name, part, caption, phrase))
-        out.print(_table(("Response", "Exemplar", "Part", "Caption", "Phrase"), rows))
-    if evidence.scores:
-        scored = [
-            (c.text, *(f"{c.score(rule):.3f}" for rule in RULES), f"{max(c.responses):.3f}")
-            for c in evidence.scores.candidates
-        ]
-        out.print()
-        out.print(_table(("Candidate", *RULES, "Best response"), scored))
-    for reject in evidence.concepts.rejects if evidence.concepts else ():
-        out.print(plain(f"rejected: {reject.text!r} ({reject.reason})"))
-
-
 def _table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in names:
@@ -274,12 +236,8 @@ def show_figures(figures: Mapping[str, Interval], as_json: bool, out: Path | Non
         echo_json(figures)
         return
     rows = (
-        (
-            name,
-            f"{interval.value:.3f}",
-            f"{interval.low:.3f} to {interval.high:.3f}",
-            str(interval.n),
-        )
+        (name, number_text(interval.value),
+         f"{number_text(interval.low)} to {number_text(interval.high)}", str(interval.n))
         for name, interval in figures.items()
-    )
+    )  # fmt: skip
     console().print(_table(("Figure", "Value", "95 % interval", "n"), rows))

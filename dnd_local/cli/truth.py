@@ -23,10 +23,11 @@ from dnd_local.cli.arguments import (
 )
 from dnd_local.cli.figures import say, show_records, write_all
 from dnd_local.cli.text_figures import least_agreement, metrics_asked_for, show_text_figures
-from dnd_local.core.errors import BadConfig
+from dnd_local.core.errors import BadConfig, UnknownName
 
 if TYPE_CHECKING:
     from dnd_local.core.descriptions import DescriptionTable
+    from dnd_local.evaluate.tables import ReadTable
     from dnd_local.pipeline.reading import StoredRun
 
 PLANTED: Final = "planted"
@@ -90,7 +91,7 @@ def truth(
     if by_words:
         _against_planted(stored, table, known, out, seed, as_json)
         return
-    texts = classes_of_run(stored) if known == CLASSES else open_describer(known)
+    texts = classes_of_run(stored) if known == CLASSES else _texts(known)
     if not texts.stacked:
         _refuse(people_only, f"{known} is not of several annotators")
     least = least_agreement(agree_above, all_neurons)
@@ -105,6 +106,21 @@ def truth(
             else reproduce.last_layer(texts, [labelled], opened.metrics, seed)
         )
     show_text_figures("truth", figures, [texts, labelled], opened, out, as_json)
+
+
+def _texts(known: str) -> ReadTable:
+    """Return the true texts of a file.
+
+    Raises:
+        UnknownName: it is neither a file nor the name of a truth.
+    """
+    from dnd_local.evaluate.describers import open_describer
+
+    try:
+        return open_describer(known)
+    except UnknownName:
+        hint = "It takes planted, classes, a .json, .txt or .csv file."
+        raise UnknownName("truth", known, (PLANTED, CLASSES), hint) from None
 
 
 def _refuse(options: Mapping[str, bool], why: str) -> None:

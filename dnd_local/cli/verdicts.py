@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from dnd_local.core.amounts import count_text
+from dnd_local.core.amounts import count_text, number_text
 
 if TYPE_CHECKING:
     from dnd_local.core.descriptions import Description
@@ -21,19 +22,17 @@ if TYPE_CHECKING:
 COLOURS = {"supported": "green", "weak": "yellow", "abstained": "red"}
 
 
-def add_columns(table: Table) -> None:
-    """Give a table of neurons the columns that `cells` fills."""
-    table.add_column("Verdict")
-    table.add_column("Support", justify="right")
-    table.add_column("Reach", justify="right")
+COLUMNS = ("Verdict", "Support", "Reach")
+"""What `cells` fills."""
 
 
-def cells(verdict: Verdict | None) -> tuple[str, str, str]:
+def cells(verdict: Verdict | None) -> tuple[Text | str, str, str]:
     """Return a neuron's cells of those columns, empty where it was not judged."""
     if verdict is None:
         return ("", "", "")
     reach = "-" if math.isnan(verdict.reach) else f"{verdict.reach:.1%}"
-    return (_coloured(verdict), f"{verdict.support:.2f}", reach)
+    word = Text(verdict.word, style=COLOURS[verdict.word])
+    return word, f"{verdict.support:.2f}", reach
 
 
 def tally(descriptions: Sequence[Description], verdicts: Verdicts) -> dict[str, int] | None:
@@ -107,4 +106,4 @@ def _coloured(verdict: Verdict) -> str:
 
 
 def _numbers(values: Iterable[float]) -> list[str]:
-    return ["-" if math.isnan(value) else f"{value:.3f}" for value in values]
+    return ["-" if math.isnan(value) else number_text(value) for value in values]

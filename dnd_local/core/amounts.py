@@ -29,6 +29,16 @@ def duration_text(seconds: float) -> str:
     return f"{_two_digits(seconds / _HOUR_S)} h"
 
 
+def number_text(value: float) -> str:
+    """Return a figure with three decimals; one too small for them keeps two digits: ``"4.1e-05"``.
+
+    Zero is ``"0"``: nothing else is ever shown as 0.000.
+    """
+    if value == 0:
+        return "0"
+    return f"{value:.1e}" if abs(value) < 0.0005 else f"{value:.3f}"
+
+
 def count_text(count: int, thing: str, things: str = "") -> str:
     """Return how many of a thing there are: ``"1 request"``, ``"1,200 requests"``."""
     return f"{count:,} {thing if count == 1 else things or thing + 's'}"

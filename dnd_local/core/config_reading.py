@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 import msgspec
 from msgspec import Struct
@@ -13,6 +14,9 @@ from msgspec import Struct
 from dnd_local.core.config import Config
 from dnd_local.core.errors import BadConfig
 from dnd_local.core.regular import read_regular
+
+_AT: Final = re.compile(r" - at `\$\.([\w.]+)`$")
+"""Where msgspec found a value that will not do."""
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,7 +51,40 @@ def read_config(values: Mapping[str, Any], source: str = "settings") -> Config:
     try:
         return msgspec.convert(values, Config)
     except (msgspec.ValidationError, OverflowError) as error:
-        raise BadConfig(f"{source}: {_plain(str(error))}") from None
+        raise BadConfig(f"{source}: {_plain(str(error), values)}") from None
+
+
+def check_setting(name: str, value: object, kind: Any) -> None:
+    """Check one value of a setting of the annotated type `kind`.
+
+    Args:
+        name: what the user calls the setting: its option.
+        value: the value.
+        kind: the setting's type in `Config`.
+
+    Raises:
+        BadConfig: the setting does not take it; the message says what it takes.
+    """
+    try:
+        msgspec.convert(value, kind)
+    except (msgspec.ValidationError, OverflowError):
+        raise BadConfig(f"{name} {value}: it takes {takes(kind)}") from None
+
+
+def takes(kind: Any) -> str:
+    """Return what a setting of an annotated type takes: ``a whole number from 1 to 1000``."""
+    metas = [extra for extra in get_args(kind)[1:] if isinstance(extra, msgspec.Meta)]
+    meta = metas[0] if get_origin(kind) is Annotated and metas else msgspec.Meta()
+    plain = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    if get_origin(plain) is Literal:
+        *others, last = map(str, get_args(plain))
+        return f"{', '.join(others)} or {last}"
+    if plain not in (int, float):
+        return meta.description or "text"
+    number = "a whole number" if plain is int else "a number"
+    number = f"a multiple of {meta.multiple_of}" if meta.multiple_of else number
+    low = f"from {meta.ge}" if meta.ge is not None else f"above {meta.gt}"
+    return f"{number} {low} to {meta.le}"
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -70,7 +107,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def _refuse_unknown(values: Mapping[str, Any], struct: type[Struct], where: str) -> None:
-    known = {field.name: field.type for field in msgspec.structs.fields(struct)}
+    known = _types(struct)
     for name, value in values.items():
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
@@ -80,6 +117,20 @@ def _refuse_unknown(values: Mapping[str, Any], struct: type[Struct], where: str)
             _refuse_unknown(value, section, f"{where}, [{name}]")
 
 
-def _plain(message: str) -> str:
-    """Return msgspec's message with `$.pictures.steps` written as `pictures.steps`."""
+def _plain(message: str, values: Mapping[str, Any]) -> str:
+    """Return what is wrong with a setting, from msgspec's message, which ends in its path.
+
+    A path into a value (``$.probe.sets[0]``) stays msgspec's.
+    """
+    if found := _AT.search(message):
+        value: Any = values
+        kind: Any = Config
+        for name in found[1].split("."):
+            value, kind = value[name], _types(kind)[name]
+        if not (isinstance(kind, type) and issubclass(kind, Struct)):
+            return f"{found[1]} is {value!r}; it takes {takes(kind)}"
     return message.replace("`$.", "`").replace(" - at ", ": ")
+
+
+def _types(struct: type[Struct]) -> dict[str, Any]:
+    return {field.name: field.type for field in msgspec.structs.fields(struct)}

@@ -110,9 +110,13 @@ def compared_cosine(candidate: ScoredCandidate, candidates: Sequence[ScoredCandi
 
 def best_labels(candidates: Sequence[ScoredCandidate], rule: Rule, count: int) -> list[Label]:
     """Return the `count` best labels under `rule`, best first; ties keep the order drawn."""
+    return [Label(c.text, c.score(rule)) for c in best_first(candidates, rule)[:count]]
+
+
+def best_first(candidates: Sequence[ScoredCandidate], rule: Rule) -> list[ScoredCandidate]:
+    """Return the candidates by their score under `rule`, best first; ties keep the order drawn."""
     sign = 1.0 if rule in LOWER_IS_BETTER else -1.0
-    ranked = sorted(candidates, key=lambda candidate: sign * candidate.score(rule))
-    return [Label(c.text, c.score(rule)) for c in ranked[:count]]
+    return sorted(candidates, key=lambda candidate: sign * candidate.score(rule))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

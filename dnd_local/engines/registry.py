@@ -6,8 +6,7 @@ at the end. Paths are folders whose files were verified before.
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +17,17 @@ from msgspec import structs
 
 from dnd_local.core.config import NetworkConfig
 from dnd_local.core.errors import MissingWeights, UnknownName, UserError
+from dnd_local.core.libraries import check_libraries, library
 from dnd_local.core.protocols import EngineRole, Target
 
-_EXTRAS: Final = {
-    "sentence_transformers": "pip install 'dnd-local[eval]'",
-    "vllm": "pip install 'dnd-local[vllm]'",
+_LIBRARIES: Final[Mapping[EngineRole, tuple[str, ...]]] = {
+    "target": ("torch", "torchvision"),
+    "captioner": ("torch", "transformers"),
+    "language-model": ("torch", "transformers"),
+    "painter": ("torch", "diffusers", "accelerate"),
+    "embedder": ("torch", "open_clip"),
 }
-"""How to get a library that is not part of a plain installation."""
+"""What the built-in engines of each role, loaded in this process, stand on."""
 
 
 def adapter(name: str) -> ModuleType:
@@ -33,14 +36,16 @@ def adapter(name: str) -> ModuleType:
     Raises:
         UserError: a library that it stands on is not installed; the message says how to get it.
     """
-    try:
-        return importlib.import_module(f"dnd_local.engines.{name}")
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing in ("", "dnd_local"):
-            raise
-        how = _EXTRAS.get(missing, "pip install --force-reinstall dnd-local")
-        raise UserError(f"the Python library '{missing}' is not installed; run: {how}") from error
+    return library(f"dnd_local.engines.{name}")
+
+
+def check_engines(roles: Iterable[EngineRole]) -> None:
+    """Check that the libraries of the built-in engines of `roles` are here, loading none.
+
+    Raises:
+        UserError: some are not installed; all of them are named.
+    """
+    check_libraries(name for role in roles for name in _LIBRARIES[role])
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import msgspec
 
 from dnd_local.core.descriptions import DescriptionTable
 from dnd_local.core.errors import UserError
+from dnd_local.core.libraries import library
 from dnd_local.store.outputs import Cell, csv_text
 
 Record: TypeAlias = Mapping[str, Cell]
@@ -80,10 +81,6 @@ def write_records(records: Sequence[Record], path: Path) -> None:
 
 
 def _write_parquet(records: Sequence[Record], path: Path) -> None:
-    try:
-        import pyarrow  # loaded where it is used
-        import pyarrow.parquet
-    except ImportError:
-        raise UserError("Parquet needs pyarrow: pip install 'dnd-local[eval]'") from None
+    parquet = library("pyarrow.parquet")  # loaded where it is used
     rows: list[dict[str, Any]] = [dict(record) for record in records]
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    parquet.write_table(library("pyarrow").Table.from_pylist(rows), path)

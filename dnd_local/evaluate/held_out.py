@@ -22,6 +22,7 @@ from dnd_local.core.records import Pixels, SkippedImage
 from dnd_local.core.sequences import distinct, grouped
 from dnd_local.evaluate.null_labels import POOL
 from dnd_local.evaluate.null_tests import CONSTANT_WORD, PictureEvidence, ProbeEvidence, judge
+from dnd_local.evaluate.response_measures import sklearn_metrics
 from dnd_local.evaluate.verdicts import Verdict
 from dnd_local.pipeline import opening
 from dnd_local.pipeline.executors import InProcess
@@ -100,6 +101,7 @@ def judge_run(
         UserError: the run holds no image out and no probe is named, or no label is for a neuron of
             the run.
     """
+    sklearn_metrics()  # said before anything is computed
     rows = _rows_of_run(run, labels)
     images = other_probe(run, probe) if probe else held_out(run)
     texts = [*(row.labels[0] for row in rows), word]

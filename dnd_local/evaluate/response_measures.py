@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from dnd_local.core.errors import UserError
+from dnd_local.core.libraries import library
 
 Array: TypeAlias = NDArray[np.float64]
 Mask: TypeAlias = NDArray[np.bool_]
@@ -160,12 +160,6 @@ def sklearn_metrics() -> Any:
     """Return scikit-learn's metrics module, loaded where it is used.
 
     Raises:
-        UserError: it is not installed.
+        UserError: it, or what it stands on, is not installed.
     """
-    try:
-        from sklearn import metrics
-    except ImportError:
-        raise UserError(
-            "judging descriptions needs scikit-learn: pip install 'dnd-local[eval]'"
-        ) from None
-    return metrics
+    return library("sklearn.metrics")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from dnd_local.core.config import Config
@@ -10,7 +11,7 @@ from dnd_local.core.ranking import best_labels
 from dnd_local.core.records import Neuron, Scores, Triage
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.making import Failure
-from dnd_local.pipeline.plan import PLAN, SCORES, TRIAGE
+from dnd_local.pipeline.plan import CONCEPTS, PLAN, SCORES, TRIAGE
 from dnd_local.pipeline.stage import Asked, Item
 from dnd_local.store.runs import RunRecord
 
@@ -51,6 +52,14 @@ def read_scores(lab: Lab, record: RunRecord) -> list[Scores]:
     """Return the scores of every neuron of a run that has any, from the parts on disk."""
     items = SCORES.items(lab, Asked(tuple(record.neurons), record.wanted()))
     return SCORES.read(lab, SCORES.there(lab, items))
+
+
+def rejections(lab: Lab, record: RunRecord) -> tuple[tuple[str, int], ...]:
+    """Return how many replies about a run's neurons were no candidate, by reason, most first."""
+    items = CONCEPTS.items(lab, Asked(tuple(record.neurons), record.wanted()))
+    parts = CONCEPTS.read(lab, CONCEPTS.there(lab, items))
+    counts = Counter(reject.reason for part in parts for reject in part.rejects)
+    return tuple(counts.most_common())
 
 
 def _described(

@@ -18,7 +18,7 @@ from dnd_local.pipeline.forecast import Forecast, forecast
 from dnd_local.pipeline.runner import Progress, RunResult, dissect_neurons
 from dnd_local.pipeline.selection import Selection, read_selection
 from dnd_local.pipeline.served import SERVER, choose_server
-from dnd_local.pipeline.settings import default_data, default_workspace, make_config
+from dnd_local.pipeline.settings import default_data, default_workspace, make_config, writable
 from dnd_local.store.weights import default_root
 
 
@@ -97,6 +97,7 @@ class Dissection:
         """Return where the work is done.
 
         Raises:
+            UserError: a workspace that cannot be written.
             BadConfig: devices that are neither "cpu" nor CUDA indices, or an address or options
                 of vLLM that cannot be read.
             Refused: an option of vLLM that is not passed on, or the address of another machine.
@@ -105,7 +106,7 @@ class Dissection:
         if self.llm_url:
             read_address(self.llm_url, allow_remote=self.allow_remote_llm)
         return Execution(
-            workspace=self.workspace or default_workspace(),
+            workspace=writable(self.workspace or default_workspace()),
             weights=self.weights or default_root(),
             data=self.data or default_data(),
             manifest=self.manifest,

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 from dnd_local.core.cards import Card
 from dnd_local.core.config import Config, Execution
 from dnd_local.core.records import Neuron
 from dnd_local.pipeline.lab import Lab
-from dnd_local.pipeline.plan import PICTURES, PLAN, picture_blocks, triages_of
+from dnd_local.pipeline.plan import (
+    PICTURES,
+    PLAN,
+    RESPONSES,
+    TRIAGE,
+    picture_blocks,
+    triages_of,
+)
 from dnd_local.pipeline.selection import Selection
 from dnd_local.pipeline.served import asks_language_model, check_language_model, settle
 from dnd_local.pipeline.stage import Asked, Stage, roles_of
@@ -18,6 +26,16 @@ from dnd_local.store.runs import RunFolder, default_name, run_names
 
 PICTURE_BYTES = 1.6
 """Bytes a pixel of a stored picture, three channels, losslessly packed: a cautious figure."""
+
+PUBLISHED_PAINTERS: Final = ("sd14", "sd15")
+"""The painters that the published figure is about: they cost the same."""
+
+PUBLISHED_SECONDS: Final = 38.8 / (5 * 10 * 50)
+"""Seconds a denoising step of a picture of 512 x 512 on one V100: the authors of
+Describe-and-Dissect (Bai et al., TMLR 2025) give 38.8 s a neuron, with 5 candidates of 10 pictures
+of 50 steps, nearly all of it painting."""
+
+PUBLISHED: Final = "published: 38.8 s a neuron on one V100 (Bai et al. 2025), newer GPUs are faster"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +53,14 @@ class Forecast(Card):
     """A whole run.
 
     `pictures` is an upper bound: candidates that neurons share are painted once, and repeats
-    are not known before they are drawn. `memory_bytes` is that of the largest engine;
-    `how_to_get_them` is a line a way, empty where no weights are missing.
+    are not known before they are drawn. `memory_bytes` is that of the largest engine. `files` and
+    `disk_bytes` are what will be written, roughly. `neurons` is None where how many a layer has
+    is not known before the weights are here; then all that follows from it is for one.
+
+    `seconds` is the time of one device for all that is left, as far as it is known, by
+    `rates`: which stages were measured here and where the painter's figure comes from. `shorter`
+    are options with the seconds that would be left with each. `missing` has a line for whatever
+    is not here.
     """
 
     run: str
@@ -46,7 +70,12 @@ class Forecast(Card):
     free_bytes: int
     memory_bytes: int
     missing_weights: tuple[str, ...]
-    how_to_get_them: str
+    missing: tuple[str, ...] = ()
+    neurons: int | None = 0
+    files: int = 0
+    seconds: float | None = None
+    rates: str = ""
+    shorter: tuple[tuple[str, float], ...] = ()
 
 
 def forecast(
@@ -60,26 +89,94 @@ def forecast(
     name = name or default_name(config, selection.layers)
     config = settle(config, execution, name)
     lab = Lab(config, execution, execution.devices[0])
-    absent = lab.missing_weights(roles_of(PLAN))
+    roles = roles_of(PLAN)
+    missing = lab.missing(roles)
     if not lab.missing_weights(["language-model"]) and (
-        absent or asks_language_model(lab, selection, ())
+        missing or asks_language_model(lab, selection, ())
     ):
         check_language_model(config, execution, lab.weights)
-    counts = _neuron_counts(lab, selection) if not absent else dict.fromkeys(selection.layers, 0)
-    wanted = selection.resolve(counts) if not absent else {}
-    neurons = [Neuron(config.network.name, layer, i) for layer, ids in wanted.items() for i in ids]
-    asked = Asked(tuple(selection.layers), tuple(neurons))
-    rates = measured_rates(execution)
-    pictures = 0 if absent else _pictures(lab, asked)
-    return Forecast(
+    rates = measured_rates(config, execution)
+    found = _blind(config, selection, rates) if missing else _seeing(lab, selection, rates)
+    pictures = found.pictures
+    seconds, source = _time(config, found, rates)
+    return replace(
+        found,
         run=name,
-        stages=tuple(_stage(lab, stage, asked, rates, bool(absent)) for stage in PLAN),
-        pictures=pictures,
-        disk_bytes=int(pictures * config.pictures.size**2 * PICTURE_BYTES),
+        disk_bytes=found.disk_bytes + int(pictures * config.pictures.size**2 * PICTURE_BYTES),
         free_bytes=shutil.disk_usage(_existing(execution)).free,
-        memory_bytes=lab.largest_memory(roles_of(PLAN)),
-        missing_weights=absent,
-        how_to_get_them=lab.weights.how_to_get(absent),
+        memory_bytes=lab.largest_memory(roles),
+        missing_weights=lab.missing_weights(roles),
+        missing=missing,
+        files=sum(own.items - own.done for own in found.stages)
+        + pictures
+        + (found.neurons or 1) * config.exemplars.count,
+        seconds=seconds,
+        rates=source,
+        shorter=_shorter(config, found, seconds, rates),
+    )
+
+
+def _seeing(lab: Lab, selection: Selection, rates: Mapping[str, float]) -> Forecast:
+    """Return stages, pictures, neurons, and bytes of responses of a run that lacks nothing."""
+    counts = _neuron_counts(lab, selection)
+    target = lab.config.network.name
+    neurons = [
+        Neuron(target, layer, i) for layer, ids in selection.resolve(counts).items() for i in ids
+    ]
+    asked = Asked(tuple(selection.layers), tuple(neurons))
+    stages = tuple(_stage(lab, stage, asked, rates) for stage in PLAN)
+    read = next(own for own in stages if own.stage == RESPONSES.name)
+    share = (read.items - read.done) / (read.items or 1)
+    values = len(lab.probe) * sum(counts[layer] for layer in selection.layers)
+    return Forecast("", stages, _pictures(lab, asked), int(2 * values * share), 0, 0, (),
+                    neurons=len(neurons))  # fmt: skip
+
+
+def _blind(config: Config, selection: Selection, rates: Mapping[str, float]) -> Forecast:
+    """Return the same of a run that lacks something, so that no key and no part is known."""
+    chosen = None if selection.ids is None else len(selection.ids) * len(selection.layers)
+    neurons = chosen or 1
+    concepts = neurons * config.concepts.count
+    items = {
+        RESPONSES.kind: 0,
+        TRIAGE.kind: len(selection.layers),
+        PICTURES.kind: concepts * len(picture_blocks(config, [""])),
+    }
+    stages = tuple(_of(own.name, items.get(own.kind, neurons), 0, rates) for own in PLAN)
+    return Forecast("", stages, concepts * config.pictures.count, 0, 0, 0, (), neurons=chosen)
+
+
+def _time(config: Config, found: Forecast, rates: Mapping[str, float]) -> tuple[float | None, str]:
+    """Return the seconds that one device needs, as far as they are known, and by which rates."""
+    known = [own.seconds for own in found.stages if own.seconds is not None]
+    if PICTURES.name in rates or not found.pictures:
+        return sum(known), "measured in this workspace"
+    if config.pictures.model not in PUBLISHED_PAINTERS:
+        return None, ""
+    return sum(known) + _published(config, found.pictures), PUBLISHED
+
+
+def _published(config: Config, pictures: int) -> float:
+    """Return the seconds of painting by the published figure, scaled by steps and pixels."""
+    work = pictures * config.pictures.steps * (config.pictures.size / 512) ** 2
+    return PUBLISHED_SECONDS * work
+
+
+def _shorter(
+    config: Config, found: Forecast, seconds: float | None, rates: Mapping[str, float]
+) -> tuple[tuple[str, float], ...]:
+    """Return options that shorten the painting, with the seconds left under each."""
+    painting = next(own.seconds for own in found.stages if own.stage == PICTURES.name)
+    if painting is None and seconds is not None:
+        painting = _published(config, found.pictures)
+    if not painting or seconds is None:
+        return ()
+    steps, count = config.pictures.steps, config.pictures.count
+    shares = {"--pictures-steps 20": 20 / steps, "--pictures-count 5": 5 / count}
+    return tuple(
+        (option, round(seconds - painting * (1 - share), 1))
+        for option, share in shares.items()
+        if share < 1
     )
 
 
@@ -91,14 +188,25 @@ def _pictures(lab: Lab, asked: Asked) -> int:
     return sum(item.count for item in known) + unknown
 
 
-def measured_rates(execution: Execution) -> dict[str, float]:
-    """Return seconds an item of each stage, from every run of this workspace that measured it."""
+def measured_rates(config: Config, execution: Execution) -> dict[str, float]:
+    """Return seconds an item of each stage, from the runs of this workspace that measured it.
+
+    A run counts for a stage that it had with the same settings and on the same kind of device.
+    """
     seconds: dict[str, float] = {}
     counts: dict[str, int] = {}
+    on_cpu = execution.devices == ("cpu",)
     for name in run_names(execution.workspace):
-        for stage, (took, made) in RunFolder(execution.workspace, name).measured().items():
-            seconds[stage] = seconds.get(stage, 0.0) + took
-            counts[stage] = counts.get(stage, 0) + made
+        folder = RunFolder(execution.workspace, name)
+        record = folder.read()
+        if record.devices and (record.devices == ("cpu",)) != on_cpu:
+            continue
+        measured = folder.measured()
+        for stage in PLAN:
+            if stage.name in measured and stage.settings(record.config) == stage.settings(config):
+                took, made = measured[stage.name]
+                seconds[stage.name] = seconds.get(stage.name, 0.0) + took
+                counts[stage.name] = counts.get(stage.name, 0) + made
     return {stage: seconds[stage] / counts[stage] for stage in seconds if counts[stage]}
 
 
@@ -114,19 +222,13 @@ def _neuron_counts(lab: Lab, selection: Selection) -> dict[str, int]:
         lab.close()
 
 
-def _stage(
-    lab: Lab, stage: Stage[Any], asked: Asked, rates: dict[str, float], blind: bool
-) -> StageForecast:
-    """Return one stage's forecast; without weights (`blind`) no key and no part is known."""
-    if blind:
-        known = stage.items(lab, asked) if stage.kind.follows == "layers" else []
-        return _of(stage.name, len(known), 0, rates)
+def _stage(lab: Lab, stage: Stage[Any], asked: Asked, rates: Mapping[str, float]) -> StageForecast:
     items = stage.items(lab, asked)
     done = len(stage.there(lab, items))
     return _of(stage.name, len(items) + stage.kind.unknown(lab, asked), done, rates)
 
 
-def _of(stage: str, items: int, done: int, rates: dict[str, float]) -> StageForecast:
+def _of(stage: str, items: int, done: int, rates: Mapping[str, float]) -> StageForecast:
     rate = rates.get(stage)
     left = items - done
     return StageForecast(stage, items, done, 0.0 if not left else rate and round(rate * left, 1))

@@ -6,7 +6,7 @@ process has one of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import Any, cast
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnd_local.core.config import Config, Execution
-from dnd_local.core.errors import UserError
+from dnd_local.core.errors import UnknownName, UserError
 from dnd_local.core.factory_names import is_factory
 from dnd_local.core.protocols import (
     Captioner,
@@ -28,6 +28,7 @@ from dnd_local.core.protocols import (
 )
 from dnd_local.core.records import Pixels, SkippedImage
 from dnd_local.core.sequences import distinct
+from dnd_local.engines.registry import check_engines
 from dnd_local.pipeline import opening
 from dnd_local.pipeline.overlap import EngineCalls
 from dnd_local.store.blobs import BlobFolder
@@ -70,20 +71,18 @@ class Lab:
         return self.weights.missing(self._ids(roles))
 
     def require(self, roles: Sequence[EngineRole], *, probe: bool) -> None:
-        """Check, before any work, that weights and probe set are there and unaltered.
+        """Check, before any work, that libraries, weights and probe set are there and unaltered.
 
         Raises:
-            UserError: one line for the weights that are not there and one for the probe set, each
-                with its size and the command that gets it; or the file that is not what its hash
-                promises, or that nobody named; or what is wrong with an engine of the user's own,
-                which is built and examined here.
+            UnknownName: a model that the manifest has not.
+            UserError: one line for the libraries that are not installed, one for the weights that
+                are not there and one for the probe set, each with the command that gets it; or
+                the file that is not what its hash promises, or that nobody named; or what is
+                wrong with an engine of the user's own, which is built and examined here.
         """
-        absent = []
-        for look in (lambda: self._verify(roles), lambda: probe and len(self.probe)):
-            try:
-                look()
-            except UserError as error:
-                absent.append(error)
+        looks = self._looks(roles, probe=probe)
+        looks[1] = lambda: self._verify(roles)
+        absent = _refusals(looks)
         if len(absent) == 1:
             raise absent[0]
         if absent:
@@ -91,6 +90,25 @@ class Lab:
         for role in roles:
             if is_factory(opening.engine_name(role, self.config)):
                 opening.examine(role, self.config, self.execution)
+
+    def missing(self, roles: Sequence[EngineRole]) -> tuple[str, ...]:
+        """Return a line for the libraries, the weights and each probe set that are not here.
+
+        Raises:
+            UnknownName: a model that the manifest has not, or a set that is none.
+        """
+        refused = _refusals(self._looks(roles, probe=True))
+        return tuple(line for error in refused for line in str(error).splitlines())
+
+    def _looks(self, roles: Sequence[EngineRole], *, probe: bool) -> list[Callable[[], object]]:
+        """Return what looks for libraries, for weights and for the probe set, in this order."""
+        names = self._ids(roles)
+        built_in = opening.in_process(roles, self.config)
+        return [
+            lambda: check_engines(built_in),
+            lambda: self.weights.require(names),
+            lambda: probe and len(self.probe),
+        ]
 
     def _verify(self, roles: Sequence[EngineRole]) -> None:
         names = self._ids(roles)
@@ -105,6 +123,7 @@ class Lab:
 
     def _ids(self, roles: Sequence[EngineRole]) -> list[str]:
         ids = opening.model_ids(self.config)
+        opening.check_names(roles, self.config, self.weights.manifest)
         return distinct(name for role in roles for name in ids[role])
 
     # ---- engines -------------------------------------------------------------------------------
@@ -131,6 +150,7 @@ class Lab:
 
     def _engine(self, role: EngineRole) -> Any:
         if role not in self._engines:
+            self._ids([role])
             opened = opening.open_engine(
                 role, self.config, self.execution, self.weights, self.device
             )
@@ -174,3 +194,20 @@ class Lab:
     def weights_digest(self, role: EngineRole) -> str:
         """Return what stands in a key for the weights behind a role."""
         return opening.weights_digest(role, self.config, self.execution, self.weights)
+
+
+def _refusals(looks: Sequence[Callable[[], object]]) -> list[UserError]:
+    """Return what each look finds missing.
+
+    Raises:
+        UnknownName: something has a name that nothing answers to, so that it is not just missing.
+    """
+    refused = []
+    for look in looks:
+        try:
+            look()
+        except UnknownName:
+            raise
+        except UserError as error:
+            refused.append(error)
+    return refused

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from dnd_local.core.config import Config, Execution, ProbeConfig
 from dnd_local.core.conversations import Reply
 from dnd_local.core.digest import file_sha256, key
-from dnd_local.core.errors import BadConfig
+from dnd_local.core.errors import BadConfig, UnknownName
 from dnd_local.core.factory_names import is_factory, split_factory
 from dnd_local.core.protocols import EngineRole, ProbeSet
 from dnd_local.core.records import Pixels
@@ -23,7 +23,9 @@ from dnd_local.engines import language_models, registry
 from dnd_local.engines.language_model_replay import ReplayLanguageModel
 from dnd_local.pipeline.replies import replies_of
 from dnd_local.store.kept_digests import keep_digest, kept_digest, stamps_of
+from dnd_local.store.manifest import Manifest
 from dnd_local.store.probe_sets import FunctionProbe, open_probe
+from dnd_local.store.roles import serving
 from dnd_local.store.weights import Weights
 
 POCKET_TARGETS = {
@@ -96,6 +98,46 @@ def _refuse_folder(role: EngineRole, name: str) -> None:
             f"'{name}' is no name of a {role}; register the folder once, then use its name: "
             f"dnd-local weights add NAME {name} --role {role}{source}"
         )
+
+
+_MODELS: Final[Mapping[EngineRole, str]] = {
+    "target": "network",
+    "captioner": "captioner",
+    "language-model": "language model",
+    "painter": "image generator",
+    "embedder": "embedder",
+}
+"""What a user calls a role's model."""
+
+_LISTED = "`dnd-local weights list` shows them; `dnd-local weights add` registers one of your own."
+_TARGETS_LISTED = "`dnd-local targets` lists them; another one is path/to/file.py:factory."
+
+
+def check_names(roles: Iterable[EngineRole], config: Config, manifest: Manifest) -> None:
+    """Check that the manifest has the models that the settings name for `roles`.
+
+    Raises:
+        UnknownName: it has not; names of such models that are near are offered.
+    """
+    ids = {entry.id for entry in manifest.entries}
+    for role in roles:
+        if absent := [name for name in model_ids(config)[role] if name not in ids]:
+            known, hint = serving(manifest.entries, role), _LISTED
+            if role == "target":  # the embedded ones go by shorter names
+                longer = POCKET_TARGETS.values()
+                known = [*POCKET_TARGETS, *(name for name in known if name not in longer)]
+                hint = _TARGETS_LISTED
+            raise UnknownName(_MODELS[role], absent[0], known, hint)
+
+
+def in_process(roles: Iterable[EngineRole], config: Config) -> tuple[EngineRole, ...]:
+    """Return those of `roles` whose engine is a built-in one that this process loads itself."""
+    return tuple(
+        role
+        for role in roles
+        if not is_factory(engine_name(role, config))
+        and (role != "language-model" or config.llm.engine == "transformers")
+    )
 
 
 def weights_digest(role: EngineRole, config: Config, execution: Execution, weights: Weights) -> str:

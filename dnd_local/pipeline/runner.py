@@ -16,7 +16,7 @@ from dnd_local.core.descriptions import Description
 from dnd_local.core.errors import EngineError, UserError
 from dnd_local.core.records import LayerTriage
 from dnd_local.core.sequences import distinct
-from dnd_local.pipeline.describing import describe_all, read_scores
+from dnd_local.pipeline.describing import describe_all, read_scores, rejections
 from dnd_local.pipeline.executors import Executor, InProcess, Processes
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.making import Failure
@@ -61,6 +61,7 @@ class RunResult(Drawn):
     """What a run came to: its record, a description for each neuron, and what failed.
 
     `made` counts the parts that this call had to make; 0 means that all was done before.
+    `rejected` counts the language model's replies that were no candidate, by reason, most first.
     """
 
     record: RunRecord
@@ -68,6 +69,13 @@ class RunResult(Drawn):
     descriptions: tuple[Description, ...]
     failures: tuple[Failure, ...]
     made: int
+    rejected: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def barren(self) -> bool:
+        """Whether every live neuron of the run failed."""
+        statuses = {own.status for own in self.descriptions}
+        return "failed" in statuses and "described" not in statuses
 
     def failures_html(self) -> str:
         """Return a line for each item that failed."""
@@ -138,8 +146,8 @@ class Session:
     def _make(self, stage: Stage[Any], todo: list[Item], total: int) -> None:
         started = time.monotonic()
         place = stage.parts(self.lab).folder.name
-        self.run.event("start", stage=stage.name, items=len(todo), of=total, parts=place)
         with at_work(self.lab.execution.workspace):
+            self.run.event("start", stage=stage.name, items=len(todo), of=total, parts=place)
             failed = self.executor.make(
                 stage, todo, lambda done: self.progress.advance(stage.name, done)
             )
@@ -234,8 +242,9 @@ def _dissect(session: Session, selection: Selection) -> RunResult:
         stage.explain(lab)
     write_results(run, descriptions, scores)
     return RunResult(
-        record, run.folder.absolute(), descriptions, tuple(session.failures), session.made
-    )
+        record, run.folder.absolute(), descriptions, tuple(session.failures), session.made,
+        rejections(lab, record),
+    )  # fmt: skip
 
 
 def triage_layers(

@@ -10,7 +10,7 @@ from typing import Any
 
 from dnd_local.core.config import Config
 from dnd_local.core.config_reading import merge, read_config, read_toml
-from dnd_local.core.errors import UnknownName
+from dnd_local.core.errors import UnknownName, UserError
 from dnd_local.pipeline.opening import POCKET_TARGETS
 from dnd_local.store.resources import shipped, user_folder
 
@@ -56,6 +56,26 @@ def make_config(
 def default_workspace(environment: Mapping[str, str] = os.environ) -> Path:
     """Return ``$DND_LOCAL_WORKSPACE``, else ``dnd-workspace`` in the current folder."""
     return Path(environment.get(WORKSPACE_VARIABLE) or "dnd-workspace").expanduser()
+
+
+def writable(workspace: Path) -> Path:
+    """Return a workspace in which work can be kept; it need not be there yet.
+
+    Raises:
+        UserError: it is a file, lies below one, or the user may not write there.
+    """
+    nearest = next(path for path in (workspace, *workspace.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise UserError(
+            f"the workspace {workspace} cannot be: {nearest} is a file; name a folder with "
+            "--workspace"
+        )
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UserError(
+            f"the workspace {workspace} cannot be written: you have no right to write into "
+            f"{nearest}; name another folder with --workspace"
+        )
+    return workspace
 
 
 def default_data(

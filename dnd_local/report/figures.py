@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from dnd_local.core.errors import DamagedFile, UserError
+from dnd_local.core.errors import DamagedFile
+from dnd_local.core.libraries import library
 from dnd_local.core.records import Neuron
 from dnd_local.evaluate.comparisons import Compared
 from dnd_local.evaluate.describers import distinct_names
@@ -51,7 +52,7 @@ def write_figures(
     Raises:
         UserError: matplotlib is not installed.
     """
-    figure_class, rc_context = _matplotlib()
+    figure_class, rc_context = matplotlib_parts()
     out.mkdir(parents=True, exist_ok=True)
     written = []
     for neuron in list(neurons) or run.record.wanted():
@@ -67,13 +68,13 @@ def write_figures(
     return tuple(written)
 
 
-def _matplotlib() -> tuple[Any, Any]:
-    try:
-        from matplotlib import rc_context
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise UserError("figures need matplotlib: pip install 'dnd-local[eval]'") from None
-    return Figure, rc_context
+def matplotlib_parts() -> tuple[Any, Any]:
+    """Return matplotlib's `Figure` and `rc_context`.
+
+    Raises:
+        UserError: matplotlib, or what it stands on, is not installed.
+    """
+    return library("matplotlib.figure").Figure, library("matplotlib").rc_context
 
 
 def _lines(run: StoredRun, evidence: Evidence, others: Sequence[Compared]) -> Lines:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dnd_local.core.errors import Refused
+from dnd_local.core.errors import Refused, UserError, disk_error
 from dnd_local.store.files import SETTLED_SECONDS, naming, sweep
 
 LOCK = ".in-use"
@@ -67,9 +67,17 @@ def tidy(workspace: Path) -> None:
 @contextmanager
 def _opened(workspace: Path) -> Iterator[int]:
     path = workspace / LOCK
-    with naming(path):
-        workspace.mkdir(parents=True, exist_ok=True)
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        with naming(path):
+            workspace.mkdir(parents=True, exist_ok=True)
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        if disk_error(error):
+            raise
+        raise UserError(
+            f"the workspace {workspace} cannot be written: {error.strerror}; name another folder "
+            "with --workspace"
+        ) from error
     try:
         yield file
     finally:

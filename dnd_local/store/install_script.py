@@ -21,7 +21,7 @@ _MAIN = """\
 (cd "$here" && sha256sum --check --quiet SHA256SUMS)
 "$python" -m venv "$target/main"
 "$target/main/bin/python" -m pip install --no-index --find-links "$here/wheels/main" \\
-    'dnd-local[eval]'
+    dnd-local
 program="$target/main/bin/dnd-local"
 """
 

@@ -144,7 +144,8 @@ def open_probe(
         named: further sets by name, made when asked for.
 
     Raises:
-        UserError: a set that is not there, with the command that gets it; a folder without images.
+        UserError: sets that are not there, a line each with the command that gets it; a folder
+            without images.
         UnknownName: neither a name nor a folder; near names are offered.
         BadConfig: a set given twice.
         DamagedFile: a prepared set that has lost or gained images since.
@@ -152,7 +153,18 @@ def open_probe(
     repeated = [entry for entry, times in Counter(spec).items() if times > 1]
     if repeated:
         raise BadConfig(f"probe set '{repeated[0]}' is given twice; name each set once")
-    sets = [_open(entry, data_root, cache_dir, named) for entry in spec]
+    sets, absent = [], []
+    for entry in spec:
+        try:
+            sets.append(_open(entry, data_root, cache_dir, named))
+        except UnknownName:
+            raise
+        except UserError as error:
+            absent.append(error)
+    if len(absent) > 1:
+        raise UserError("\n".join(map(str, absent)))
+    if absent:
+        raise absent[0]
     if len(sets) == 1:
         return sets[0]
     return JoinedProbe(list(zip(_prefixes(spec), sets, strict=True)))

@@ -15,7 +15,6 @@ from dnd_local.core.errors import UserError
 from dnd_local.store.commands import Runner, output_of
 
 NAME: Final = "dnd-local"
-EXTRA: Final = "eval"
 KERNELS: Final = ("flashinfer-python", "flashinfer-cubin")
 """What vLLM would otherwise fetch or build at its first start on a GPU."""
 
@@ -40,7 +39,7 @@ def gather(
     Raises:
         UserError: pip failed, or there is no vLLM in the named environment.
     """
-    package = f"{checkout}[{EXTRA}]" if checkout else f"{NAME}[{EXTRA}]=={version}"
+    package = str(checkout) if checkout else f"{NAME}=={version}"
     _wheel(sys.executable, folder / "main", [package], runner)
     if vllm_python:
         there = _versions(vllm_python, runner)

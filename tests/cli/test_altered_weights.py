@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from dnd_local.core.errors import DamagedFile, Refused
-from dnd_local.engines import registry
+from dnd_local.engines import language_models, registry
 from dnd_local.pipeline.smoke import trial_models
 from dnd_local.store import weights as store
 from dnd_local.store.weights import Weights
@@ -22,7 +22,12 @@ from tests.pocket_pack import FILES, PocketPack, flip
 
 EACH_FILE = [(folder, path) for folder, files in FILES.items() for path in files]
 PICKLES = ("pytorch_model.bin", "model.pt", "weights.PTH", "data.pkl", "last.ckpt", "a.joblib")
-OPENERS = ("target", "language_model", "built_in", "factory")
+OPENERS = {
+    "target": registry,
+    "language_model": language_models,
+    "built_in": registry,
+    "factory": registry,
+}
 
 
 @pytest.fixture
@@ -30,9 +35,9 @@ def pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PocketPack:
     """A pack that commands take for what ships, whose models must never be built."""
     made = PocketPack.made(tmp_path / "pack")
     monkeypatch.setattr(store, "_shipped_models", lambda: made.models)
-    for name in OPENERS:
+    for name, module in OPENERS.items():
         monkeypatch.setattr(
-            registry, f"open_{name}", lambda *_, name=name: pytest.fail(f"{name} was built")
+            module, f"open_{name}", lambda *_, name=name: pytest.fail(f"{name} was built")
         )
     return made
 

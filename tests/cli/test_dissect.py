@@ -12,7 +12,7 @@ from dnd_local.core.errors import EngineError
 from dnd_local.core.records import Pixels
 from tests.bench import Bench
 from tests.cli.conftest import Command, Said
-from tests.fakes import LAYER, ColourProbe, FakeCaptioner
+from tests.fakes import LAYER, ColourProbe, FakeCaptioner, FakeLanguageModel
 
 SMALL = ("--pictures-count", 2, "--pictures-size", 8, "--probe-chunk", 7)
 
@@ -68,9 +68,22 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(command: Command, be
     said = command("dissect", "pocket", LAYER, "--ids", "0,1", *SMALL, "--dry-run")
     assert said.code == 0
     assert "(nothing was computed)" in said.out
-    assert "Pictures to paint: 20 at most" in said.out
+    assert "Pictures to paint: 20 at most, for 2 neurons." in said.out
     assert "A time of ? was never measured" in said.out
     assert not bench.workspace.exists()
+
+
+def test_a_run_that_describes_no_neuron_says_why_and_exits_with_3(
+    command: Command, bench: Bench
+) -> None:
+    bench.replaced["language-model"] = FakeLanguageModel(bench.calls, lambda request: "I cannot.")
+    words = ("dissect", "pocket", LAYER, "--ids", "0,1", "--run", "mine", *SMALL)
+    said = command(*words)
+    assert said.code == 3
+    assert "No neuron was described: all 2 that are live failed." in said.out
+    assert "20 of 20 rejected replies: refused to answer." in said.out
+    assert "try another language model" in said.out
+    assert command(*words, "--json").code == 3
 
 
 def test_a_run_with_failed_items_lists_them_and_exits_with_3(

@@ -103,8 +103,11 @@ def test_no_words_give_the_help(command: Command) -> None:
         (["pocket", "layer4", "--preset", "papers"], "unknown preset 'papers'"),
         (["pocket", "layer4", "--devices", "gpu"], "devices 'gpu' cannot be read"),
         (["pocket", "layer4", "--config", "none.toml"], "cannot read settings file none.toml"),
-        (["pocket", "layer4", "--pictures-steps", "0"], "options: Expected `int` >= 1"),
-        (["pocket", "layer4", "--rule", "best"], "options: Invalid enum value 'best'"),
+        (
+            ["pocket", "layer4", "--pictures-steps", "0"],
+            "--pictures-steps 0: it takes a whole number from 1 to 1000",
+        ),
+        (["pocket", "layer4", "--rule", "best"], "--rule best: it takes mean, topk-sq-mean"),
         (["resnet51", "layer4", "--ids", "1"], "'resnet51'"),
         (["pocket", "layer4", "--run", "a/b"], "run name 'a/b' will not do"),
         (["pocket", "layer4", "--prompts", "none"], "cannot read prompt"),
@@ -133,6 +136,28 @@ def test_our_own_fault_has_exit_code_1(command: Command, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Dissection, "run_now", broken)
     assert command("dissect", "pocket", "layer4") == (1, "", "dnd-local: it broke\n")
+
+
+def test_a_library_that_is_not_installed_is_one_line(
+    command: Command, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command("dissect", "pocket", LAYER, "--ids", "0,1", "--run", "mine")
+    asked = dict(bench.calls.asked)
+    monkeypatch.setitem(sys.modules, "sklearn.metrics", None)
+    said = command("evaluate", "mine")
+    line = "dnd-local: the Python library 'sklearn' is not installed; run: pip install dnd-local\n"
+    assert (said.code, said.err) == (2, line)
+    assert bench.calls.asked == asked, "it was said before anything was computed"
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    said = command("report", "mine", "--figures", "drawn")
+    assert (said.code, "'matplotlib' is not installed" in said.err) == (2, True)
+    assert not (bench.workspace / "runs" / "mine" / "report").exists()
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    words = ("baseline", "clip-dissect", "pocket", LAYER, "--concepts", "w")
+    said = command(*words, "--out", "t.parquet")
+    assert (said.code, "'pyarrow' is not installed" in said.err) == (2, True)
+    monkeypatch.setattr(main, "app", lambda **_: __import__("no_such_prop"))
+    assert "'no_such_prop' is not installed" in command("runs").err
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EMFILE, errno.EACCES])
@@ -295,3 +320,14 @@ def test_only_commands_that_may_leave_the_machine_are_left_open(
     command(*words)
     command(*words, "--allow-remote-llm")
     assert closed == ["main", (), ("llm.example.org",)]
+
+
+def test_the_package_runs_as_a_module(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "dnd_local", "runz"], env=environment(tmp_path), cwd=tmp_path,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "dnd-local: No such command 'runz'. Did you mean 'runs'? See dnd-local --help\n"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnd_local.cli import tables
+from dnd_local.cli.evidence import print_evidence
 from dnd_local.cli.progress import ProgressLines
 from dnd_local.core.config import Config
 from dnd_local.core.descriptions import Description, Label
-from dnd_local.core.records import Concepts, LayerInfo, LayerTriage, Neuron, Reject, Triage
+from dnd_local.core.records import (
+    Box,
+    Captions,
+    Concepts,
+    Exemplar,
+    Exemplars,
+    LayerInfo,
+    LayerTriage,
+    Neuron,
+    Phrases,
+    Reject,
+    ScoredCandidate,
+    Scores,
+    Triage,
+)
 from dnd_local.pipeline.evidence import Evidence
 from dnd_local.pipeline.forecast import Forecast, StageForecast
 from dnd_local.pipeline.making import Failure
@@ -66,11 +82,57 @@ def test_labels_reasons_and_paths_are_printed_as_they_are(
 def test_evidence_and_rejects_are_printed_as_they_are(
     text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tables.show_evidence(evidence(text), None, False)
+    print_evidence(tables.console(), evidence(text), None, "mine")
     out = capsys.readouterr().out
     assert "net layer[bold]4 3: live" in out
-    assert f"Labels: {text} (0.50)" in out
+    assert f"Labels: {text} (0.500)" in out
     assert f"rejected: {text!r} ({text})" in out
+
+
+SCORED = (
+    ScoredCandidate("a bird", (3e-5, 0.0), (1, 3), (0.1, 0.1), 2.0, 1.0, 0.25, 0.0),
+    ScoredCandidate("incomprehensible", (0.5, 0.1), (0, 2), (0.2, 0.1), 1.0, 2.0, 0.5, 4e-6),
+)
+
+
+def full(name: str = "ILSVRC2012_val_00012345.JPEG") -> Evidence:
+    exemplar = Exemplar(12, name, Box(10, 20, 110, 220), 0.00004, "map", "blob")
+    parts = {
+        "exemplars": (Exemplars(NEURON, (exemplar,)),),
+        "captions": (Captions(NEURON, ("a photograph of the incomprehensible",)),),
+        "phrases": (Phrases(NEURON, ("the incomprehensible",), ()),),
+        "scores": (Scores(NEURON, SCORED),),
+    }
+    return Evidence(NEURON, triage(), parts, described("incomprehensible"))
+
+
+def test_candidates_come_in_the_order_of_the_labels_and_small_numbers_are_numbers(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_evidence(tables.console(), full(), None, "mine")
+    out = capsys.readouterr().out
+    assert "4.0e-05" in out
+    assert "3.0e-05" in out
+    assert "0.000" not in out.replace("0.0000", "")
+    assert "Score: mean, lower is better." in out
+    assert "dnd-local evaluate mine" in out
+    listed = out[out.index("Candidate") :]
+    assert "mean*" in listed
+    assert listed.index("incomprehensible") < listed.index("a bird")
+    assert "Lower is better: mean, topk-sq-mean. Higher: topk-compare" in listed
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120, 200])
+def test_no_word_is_broken_at_any_width(
+    columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    print_evidence(tables.console(), full(), None, "mine")
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= columns
+    for word in ("incomprehensible", "ILSVRC2012_val_00012345.JPEG", "photograph", "image-products",
+                 "topk-sq-mean", "4.0e-05", "4.0e-06"):  # fmt: skip
+        assert word in out.split() or f"{word}:" in out.split(), word
 
 
 @pytest.mark.parametrize("text", [text for text in HOSTILE if not text.endswith("\\")])
@@ -98,21 +160,31 @@ def test_plain_text_survives_the_console(text: str) -> None:
 
 def forecast(seconds: float | None, *missing: str) -> Forecast:
     stages = (StageForecast("scores", 1200, 200, seconds),)
-    how = "get them <a way>" if missing else ""
-    return Forecast("mine", stages, 12000, 5_000_000_000, 2, 3_000_000, missing, how)
+    lines = tuple(f"weights {name} are not in /w" for name in missing)
+    return Forecast("mine", stages, 12000, 5_000_000_000, 2, 3_000_000, missing, lines, neurons=240,
+                    files=13_000, seconds=seconds, rates="measured in this workspace",
+                    shorter=(("--pictures-steps 20", 36.0),) if seconds else ())  # fmt: skip
 
 
 def test_a_forecast_says_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
     tables.show_forecast(forecast(None, "blip-base", "sd15"), False)
     out = capsys.readouterr().out
-    assert "Pictures to paint: 12,000 at most, 5.0 GB of 2 B free." in out
-    assert "Missing: get them <a way>" in out
+    assert "Pictures to paint: 12,000 at most, for 240 neurons." in out
+    assert "Disk: about 5.0 GB in 13,000 files, 2 B free. Largest model: 3.0 MB of memory." in out
+    assert "Missing: weights blip-base are not in /w" in out
+    assert "Missing: weights sd15 are not in /w" in out
     assert "never measured" in out
+    assert "Time on one device" not in out
     tables.show_forecast(forecast(90.0), False)
     out = capsys.readouterr().out
-    assert "1.5 min" in out
+    assert "Time on one device: about 1.5 min (measured in this workspace)." in out
+    assert "Shorter: --pictures-steps 20 (36 s); fewer --ids" in out
     assert "never measured" not in out
     assert "Missing" not in out
+    tables.show_forecast(dataclasses.replace(forecast(90.0), neurons=None), False)
+    out = capsys.readouterr().out
+    assert "How many neurons a layer has is not known" in out
+    assert "for one neuron." in out
 
 
 @pytest.mark.parametrize(

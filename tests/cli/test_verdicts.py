@@ -52,9 +52,9 @@ def test_a_run_is_shown_with_its_verdicts(command: Command, bench: Bench, run: R
     keep(bench, run)
     said = command("show", "mine")
     lines = said.out.splitlines()
-    assert lines[0].split()[-3:] == ["Verdict", "Support", "Reach"]
-    assert lines[1].split()[-3:] == ["supported", "0.97", "99.5%"]
-    assert lines[2].split()[-3:] == ["abstained", "0.97", "-"]
+    assert lines[0].split()[2:6] == ["Score", "Verdict", "Support", "Reach"]
+    assert " supported 0.97 99.5% " in " ".join(lines[1].split())
+    assert " abstained 0.97 - " in " ".join(lines[2].split())
     assert lines[3].split()[-1] == "described"
     assert "Verdicts on 2 of 3 labels: 1 supported, 0 weak, 1 abstained" in lines
     assert "  supported: the label predicts the neuron" in said.out

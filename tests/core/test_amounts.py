@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnd_local.core.amounts import count_text, duration_text, size_text
+from dnd_local.core.amounts import count_text, duration_text, number_text, size_text
 
 
 @pytest.mark.parametrize(
@@ -64,3 +64,12 @@ def test_counts() -> None:
         "1,200 requests",
     ]
     assert [count_text(n, "reply", "replies") for n in (1, 2)] == ["1 reply", "2 replies"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0"), (1.41, "1.410"), (-0.25, "-0.250"), (0.0005, "0.001"), (4.06e-5, "4.1e-05"),
+     (-2e-9, "-2.0e-09")],
+)  # fmt: skip
+def test_a_number_that_is_not_zero_does_not_look_like_it(value: float, text: str) -> None:
+    assert number_text(value) == text

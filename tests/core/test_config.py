@@ -4,15 +4,57 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import pytest
 
 from dnd_local.core.config import Config, Execution
-from dnd_local.core.config_reading import flat, merge, read_config, read_toml
+from dnd_local.core.config_reading import (
+    check_setting,
+    flat,
+    merge,
+    read_config,
+    read_toml,
+    takes,
+)
 from dnd_local.core.errors import BadConfig
 from dnd_local.core.ledger import OURS, RELEASED
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("pictures.steps", "a whole number from 1 to 1000"),
+        ("pictures.size", "a multiple of 8 from 8 to 4096"),
+        ("probe.holdout", "a number from 0 to 0.9"),
+        ("triage.duplicate_above", "a number above 0 to 1"),
+        ("network.pool", "avg or max"),
+        ("llm.engine", "vllm, transformers, replay:RUN, or file.py:factory"),
+    ],
+)
+def test_what_a_setting_takes(path: str, text: str) -> None:
+    section, _, name = path.partition(".")
+    sections = {own.name: own.type for own in msgspec.structs.fields(Config)}
+    kinds = {own.name: own.type for own in msgspec.structs.fields(sections[section])}
+    assert takes(kinds[name]) == text
+    assert takes(str) == "text"
+
+
+def test_one_value_is_checked_by_the_name_that_the_user_gave_it() -> None:
+    kind = Annotated[int, msgspec.Meta(ge=1, le=3)]
+    check_setting("--some", 2, kind)
+    with pytest.raises(BadConfig, match=r"^--some 9: it takes a whole number from 1 to 3$"):
+        check_setting("--some", 9, kind)
+
+
+def test_a_value_that_will_not_do_is_named_with_what_the_setting_takes() -> None:
+    with pytest.raises(BadConfig, match=r"^mine: pictures.steps is -3; it takes a whole number"):
+        read_config({"pictures": {"steps": -3}}, "mine")
+    with pytest.raises(BadConfig, match=r"^mine: Expected `str`, got `int`: `probe.sets.0.`$"):
+        read_config({"probe": {"sets": [3]}}, "mine")
+    with pytest.raises(BadConfig, match=r"^mine: Expected `object`, got `int`: `pictures`$"):
+        read_config({"pictures": 3}, "mine")
 
 
 def test_the_defaults_are_the_papers_numbers() -> None:
@@ -105,7 +147,7 @@ def test_a_value_out_of_range_names_its_place(values: dict[str, Any], where: str
         read_config(values, "mine.toml")
     message = str(caught.value)
     assert message.startswith("mine.toml: ")
-    assert f"`{where}" in message
+    assert where in message
     assert "$" not in message
 
 

@@ -194,18 +194,19 @@ def test_the_state_of_a_users_own_engine_is_that_of_its_modules(tmp_path):
         assert painter.paint([], []) == [], "it needs no close"
 
 
-@pytest.mark.parametrize(
-    ("engine", "library", "how"),
-    [
-        ("embedder_text", "sentence_transformers", r"pip install 'dnd-local\[eval\]'"),
-        ("embedder_open_clip", "open_clip", "pip install --force-reinstall dnd-local"),
-    ],
-)
-def test_a_missing_library_says_how_to_get_it(monkeypatch, engine, library, how):
-    monkeypatch.delitem(sys.modules, f"dnd_local.engines.{engine}", raising=False)
-    monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(UserError, match=f"'{library}' is not installed; run: {how}"):
-        registry.adapter(engine)
+def test_a_missing_library_says_how_to_get_it(monkeypatch):
+    monkeypatch.delitem(sys.modules, "dnd_local.engines.embedder_open_clip", raising=False)
+    monkeypatch.setitem(sys.modules, "open_clip", None)
+    with pytest.raises(UserError, match="'open_clip' is not installed; run: pip install dnd-local"):
+        registry.adapter("embedder_open_clip")
+
+
+def test_libraries_of_several_engines_are_missed_together(monkeypatch):
+    monkeypatch.setitem(sys.modules, "open_clip", None)
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    registry.check_engines(["captioner"])
+    with pytest.raises(UserError, match="libraries 'diffusers', 'open_clip' are not installed"):
+        registry.check_engines(["painter", "embedder"])
 
 
 def test_an_engine_of_ours_that_is_not_there_is_our_fault():

@@ -103,6 +103,6 @@ def test_a_neuron_or_a_label_that_does_not_vary_has_no_figure(name: Simulated) -
 def test_a_missing_library_is_one_line_with_the_way_to_get_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(sys.modules, "sklearn", None)
-    with pytest.raises(UserError, match=r"pip install 'dnd-local\[eval\]'"):
+    monkeypatch.setitem(sys.modules, "sklearn.metrics", None)
+    with pytest.raises(UserError, match="'sklearn' is not installed; run: pip install dnd-local"):
         pictured_figure("auc", [1.0], [0.0])

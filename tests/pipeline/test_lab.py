@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -276,6 +277,8 @@ def test_chunks_cover_the_probe_set(bench: Bench) -> None:
 
 class Shelf:
     """Weights of which some are missing, or not what they were."""
+
+    manifest = SimpleNamespace(entries=[SimpleNamespace(id=name, role="") for name in "tc"])
 
     def __init__(self, *absent: str, altered: str = "") -> None:
         self.absent, self.altered = absent, (altered,)

@@ -15,7 +15,7 @@ import pytest
 from dnd_local.core.config import Config, Execution, ProbeConfig
 from dnd_local.core.config_reading import read_config
 from dnd_local.core.conversations import Message, Reply, Request
-from dnd_local.core.errors import BadConfig, UserError
+from dnd_local.core.errors import BadConfig, UnknownName, UserError
 from dnd_local.core.protocols import EngineRole, LanguageModel
 from dnd_local.engines import language_models, registry
 from dnd_local.pipeline import opening
@@ -69,6 +69,24 @@ def test_which_models_stand_behind_a_role() -> None:
     )  # fmt: skip
     assert (ids["target"], ids["language-model"], ids["painter"]) == ((), (), ("sd15", "small"))
     assert opening.model_ids(config())["target"] == ("pocket-target",)
+
+
+def test_a_name_that_the_manifest_has_not_is_offered_one_of_its_kind() -> None:
+    manifest = Manifest.read()
+    roles = ("target", "captioner")
+    opening.check_names(roles, config(), manifest)
+    opening.check_names(roles, config(network={"name": "n.py:make"}), manifest)
+    with pytest.raises(UnknownName, match=r"unknown network 'pokcet'\. Did you mean pocket, pocke"):
+        opening.check_names(roles, config(network={"name": "pokcet"}), manifest)
+    with pytest.raises(UnknownName, match=r"unknown captioner 'blip'\. Did you mean blip-base"):
+        opening.check_names(roles, config(captions={"model": "blip"}), manifest)
+
+
+def test_which_engines_this_process_loads() -> None:
+    roles = ("target", "captioner", "language-model")
+    mine = config(network={"name": "n.py:make"}, llm={"engine": "vllm"})
+    assert opening.in_process(roles, mine) == ("captioner",)
+    assert opening.in_process(roles, config(llm={"engine": "transformers"})) == roles
 
 
 class Opened:

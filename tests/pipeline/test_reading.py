@@ -154,6 +154,21 @@ def test_the_usual_workspace_is_looked_at(bench: Bench, monkeypatch: pytest.Monk
         open_run("mime")
 
 
+def test_a_run_remembers_its_weights_folder_while_it_is_there(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DND_LOCAL_WEIGHTS", str(tmp_path / "usual"))
+    own = tmp_path / "own"
+    own.mkdir()
+    execution = msgspec.structs.replace(bench.execution(), weights=own)
+    dissect_neurons(bench.config(), execution, read_selection(LAYER, "0"), "mine")
+    assert opened(bench).lab.execution.weights == own
+    other = open_run("mine", bench.workspace, weights=tmp_path / "other")
+    assert other.lab.execution.weights == tmp_path / "other"
+    own.rmdir()
+    assert opened(bench).lab.execution.weights == tmp_path / "usual"
+
+
 def test_a_run_remembers_the_prompts_and_the_manifest_it_was_made_with(
     bench: Bench, tmp_path: Path
 ) -> None:

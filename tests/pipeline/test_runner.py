@@ -197,6 +197,8 @@ def test_useless_replies_fail_the_neuron_and_say_why(bench: Bench) -> None:
     (description,) = result.descriptions
     assert description.status == "failed"
     assert description.reason == "no reply of the language model was usable"
+    assert result.barren
+    assert result.rejected == (("empty", 10),)
     run = open_run(result.record.name, bench.workspace)
     concepts = run.evidence("0").concepts
     assert concepts is not None

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from dnd_local.core.errors import BadConfig, UnknownName
-from dnd_local.pipeline.settings import default_data, default_workspace, make_config, presets
+from dnd_local.core.errors import BadConfig, UnknownName, UserError
+from dnd_local.pipeline.settings import (
+    default_data,
+    default_workspace,
+    make_config,
+    presets,
+    writable,
+)
 from dnd_local.store.manifest import Manifest
 
 
@@ -69,6 +76,22 @@ def test_a_mistake_is_blamed_on_its_source(tmp_path: Path) -> None:
         make_config("pocket", settings=path, options={"seed": -1})
     with pytest.raises(BadConfig, match="cannot read settings file"):
         make_config("pocket", settings=tmp_path / "none.toml")
+
+
+def test_a_workspace_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    assert writable(tmp_path / "new" / "one") == tmp_path / "new" / "one"
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"file is a file; name a folder with --workspace"):
+        writable(tmp_path / "file" / "below")
+
+
+def test_a_workspace_without_the_right_to_write_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A superuser may write anywhere, so that the system's answer is given here.
+    monkeypatch.setattr(os, "access", lambda path, _: path != tmp_path)
+    with pytest.raises(UserError, match=f"no right to write into {tmp_path}; name another folder"):
+        writable(tmp_path / "new")
 
 
 def test_where_work_is_kept() -> None:

@@ -70,10 +70,12 @@ def test_hostile_labels_and_lost_pictures_are_drawn(own: Bench, tmp_path: Path) 
     assert len(write_figures(run, tmp_path)) == 2
 
 
-def test_without_matplotlib_the_extra_is_named(
+def test_without_matplotlib_it_is_said_how_to_get_it(
     own: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own.run("0", name="one")
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(UserError, match=r"pip install 'dnd-local\[eval\]'"):
+    with pytest.raises(
+        UserError, match="'matplotlib' is not installed; run: pip install dnd-local"
+    ):
         write_figures(open_run("one", own.workspace), tmp_path)

@@ -120,6 +120,11 @@ def test_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_every_set_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"(?s)prepare imagenet-val.*\n.*prepare broden"):
+        opened(tmp_path, "imagenet-val", "broden")
+
+
 def test_a_set_is_given_once(tmp_path: Path) -> None:
     with pytest.raises(BadConfig, match="probe set 'pocket' is given twice"):
         opened(tmp_path, "pocket", "pocket", pocket=lambda: made(2))
@@ -165,7 +170,7 @@ def test_a_prepared_set_is_found_by_name(tmp_path: Path) -> None:
     assert read_record(root) == Prepared("broden", 2, "x", "b.zip")
     assert len(opened(tmp_path, "broden")) == 2
     (root / "a.png").unlink()
-    with pytest.raises(DamagedFile, match="has 1 images, 2 were prepared; delete the folder"):
+    with pytest.raises(DamagedFile, match="has 1 image, 2 were prepared; delete the folder"):
         opened(tmp_path, "broden")
 
 

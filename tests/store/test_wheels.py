@@ -40,7 +40,7 @@ def test_the_own_environment_is_asked_for_as_it_is_here(tmp_path):
     ((python, *asked),) = pip.asked
     assert python == sys.executable
     assert asked[:5] == ["-m", "pip", "wheel", "--wheel-dir", str(tmp_path / "main")]
-    assert asked[-1] == "/src[eval]"
+    assert asked[-1] == "/src"
     assert pip.constraints == ["torch==2.14.1\nfoo-bar==1\n"]
     assert list((tmp_path / "main").iterdir()) == []
 
@@ -48,7 +48,7 @@ def test_the_own_environment_is_asked_for_as_it_is_here(tmp_path):
 def test_an_installed_release_is_asked_for_by_its_version(tmp_path):
     pip = FakePip()
     gather(tmp_path, checkout=None, version="1.2", runner=pip)
-    assert pip.asked[0][-1] == "dnd-local[eval]==1.2"
+    assert pip.asked[0][-1] == "dnd-local==1.2"
 
 
 def test_vllm_comes_with_the_kernels_that_it_would_fetch(tmp_path):

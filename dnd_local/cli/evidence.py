@@ -1,0 +1,85 @@
+"""A neuron's evidence in the terminal, and what scores say and do not say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+
+from dnd_local.cli.verdicts import figures, one_line
+from dnd_local.cli.wordwise import print_rows
+from dnd_local.core.amounts import number_text
+from dnd_local.core.ranking import LOWER_IS_BETTER, best_first
+from dnd_local.core.records import RULES, Captions, Exemplars, Phrases, Rule, Scores
+
+if TYPE_CHECKING:
+    from dnd_local.evaluate.verdicts import Verdict
+    from dnd_local.pipeline.evidence import Evidence
+
+
+def print_evidence(out: Console, found: Evidence, verdict: Verdict | None, run: str) -> None:
+    """Print everything that is known about a neuron of a run."""
+    description = found.description
+    out.print(f"[bold]{escape(str(found.neuron))}[/bold]: {found.triage.verdict}")
+    labels = ", ".join(f"{own.text} ({number_text(own.score)})" for own in description.labels)
+    out.print(f"Labels: [bold]{escape(labels or description.reason)}[/bold]")
+    if verdict:
+        out.print(f"Verdict: {one_line(verdict)}\n")
+        out.print(figures(verdict))
+    if description.labels:
+        for line in about_scores(description.rule, run, judged=verdict is not None):
+            out.print(line)
+    if found.exemplars and found.captions and found.phrases:
+        out.print()
+        _print_exemplars(out, found.exemplars, found.captions, found.phrases)
+    if found.scores:
+        out.print()
+        _print_candidates(out, found.scores, description.rule)
+    for reject in found.concepts.rejects if found.concepts else ():
+        out.print(escape(f"rejected: {reject.text!r} ({reject.reason})"))
+
+
+def about_scores(rule: Rule, run: str, *, judged: bool) -> list[str]:
+    """Return lines of markup that say what the score beside a label is, and what it is not."""
+    better = "lower" if rule in LOWER_IS_BETTER else "higher"
+    lines = [
+        f"[dim]Score: {rule}, {better} is better. It ranks the candidates of one neuron; it does "
+        "not compare across neurons and is no confidence: a neuron of pure noise gets one too."
+        "[/dim]"
+    ]
+    if not judged:
+        lines.append(f"[dim]What a label is worth: dnd-local evaluate {escape(run)}[/dim]")
+    return lines
+
+
+def _print_exemplars(
+    out: Console, exemplars: Exemplars, captions: Captions, phrases: Phrases
+) -> None:
+    rows = []
+    for exemplar, caption, phrase in zip(
+        exemplars.exemplars, captions.texts, phrases.texts, strict=True
+    ):
+        box = exemplar.box
+        part = f"{box.left},{box.top}-{box.right},{box.bottom}" if box else "whole"
+        rows.append((number_text(exemplar.response), exemplar.name, part, caption, phrase))
+    names = ("Response", "Exemplar", "Part", "Caption", "Phrase")
+    print_rows(out, names, rows, right=("Response",), head=3)
+
+
+def _print_candidates(out: Console, scores: Scores, rule: Rule) -> None:
+    """Print the candidates in the order of the labels, with the score of every rule."""
+    rows = [
+        [
+            own.text,
+            *(number_text(own.score(each)) for each in RULES),
+            number_text(max(own.responses)),
+        ]
+        for own in best_first(scores.candidates, rule)
+    ]
+    rules = [f"{each}*" if each == rule else each for each in RULES]
+    names = ("Candidate", *rules, "Best response")
+    print_rows(out, names, rows, right=names[1:])
+    lower = ", ".join(each for each in RULES if each in LOWER_IS_BETTER)
+    higher = ", ".join(each for each in RULES if each not in LOWER_IS_BETTER)
+    out.print(f"[dim]* orders the labels. Lower is better: {lower}. Higher: {higher}.[/dim]")
