@@ -322,6 +322,16 @@ def test_everything_that_is_missing_is_said_at_once(
         require(lab, [RESPONSES])
 
 
+def test_an_engine_of_ones_own_is_examined_before_any_work(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examined: list[str] = []
+    monkeypatch.setattr(opening, "examine", lambda role, *_: examined.append(role))
+    lab = bench.lab(captions={"model": "mine.py:captioner"})
+    lab.require(("captioner", "painter"), probe=False)
+    assert examined == ["captioner"]
+
+
 def test_the_largest_model_decides_how_much_memory_is_needed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

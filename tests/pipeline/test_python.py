@@ -79,7 +79,7 @@ def test_labels_are_a_table_with_and_without_pandas(
 
 def test_what_the_package_offers() -> None:
     assert {getattr(dnd_local, name).__name__ for name in dnd_local.__all__} == {
-        "Description", "StoredRun", "dissect", "open_run",
+        "Description", "StoredRun", "compare", "dissect", "neuron_card", "open_run",
     }  # fmt: skip
     with pytest.raises(AttributeError, match="no attribute 'dissct'"):
         _ = dnd_local.dissct

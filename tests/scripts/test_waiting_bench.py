@@ -28,7 +28,8 @@ def crowding(folder: Path) -> float:
     return max(1.0, took / FREE * min(1.0, (os.cpu_count() or 1) / 2))
 
 
-@pytest.mark.slow
+# Alone on the machine, by hand: beside other tests it would measure them.
+@pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_painter_and_scorer_do_not_wait_for_the_disk(tmp_path: Path) -> None:
     shares = {}
