@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,9 +39,12 @@ def verify(
     from dnd_local.evaluate.held_out import JUDGE_PICTURES
     from dnd_local.pipeline.plan import PLAN
     from dnd_local.pipeline.upkeep import check_workspace
+    from dnd_local.store.in_use import alone
 
     place = _there(workspace)
-    health = check_workspace(place, (*PLAN, JUDGE_PICTURES), repair=repair)
+    # A repair beside a command at work would take a part whose picture came after the reading.
+    with alone(place) if repair else nullcontext():
+        health = check_workspace(place, (*PLAN, JUDGE_PICTURES), repair=repair)
     if as_json:
         tables.echo_json(health)
     else:

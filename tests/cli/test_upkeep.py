@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from dnd_local.cli import upkeep
+from dnd_local.store.in_use import at_work
 from tests.bench import Bench
 from tests.cli.conftest import Command
 
@@ -39,6 +40,18 @@ def test_verify_names_damage_and_repairs_it(command: Command, workspace: Path) -
     assert mended.code == 0
     assert f"{part} is damaged; removed; run the same command again" in mended.out
     assert not part.exists()
+
+
+def test_a_repair_waits_for_nobody_and_spoils_nobodys_work(
+    command: Command, workspace: Path
+) -> None:
+    part = next(workspace.glob("artefacts/scores-*/*-00000.json"))
+    part.write_bytes(b"{")
+    with at_work(workspace):
+        told = command("verify", "--repair")
+    assert told.code == 2
+    assert "a command is at work" in told.err
+    assert part.exists()
 
 
 def test_gc_says_what_and_removes_it_after_a_yes(
