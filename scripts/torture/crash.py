@@ -44,8 +44,5 @@ def _trial(place: Workplace, at: int) -> str:
     there, told = parts(workspace), watch.done.value
     if there < told:
         return f"change {at}: {told} parts were said to be done, {there} are there"
-    again = in_child(lambda: place.dissect(workspace) and None)
-    if again.code:
-        return f"change {at}: the same command again ended with {again.code}: {again.said}"
-    wrong = place.wrong(workspace)
+    wrong = place.wrong_after_resuming(workspace)
     return f"change {at}: {wrong}" if wrong else ""

@@ -32,8 +32,5 @@ def _trial(place: Workplace, at: int, code: int) -> str:
         return f"change {at}, {what}: ended with {ending.code}: {ending.said}"
     if ending.code and what not in ending.said:
         return f"change {at}: '{what}' is not told: {ending.said}"
-    again = in_child(lambda: place.dissect(workspace) and None)
-    if again.code:
-        return f"change {at}, {what}: the same command again ended with {again.code}: {again.said}"
-    wrong = place.wrong(workspace)
+    wrong = place.wrong_after_resuming(workspace)
     return f"change {at}, {what}: {wrong}" if wrong else ""

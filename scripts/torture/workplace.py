@@ -114,6 +114,13 @@ class Workplace:
         )
         return f"{len(changed)} files differ, the first is {changed[0]}" if changed else ""
 
+    def wrong_after_resuming(self, workspace: Path) -> str:
+        """Return what is wrong once the same command has run again, "" where nothing is."""
+        again = in_child(lambda: self.dissect(workspace) and None)
+        if again.code:
+            return f"the same command again ended with {again.code}: {again.said}"
+        return self.wrong(workspace)
+
     def _hold_engines(self) -> None:
         """Open each engine once; every later run of this process and its children has the same."""
         real = opening.open_engine
