@@ -13,6 +13,7 @@ from dnd_local.cli.arguments import AsJson, Devices, Model, Out, Seed, Settings,
 from dnd_local.cli.figures import say, show_records, write_all
 from dnd_local.cli.progress import ProgressLines
 from dnd_local.core.errors import BadConfig
+from dnd_local.core.sequences import distinct
 
 if TYPE_CHECKING:
     from dnd_local.evaluate.ablation import Ablation
@@ -94,7 +95,7 @@ def _show(found: Ablation, as_json: bool) -> None:
         tables.echo_json({"matched": matched, "classes": found.records(), "sentences": words,
                           "mean_response": {"these": found.mean_response, **means}})  # fmt: skip
         return
-    named = ", ".join(dict.fromkeys(matched.labels))
+    named = ", ".join(distinct(matched.labels))
     numbers = ", ".join(map(str, matched.neurons))
     say(f"Labels of {matched.describer}. Neurons {numbers}: {named}", "")
     show_records(found.records(), SHOWN)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from dnd_local.core.sequences import distinct, grouped
 from dnd_local.evaluate.hard_truth import FAKES, RANDOM
 from dnd_local.evaluate.intervals import Interval
 from dnd_local.evaluate.pocket_figures import Figures
@@ -50,8 +51,7 @@ def share(values: Sequence[bool]) -> Interval:
 def hard_figures(answers: Sequence[Answer]) -> Figures:
     """Return every figure of answers by its dotted name."""
     figures: Figures = {}
-    for describer in dict.fromkeys(own.describer for own in answers):
-        mine = [own for own in answers if own.describer == describer]
+    for describer, mine in grouped(answers, by=lambda own: own.describer).items():
         figures |= _outcomes(describer, mine)
     ours = [own for own in answers if own.verdict is not None]
     return figures | (_verdict_figures(ours) if ours else {})
@@ -71,7 +71,7 @@ def _outcomes(describer: str, answers: Sequence[Answer]) -> Figures:
     figures: Figures = {}
     groups: Mapping[str, Sequence[Answer]] = {"all": meant(answers)} | {
         kind: [own for own in answers if own.kind == kind]
-        for kind in dict.fromkeys(own.kind for own in [*meant(answers), *_random(answers)])
+        for kind in distinct(own.kind for own in [*meant(answers), *_random(answers)])
     }
     for group, members in groups.items():
         for outcome in ("right", "partly", "wrong"):
@@ -96,7 +96,7 @@ def _verdict_figures(answers: Sequence[Answer]) -> Figures:
         "wrong": [a for a in meant(answers) if a.outcome == "wrong"],
         "random, wrong": [a for a in _random(answers) if a.outcome == "wrong"],
         "random, not wrong": [a for a in _random(answers) if a.outcome != "wrong"],
-    } | {kind: [a for a in answers if a.kind == kind] for kind in dict.fromkeys(
+    } | {kind: [a for a in answers if a.kind == kind] for kind in distinct(
         own.kind for own in fake(answers))}  # fmt: skip
     for group, members in groups.items():
         if members:

@@ -203,7 +203,7 @@ PICTURES = Stage(
 
 def _scores(lab: Lab, items: Sequence[Item]) -> list[Scores]:
     batch = list(zip(EXEMPLARS.read(lab, items), CONCEPTS.read(lab, items), strict=True))
-    texts = dict.fromkeys(c.text for _, concepts in batch for c in concepts.candidates)
+    texts = distinct(c.text for _, concepts in batch for c in concepts.candidates)
     blocks = PICTURES.read(lab, picture_blocks(lab.config, texts))
     pictures = {one.concept: one for one in join_blocks(blocks)}
     beta, ledger = lab.config.scores.beta, lab.config.ledger

@@ -44,7 +44,7 @@ def score(
     layer = batch[0][0].neuron.layer
     shared = [p.blob for _, own in batch for c in own.candidates for p in pictures[c.text].pictures]
     generated = distinct(shared)
-    kept = list(dict.fromkeys(e.blob for own, _ in batch for e in own.exemplars))
+    kept = distinct(e.blob for own, _ in batch for e in own.exemplars)
     seen = [_SEEN[ledger.picture_size](picture) for picture in blobs.get_all(generated)]
     responses = target.responses(seen, [layer])[layer]
     vectors = embedder.embed_pictures(seen + blobs.get_all(kept))

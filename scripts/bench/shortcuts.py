@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from dnd_local.core.config import Execution
 from dnd_local.core.ranking import score_candidates
+from dnd_local.core.sequences import distinct
 from dnd_local.evaluate.intervals import bootstrap_mean
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.making import make_parts
@@ -146,7 +147,7 @@ def contests(execution: Execution) -> tuple[list[Contest], list[str], Draw]:
     neurons = [own.neuron for own in result.descriptions if own.labels]
     items = [Item.of_neuron(neuron) for neuron in neurons]
     own_texts = [[c.text for c in part.candidates] for part in CONCEPTS.read(lab, items)]
-    concepts = list(dict.fromkeys(text for texts in own_texts for text in texts))
+    concepts = distinct(text for texts in own_texts for text in texts)
     exemplars = EXEMPLARS.read(lab, items)
     seen = [lab.blobs.get(one.blob) for part in exemplars for one in part.exemplars]
     vectors = lab.embedder.embed_pictures(seen)
