@@ -7,6 +7,7 @@ runs of the workspace have, and the usual ones of networks whose layers are alik
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -69,8 +70,9 @@ def layers(ctx: typer.Context, incomplete: str) -> list[str]:
     known = [name for own in usual for name in own]
     workspace = _workspace(ctx)
     for run in run_names(workspace):
-        record = RunFolder(workspace, run).read()
-        known += record.neurons if record.config.network.name == target else ()
+        with suppress(UserError):  # a damaged run completes nothing
+            record = RunFolder(workspace, run).read()
+            known += record.neurons if record.config.network.name == target else ()
     before, comma, last = incomplete.rpartition(",")
     return [f"{before}{comma}{name}" for name in _starting(known, last)]
 

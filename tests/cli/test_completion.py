@@ -102,6 +102,14 @@ def test_runs_and_their_layers_are_completed(bench: Bench, tmp_path: Path) -> No
     assert offered(tmp_path, words) == []
 
 
+def test_a_damaged_run_completes_nothing_and_stops_nothing(bench: Bench, tmp_path: Path) -> None:
+    for name in ("mine", "torn"):
+        bench.run("0", name=name)
+    (bench.workspace / "runs" / "torn" / "run.json").write_bytes(b"{")
+    words = f"dissect --workspace {bench.workspace} pocket "
+    assert LAYER in offered(tmp_path, words)
+
+
 def test_the_usual_layers_are_layers() -> None:
     torchvision = pytest.importorskip("torchvision")
     for start, layers in USUAL_LAYERS.items():
