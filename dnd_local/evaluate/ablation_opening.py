@@ -10,7 +10,7 @@ from dnd_local.core.errors import BadConfig, UserError
 from dnd_local.evaluate.ablation import Ablation, Classifier, ablate
 from dnd_local.evaluate.ablation_sets import match_labels
 from dnd_local.evaluate.class_folders import output_columns, read_class_folders
-from dnd_local.evaluate.describers import open_describer
+from dnd_local.evaluate.describers import open_describer, run_name, table_of_run
 from dnd_local.evaluate.held_out import on_devices
 from dnd_local.evaluate.pack_card import own_name
 from dnd_local.evaluate.packs import is_pack
@@ -106,8 +106,8 @@ def label_source(
         other = next((name for name in sorted(about) if own_name(name) != own_name(model)), "")
         run = None
     else:
-        run = open_run(labels.replace("/", "-"), workspace, weights)
-        table = open_describer(labels, layer, workspace, weights).table
+        run = open_run(run_name(labels), workspace, weights)
+        table = table_of_run(run).of_layer(layer)
         other = run.record.config.network.name
         other = "" if other == model else other
     if other:

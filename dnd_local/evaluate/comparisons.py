@@ -12,7 +12,7 @@ import msgspec
 from dnd_local.core.cards import Card
 from dnd_local.core.descriptions import DescriptionTable
 from dnd_local.core.errors import DamagedFile, UserError
-from dnd_local.evaluate.describers import open_describer, table_of_run
+from dnd_local.evaluate.describers import open_describer, run_name, table_of_run
 from dnd_local.evaluate.packs import is_pack
 from dnd_local.evaluate.verdicts import Verdicts, read_verdicts
 from dnd_local.pipeline.reading import StoredRun
@@ -56,7 +56,7 @@ def open_compared(name: str, layer: str, workspace: Path, weights: Path | None) 
         UserError: neither a file nor a run, or a file in no known format.
     """
     table = open_describer(name, layer, workspace, weights).table
-    folder = workspace / "runs" / name.replace("/", "-")
+    folder = workspace / "runs" / run_name(name)
     is_run = not _lies_there(name) and folder.is_dir()
     return Compared(table, read_verdicts(folder) if is_run else Verdicts())
 

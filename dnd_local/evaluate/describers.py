@@ -29,11 +29,18 @@ def open_describer(
         return read_table(path, layer)
     if is_pack(path):
         return read_pack(path, layer)
-    # What another describer made of a run is a run of its own, named after both.
-    table = table_of_run(open_run(name.replace("/", "-"), workspace, weights))
+    table = table_of_run(open_run(run_name(name), workspace, weights))
     if layer:
         table = table.of_layer(layer)
     return ReadTable(table, name, "a run of this workspace")
+
+
+def run_name(describer: str) -> str:
+    """Return the run that a describer's name means: ``RUN``, or ``RUN/DESCRIBER``.
+
+    What another describer made of a run is a run of its own, named after both.
+    """
+    return describer.replace("/", "-")
 
 
 def table_of_run(run: StoredRun) -> DescriptionTable:
