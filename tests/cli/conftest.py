@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dnd_local.cli import dissect, main
+from dnd_local.cli import dissect, main, weights, weights_add
 from dnd_local.evaluate import null_tests
 from tests.bench import Bench
 from tests.evaluate.colours import ManyColours
@@ -39,6 +39,13 @@ def photographs_in(home: Path) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _commands_leave_the_network_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the commands from closing this process's network: tests/store/test_guard.py tries it."""
+    for module in (main, dissect, weights, weights_add):
+        monkeypatch.setattr(module, "go_offline", lambda **_: None)
+
+
 @pytest.fixture
 def command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -47,9 +54,6 @@ def command(
     for name in ("WORKSPACE", "DATA", "WEIGHTS"):
         monkeypatch.setenv(f"DND_LOCAL_{name}", str(tmp_path / name.lower()))
     monkeypatch.setenv("COLUMNS", "300")
-    # The guard cannot be taken off again; a test of its own tries it.
-    for module in (main, dissect):
-        monkeypatch.setattr(module, "go_offline", lambda **_: None)
 
     def call(*words: object) -> Said:
         monkeypatch.setattr(sys, "argv", ["dnd-local", *map(str, words)])

@@ -25,7 +25,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from dnd_local.cli import dissect, main, weights, weights_add
+from dnd_local.cli import main
 from dnd_local.core.config import Config, Execution, ProbeConfig
 from dnd_local.engines import language_model_vllm, language_models, registry
 from dnd_local.evaluate import hard_bench, null_tests, pocket_bench
@@ -127,8 +127,6 @@ class OptionWorld:
             monkeypatch.setenv(f"DND_LOCAL_{name}", str(root / name.lower()))
         monkeypatch.setenv("COLUMNS", "300")
         monkeypatch.chdir(root)
-        for module in (main, dissect, weights, weights_add):
-            monkeypatch.setattr(module, "go_offline", lambda **_: None)
         monkeypatch.setattr(null_tests, "RESAMPLES", 50)
         self.open_engine = opening.open_engine
         self.model_ids = opening.model_ids

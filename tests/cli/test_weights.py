@@ -33,7 +33,6 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeHub]:
         entry("toy", {}, source={"kind": "shipped", "folder": "toy"}, profiles=["pocket"]),
     )
     monkeypatch.setattr(store.Manifest, "read", lambda _=None: made)
-    monkeypatch.setattr(cli, "go_offline", lambda: None)
     monkeypatch.setenv("DND_LOCAL_WEIGHTS", str(tmp_path / "weights"))
     with serving(FakeHub({**FILES, "a.txt": b"a"})) as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.address)

@@ -9,7 +9,6 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from dnd_local.cli import weights as cli
 from dnd_local.cli import weights_add
 from dnd_local.cli.main import app
 from dnd_local.core.errors import MissingWeights, Refused
@@ -22,8 +21,6 @@ runner = CliRunner()
 def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DND_LOCAL_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.setenv("COLUMNS", "200")
-    for module in (cli, weights_add):
-        monkeypatch.setattr(module, "go_offline", lambda: None)
 
 
 def run(*words: str) -> str:

@@ -7,11 +7,9 @@ from typing import Any
 
 import pytest
 
-import dnd_local
 from dnd_local.core.errors import BadConfig, Refused, UserError
 from dnd_local.pipeline.dissection import Dissection, allowed_hosts, read_devices
 from dnd_local.pipeline.python import dissect
-from dnd_local.store import guard
 from tests.bench import Bench
 from tests.fakes import LAYER
 
@@ -124,14 +122,3 @@ def test_mistakes_come_before_anything_is_opened(bench: Bench) -> None:
         dissect("pocket", LAYER, "x", workspace=bench.workspace)
     assert not bench.calls.opened
     assert not bench.workspace.exists()
-
-
-def test_the_package_offers_dissect_and_closes_the_network(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    closed: list[bool] = []
-    monkeypatch.setattr(guard, "go_offline", lambda: closed.append(True))
-    assert dnd_local.dissect is dissect
-    assert closed
-    with pytest.raises(AttributeError, match="no attribute 'disect'"):
-        _ = dnd_local.disect

@@ -25,7 +25,11 @@ PAGE = Path(__file__).parents[2] / "docs" / "python.md"
 
 
 def test_the_page_does_what_it_says(
-    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    unguarded: list[None],
+    bench: Bench,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Any,
 ) -> None:
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), flags=re.DOTALL)
     script = tmp_path / "page.py"
@@ -77,9 +81,10 @@ def test_labels_are_a_table_with_and_without_pandas(
     assert rows[1]["label 1"] is None
 
 
-def test_what_the_package_offers() -> None:
+def test_what_the_package_offers(unguarded: list[None]) -> None:
     assert {getattr(dnd_local, name).__name__ for name in dnd_local.__all__} == {
         "Description", "StoredRun", "compare", "dissect", "neuron_card", "open_run",
     }  # fmt: skip
     with pytest.raises(AttributeError, match="no attribute 'dissct'"):
         _ = dnd_local.dissct
+    assert len(unguarded) == len(dnd_local.__all__), "each name closes the network first"

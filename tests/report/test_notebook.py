@@ -90,7 +90,7 @@ def test_a_result_shows_what_its_run_does_and_what_failed(own: Bench) -> None:
 
 
 def test_the_front_door_says_how_runs_are_drawn(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    unguarded: list[None], desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Drawn, "draw", [])
     assert "<img" not in desk.plain._repr_html_()
