@@ -4,7 +4,8 @@
 
 1. No import circle, in dnd_local and in scripts: imports inside functions and those for type
    checkers only count as any other.
-2. A module has at most 300 lines, a function at most 60, in dnd_local and in scripts.
+2. No variable is called `own`, `found` or `made`: a name says what a thing is.
+3. A module has at most 300 lines, a function at most 60, in dnd_local and in scripts.
 
 Exceptions stand in pyproject.toml under [tool.house]. One that is not needed
 any more is a breach too, so that the list only shrinks.
@@ -21,6 +22,7 @@ from pathlib import Path
 
 MODULE_LINES = 300
 FUNCTION_LINES = 60
+NO_NAMES = ("own", "found", "made")
 
 Graph = dict[str, set[str]]
 """By module, the modules that it imports."""
@@ -41,6 +43,7 @@ def breaches(root: Path) -> list[str]:
     circles = {"dnd_local": package_imports(root / "dnd_local")}
     circles["scripts"] = folder_imports(root / "scripts")
     lines = _unless_excepted(house["sizes"], "sizes", dict(oversized(root)))
+    lines += unnamed(root)
     edges = [tuple(edge.split(" -> ")) for edge in house["circles"]]
     for name, graph in circles.items():
         lines += [f"{name}: {ring}" for ring in _circles_without(edges, graph)]
@@ -87,8 +90,7 @@ def closes_circle(graph: Mapping[str, set[str]], here: str, there: str) -> bool:
 
 def oversized(root: Path) -> Iterator[tuple[str, str]]:
     """Yield a name and a line for every module and function that is too long."""
-    for path in sorted([*(root / "dnd_local").rglob("*.py"), *(root / "scripts").rglob("*.py")]):
-        text, name = path.read_text("utf-8"), path.relative_to(root).as_posix()
+    for name, text in _modules(root):
         if (lines := len(text.splitlines())) > MODULE_LINES:
             yield name, f"{name} has {lines} lines; the limit is {MODULE_LINES}"
         for node in ast.walk(ast.parse(text)):
@@ -97,6 +99,32 @@ def oversized(root: Path) -> Iterator[tuple[str, str]]:
             if (lines := (node.end_lineno or 0) - node.lineno + 1) > FUNCTION_LINES:
                 where = f"{name}:{node.name}"
                 yield where, f"{where} has {lines} lines; the limit is {FUNCTION_LINES}"
+
+
+def unnamed(root: Path) -> Iterator[str]:
+    """Yield a line for every function that calls a variable by a word that is no name."""
+    for name, text in _modules(root):
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                for word in sorted(_variables(node) & set(NO_NAMES)):
+                    yield f"{name}:{node.name} has a variable '{word}': say what it holds"
+
+
+def _variables(function: ast.AST) -> set[str]:
+    """Return the names that a function's body and its arguments bind."""
+    bound = set[str]()
+    for node in ast.walk(function):
+        if isinstance(node, ast.arg):
+            bound.add(node.arg)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            bound.add(node.id)
+    return bound
+
+
+def _modules(root: Path) -> Iterator[tuple[str, str]]:
+    """Yield the name and the text of every module below a repository's top."""
+    for path in sorted([*(root / "dnd_local").rglob("*.py"), *(root / "scripts").rglob("*.py")]):
+        yield path.relative_to(root).as_posix(), path.read_text("utf-8")
 
 
 def _circles_without(edges: list[tuple[str, ...]], graph: Graph) -> list[str]:

@@ -80,26 +80,26 @@ def ablate(
         workspace=workspace, weights=weights,
     )  # fmt: skip
     with ProgressLines() as progress:
-        found = silence(asked, progress)
-    _show(found, as_json)
-    write_all(out, {"ablation": found.records(), "controls": found.control_records()})
+        ablation = silence(asked, progress)
+    _show(ablation, as_json)
+    write_all(out, {"ablation": ablation.records(), "controls": ablation.control_records()})
 
 
-def _show(found: Ablation, as_json: bool) -> None:
+def _show(ablation: Ablation, as_json: bool) -> None:
     """Print the matched neurons, a table of classes and what it says in words."""
     from dnd_local.evaluate.ablation_words import sentences
 
-    matched, words = found.matched, list(sentences(found))
-    means = {own.kind: own.mean_response for own in found.controls}
+    matched, words = ablation.matched, list(sentences(ablation))
+    means = {control.kind: control.mean_response for control in ablation.controls}
     if as_json:
-        tables.echo_json({"matched": matched, "classes": found.records(), "sentences": words,
-                          "mean_response": {"these": found.mean_response, **means}})  # fmt: skip
+        tables.echo_json({"matched": matched, "classes": ablation.records(), "sentences": words,
+                          "mean_response": {"these": ablation.mean_response, **means}})  # fmt: skip
         return
     named = ", ".join(distinct(matched.labels))
     numbers = ", ".join(map(str, matched.neurons))
     say(f"Labels of {matched.describer}. Neurons {numbers}: {named}", "")
-    show_records(found.records(), SHOWN)
+    show_records(ablation.records(), SHOWN)
     controls = ", ".join(f"{kind} {mean:.4g}" for kind, mean in means.items())
-    say("", f"Mean response: these {found.mean_response:.4g}; controls: {controls}", *words)
-    if found.unreadable:
-        say(f"{found.unreadable} pictures could not be read and count nowhere.")
+    say("", f"Mean response: these {ablation.mean_response:.4g}; controls: {controls}", *words)
+    if ablation.unreadable:
+        say(f"{ablation.unreadable} pictures could not be read and count nowhere.")

@@ -66,8 +66,8 @@ def layers(ctx: typer.Context, incomplete: str) -> list[str]:
     from dnd_local.store.runs import RunFolder, run_names
 
     target = str(ctx.params.get("model") or "")
-    usual = [own for start, own in USUAL_LAYERS.items() if target.startswith(start)]
-    known = [name for own in usual for name in own]
+    usual = [names for start, names in USUAL_LAYERS.items() if target.startswith(start)]
+    known = [name for names in usual for name in names]
     workspace = _workspace(ctx)
     for run in run_names(workspace):
         with suppress(UserError):  # a damaged run completes nothing

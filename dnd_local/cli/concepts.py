@@ -37,15 +37,15 @@ def search(
     from dnd_local.evaluate.label_search import search_labels
 
     descriptions, vectors = _labels_of(run, workspace, weights, words)
-    found = search_labels(descriptions, words, vectors[words], vectors, top)
-    records = [hit.record() for hit in found.hits]
+    result = search_labels(descriptions, words, vectors[words], vectors, top)
+    records = [hit.record() for hit in result.hits]
     if as_json:
-        tables.echo_json({"hits": records, "median": found.median})
+        tables.echo_json({"hits": records, "median": result.median})
     else:
         show_records(records)
-        by_words = sum(hit.words for hit in found.hits)
+        by_words = sum(hit.words for hit in result.hits)
         say("", f"{by_words} neurons have the words in a label. Median cosine of all labels: "
-                f"{found.median:.4f}")  # fmt: skip
+                f"{result.median:.4f}")  # fmt: skip
     write_all(out, {"search": records})
 
 
@@ -72,7 +72,7 @@ def group(
     from dnd_local.evaluate.groups import group_neurons, group_records, label_cosines, sweep
 
     descriptions, vectors = _labels_of(run, workspace, weights)
-    firsts = {own.labels[0].text for own in descriptions if own.labels}
+    firsts = {description.labels[0].text for description in descriptions if description.labels}
     cosines = label_cosines({text: vectors[text] for text in firsts})
     groups = group_neurons(descriptions, cosines, above)
     levels = [level.record() for level in sweep(descriptions, cosines)]
@@ -81,12 +81,12 @@ def group(
         tables.echo_json({"above": above, "groups": groups, "sweep": levels})
     else:
         show_records([
-            {"concept": own.name, "neurons": len(own.neurons),
-             "which": ", ".join(f"{n.layer}:{n.index}" for n in own.neurons),
-             "other labels": ", ".join(text for text, _ in own.labels[1:])}
-            for own in groups if len(own.neurons) > 1
+            {"concept": several.name, "neurons": len(several.neurons),
+             "which": ", ".join(f"{n.layer}:{n.index}" for n in several.neurons),
+             "other labels": ", ".join(text for text, _ in several.labels[1:])}
+            for several in groups if len(several.neurons) > 1
         ])  # fmt: skip
-        alone = sum(len(own.neurons) == 1 for own in groups)
+        alone = sum(len(several.neurons) == 1 for several in groups)
         say("", f"At cosine {above:g}: {len(groups) - alone} groups, {alone} neurons alone", "")
         show_records(levels)
     write_all(out, {"groups": records, "sweep": levels})
@@ -105,7 +105,7 @@ def _labels_of(
 
     stored = open_run(run, workspace, weights)
     descriptions = stored.descriptions()
-    texts = sorted({label.text for own in descriptions for label in own.labels})
+    texts = sorted({label.text for description in descriptions for label in description.labels})
     if not texts:
         raise UserError(
             f"run '{run}' has no label yet; `dnd-local status {run}` says how far it is"

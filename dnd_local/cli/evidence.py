@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from dnd_local.pipeline.evidence import Evidence
 
 
-def print_evidence(out: Console, found: Evidence, verdict: Verdict | None, run: str) -> None:
+def print_evidence(out: Console, evidence: Evidence, verdict: Verdict | None, run: str) -> None:
     """Print everything that is known about a neuron of a run."""
-    description = found.description
-    out.print(f"[bold]{escape(str(found.neuron))}[/bold]: {found.triage.verdict}")
-    labels = ", ".join(f"{own.text} ({number_text(own.score)})" for own in description.labels)
+    description = evidence.description
+    out.print(f"[bold]{escape(str(evidence.neuron))}[/bold]: {evidence.triage.verdict}")
+    labels = ", ".join(f"{label.text} ({number_text(label.score)})" for label in description.labels)
     out.print(f"Labels: [bold]{escape(labels or description.reason)}[/bold]")
     if verdict:
         out.print(f"Verdict: {one_line(verdict)}\n")
@@ -30,13 +30,13 @@ def print_evidence(out: Console, found: Evidence, verdict: Verdict | None, run: 
     if description.labels:
         for line in about_scores(description.rule, run, judged=verdict is not None):
             out.print(line)
-    if found.exemplars and found.captions and found.phrases:
+    if evidence.exemplars and evidence.captions and evidence.phrases:
         out.print()
-        _print_exemplars(out, found.exemplars, found.captions, found.phrases)
-    if found.scores:
+        _print_exemplars(out, evidence.exemplars, evidence.captions, evidence.phrases)
+    if evidence.scores:
         out.print()
-        _print_candidates(out, found.scores, description.rule)
-    for reject in found.concepts.rejects if found.concepts else ():
+        _print_candidates(out, evidence.scores, description.rule)
+    for reject in evidence.concepts.rejects if evidence.concepts else ():
         out.print(escape(f"rejected: {reject.text!r} ({reject.reason})"))
 
 
@@ -71,11 +71,11 @@ def _print_candidates(out: Console, scores: Scores, rule: Rule) -> None:
     """Print the candidates in the order of the labels, with the score of every rule."""
     rows = [
         [
-            own.text,
-            *(number_text(own.score(each)) for each in RULES),
-            number_text(max(own.responses)),
+            candidate.text,
+            *(number_text(candidate.score(each)) for each in RULES),
+            number_text(max(candidate.responses)),
         ]
-        for own in best_first(scores.candidates, rule)
+        for candidate in best_first(scores.candidates, rule)
     ]
     rules = [f"{each}*" if each == rule else each for each in RULES]
     names = ("Candidate", *rules, "Best response")

@@ -13,31 +13,33 @@ if TYPE_CHECKING:
     from dnd_local.pipeline.runner import RunResult
 
 
-def forecast_lines(found: Forecast) -> list[str]:
+def forecast_lines(forecast: Forecast) -> list[str]:
     """Return pictures, time, disk and memory of a run, how to shorten it, and what is missing."""
-    neurons = "one neuron" if found.neurons is None else count_text(found.neurons, "neuron")
+    neurons = "one neuron" if forecast.neurons is None else count_text(forecast.neurons, "neuron")
     lines = [
-        f"\nPictures to paint: {found.pictures:,} at most, for {neurons}.",
-        f"Disk: about {size_text(found.disk_bytes)} in {count_text(found.files, 'file')}, "
-        f"{size_text(found.free_bytes)} free. Largest model: {size_text(found.memory_bytes)} "
+        f"\nPictures to paint: {forecast.pictures:,} at most, for {neurons}.",
+        f"Disk: about {size_text(forecast.disk_bytes)} in {count_text(forecast.files, 'file')}, "
+        f"{size_text(forecast.free_bytes)} free. Largest model: {size_text(forecast.memory_bytes)} "
         "of memory.",
     ]
-    if found.neurons is None:
+    if forecast.neurons is None:
         lines.insert(0, "\nHow many neurons a layer has is not known before the weights are here.")
-    if found.seconds:
-        lines.append(f"Time on one device: about {duration_text(found.seconds)} ({found.rates}).")
-    if any(stage.seconds is None for stage in found.stages):
+    if forecast.seconds:
+        lines.append(
+            f"Time on one device: about {duration_text(forecast.seconds)} ({forecast.rates})."
+        )
+    if any(stage.seconds is None for stage in forecast.stages):
         lines.append("A time of ? was never measured in this workspace with these settings: run a "
                      "few neurons first.")  # fmt: skip
-    if found.shorter:
-        ways = [f"{option} ({duration_text(seconds)})" for option, seconds in found.shorter]
+    if forecast.shorter:
+        ways = [f"{option} ({duration_text(seconds)})" for option, seconds in forecast.shorter]
         lines.append(f"Shorter: {', '.join(ways)}; fewer --ids; more --devices, which share it.")
-    return lines + [f"[red]Missing[/red]: {escape(line)}" for line in found.missing]
+    return lines + [f"[red]Missing[/red]: {escape(line)}" for line in forecast.missing]
 
 
 def why_barren(result: RunResult) -> list[str]:
     """Return lines of markup for a run in which every live neuron failed: why, and what to try."""
-    failed = sum(own.status == "failed" for own in result.descriptions)
+    failed = sum(description.status == "failed" for description in result.descriptions)
     lines = [f"[red]No neuron was described[/red]: all {failed} that are live failed."]
     if result.rejected:
         (reason, most), *_ = result.rejected

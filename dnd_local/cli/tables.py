@@ -56,17 +56,17 @@ def print_descriptions(
     judged = bool(verdicts.on(descriptions))
     names = ("Neuron", "Label", "Score", *(COLUMNS if judged else ()), "Second", "Third", "Status")
     rows = []
-    for own in descriptions:
-        first, second, third = [*(label.text for label in own.labels), "", "", ""][:3]
-        score = number_text(own.labels[0].score) if own.labels else ""
-        status = Text(own.status, style=STATUS_COLOURS.get(own.status, "dim"))
-        if own.reason:
-            status += Text(f" ({own.reason})", style="dim")
-        neuron = f"{own.neuron.layer} {own.neuron.index}"
-        worth = cells(verdicts.of(own)) if judged else ()
+    for description in descriptions:
+        first, second, third = [*(label.text for label in description.labels), "", "", ""][:3]
+        score = number_text(description.labels[0].score) if description.labels else ""
+        status = Text(description.status, style=STATUS_COLOURS.get(description.status, "dim"))
+        if description.reason:
+            status += Text(f" ({description.reason})", style="dim")
+        neuron = f"{description.neuron.layer} {description.neuron.index}"
+        worth = cells(verdicts.of(description)) if judged else ()
         rows.append((neuron, Text(first, style="bold"), score, *worth, second, third, status))
     print_rows(out, names, rows, right=("Neuron", "Score", "Support", "Reach"), head=2)
-    if any(own.labels for own in descriptions):
+    if any(description.labels for description in descriptions):
         out.print()
         for line in about_scores(descriptions[0].rule, run, judged=judged):
             out.print(line)

@@ -77,24 +77,24 @@ def layers(
     tables.show_layers(layers_of(model, weights, layout), as_json)
 
 
-def _show(found: Examined, as_json: bool) -> None:
+def _show(examined: Examined, as_json: bool) -> None:
     """Print what a user's own network was found to be."""
     if as_json:
-        tables.echo_json(found)
+        tables.echo_json(examined)
         return
-    known = "known" if found.followed else "not known, so there will be no attention crops"
+    known = "known" if examined.followed else "not known, so there will be no attention crops"
     rows = [
-        ("built twice", f"the same {found.tensors} tensors, {found.parameters:,} parameters"),
-        ("transform", f"{found.input} of every picture, the same each time"),
+        ("built twice", f"the same {examined.tensors} tensors, {examined.parameters:,} parameters"),
+        ("transform", f"{examined.input} of every picture, the same each time"),
         ("region it keeps", known),
-        ("network", f"{found.output} for 2 pictures, the same each time, no NaN"),
-        ("layers", f"{found.layers} can be dissected"),
+        ("network", f"{examined.output} for 2 pictures, the same each time, no NaN"),
+        ("layers", f"{examined.layers} can be dissected"),
     ]
-    if found.layer is not None:
-        mapped = "with a map" if found.layer.spatial else "without a map"
-        what = f"{found.layer.kind}, {found.layer.neurons:,} neurons {mapped}"
-        rows.append((f"layer {found.layer.path}", what))
+    if examined.layer is not None:
+        mapped = "with a map" if examined.layer.spatial else "without a map"
+        what = f"{examined.layer.kind}, {examined.layer.neurons:,} neurons {mapped}"
+        rows.append((f"layer {examined.layer.path}", what))
     console = tables.console()
-    console.print(tables.plain(f"{found.name} will do"))
+    console.print(tables.plain(f"{examined.name} will do"))
     for what, value in rows:
         console.print(tables.plain(f"  {what + ':':17}{value}"), soft_wrap=True)

@@ -122,13 +122,13 @@ def _plain(message: str, values: Mapping[str, Any]) -> str:
 
     A path into a value (``$.probe.sets[0]``) stays msgspec's.
     """
-    if found := _AT.search(message):
+    if place := _AT.search(message):
         value: Any = values
         kind: Any = Config
-        for name in found[1].split("."):
+        for name in place[1].split("."):
             value, kind = value[name], _types(kind)[name]
         if not (isinstance(kind, type) and issubclass(kind, Struct)):
-            return f"{found[1]} is {value!r}; it takes {takes(kind)}"
+            return f"{place[1]} is {value!r}; it takes {takes(kind)}"
     return message.replace("`$.", "`").replace(" - at ", ": ")
 
 

@@ -46,8 +46,8 @@ class Preparation:
             for index in (*indices, *range(last, end)):
                 if index not in started:
                     started[index] = self._threads.submit(self._prepare, pictures[index])
-            made = {index: started.pop(index).result() for index in distinct(indices)}
-            return [made[index] for index in indices]
+            results = {index: started.pop(index).result() for index in distinct(indices)}
+            return [results[index] for index in indices]
 
         try:
             yield take

@@ -83,14 +83,14 @@ class BlipCaptioner:
         """Return one caption a picture."""
         with self._inputs.of(pictures) as take:
             indices = range(len(pictures))
-            return self._batches.run(indices, lambda own: self._caption(take(own)))
+            return self._batches.run(indices, lambda part: self._caption(take(part)))
 
     def _prepare(self, picture: Pixels) -> torch.Tensor:
         # The axis of channels is said: of a picture 1 or 3 pixels high it would be guessed wrong.
-        made = self._processor(
+        inputs = self._processor(
             images=[picture], return_tensors="pt", input_data_format="channels_last"
         )["pixel_values"]
-        return torch.as_tensor(made[0])
+        return torch.as_tensor(inputs[0])
 
     def _caption(self, inputs: list[torch.Tensor]) -> list[str]:
         pixels = torch.stack(inputs)

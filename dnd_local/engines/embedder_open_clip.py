@@ -67,7 +67,7 @@ class OpenClipEmbedder:
         """Return unit vectors, float32 of shape (n_pictures, dimensions)."""
         with self._inputs.of(pictures) as take:
             indices = range(len(pictures))
-            return self._stack(self._batches.run(indices, lambda own: self._pictures(take(own))))
+            return self._stack(self._batches.run(indices, lambda part: self._pictures(take(part))))
 
     def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return unit vectors, float32 of shape (n_texts, dimensions)."""

@@ -83,18 +83,18 @@ def examine(name: str, layout: str = "", layer: str = "") -> Examined:
     module = module.eval().requires_grad_(False).float()
     with _users_own(name, f"its network, given an input of shape {tuple(inputs.shape)},"):
         output = _output(name, module, inputs)
-    found = find_outputs(module, inputs[:1].repeat(2, 1, 1, 1), layout)
+    outputs = find_outputs(module, inputs[:1].repeat(2, 1, 1, 1), layout)
     followed = Framing(transform).region(*_SIZES[0]) is not None
-    if not found.outputs:
-        path, why = next(iter(found.refused.items()), ("", "it has no modules inside"))
+    if not outputs.outputs:
+        path, why = next(iter(outputs.refused.items()), ("", "it has no modules inside"))
         raise UserError(f"{name}: no layer of its network can be dissected; {path or 'it'}: {why}")
-    info = found.outputs[find_layer(module, found, layer)].info if layer else None
+    info = outputs.outputs[find_layer(module, outputs, layer)].info if layer else None
     parameters = sum(tensor.numel() for tensor in module.parameters())
     del module
     _check_again(name, tensors)
     return Examined(
         name, len(tensors), parameters, tuple(inputs.shape[1:]), output, followed,
-        len(found.outputs), info, digest,
+        len(outputs.outputs), info, digest,
     )  # fmt: skip
 
 
@@ -129,7 +129,7 @@ def _tensor_digests(module: nn.Module) -> dict[str, str]:
 
 def _inputs(name: str, transform: Callable[..., Any]) -> Tensor:
     """Return what the transform makes of two pictures of different shape, (2, channels, h, w)."""
-    made = []
+    inputs = []
     for height, width in _SIZES:
         noise = np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
         first, second = (_one_input(name, transform(Image.fromarray(noise))) for _ in range(2))
@@ -138,57 +138,58 @@ def _inputs(name: str, transform: Callable[..., Any]) -> Tensor:
                 f"{name}: its transform gives another input each time for the same picture; take "
                 "the one for evaluation, without random crops, flips or noise"
             )
-        made.append(first.cpu().float())
-    if made[0].shape != made[1].shape:
-        shapes = " and ".join(str(tuple(tensor.shape)) for tensor in made)
+        inputs.append(first.cpu().float())
+    if inputs[0].shape != inputs[1].shape:
+        shapes = " and ".join(str(tuple(tensor.shape)) for tensor in inputs)
         raise UserError(
             f"{name}: its transform gives inputs of different shapes, {shapes}, for pictures of "
             f"{_SIZES[0][0]}x{_SIZES[0][1]} and {_SIZES[1][0]}x{_SIZES[1][1]} pixels; it must "
             "bring every picture to one size (Resize and CenterCrop)"
         )
-    return torch.stack(made)
+    return torch.stack(inputs)
 
 
-def _one_input(name: str, made: Any) -> Tensor:
+def _one_input(name: str, value: Any) -> Tensor:
     wanted = "a torch tensor (channels, height, width) is wanted"
     came = f"{name}: its transform returns"
-    if isinstance(made, Mapping):  # transformers' BatchFeature is one
+    if isinstance(value, Mapping):  # transformers' BatchFeature is one
         raise UserError(
-            f"{came} a {type(made).__name__} with {_few(made)}, as a Hugging Face processor does; "
-            f"{wanted}: lambda picture: processor(picture, return_tensors='pt')['pixel_values'][0]"
+            f"{came} a {type(value).__name__} with {_few(value)}, as a Hugging Face processor "
+            f"does; {wanted}: lambda picture: "
+            "processor(picture, return_tensors='pt')['pixel_values'][0]"
         )
-    if isinstance(made, np.ndarray):
+    if isinstance(value, np.ndarray):
         raise UserError(
-            f"{came} a numpy array of shape {made.shape}; {wanted}: torch.from_numpy(array), "
+            f"{came} a numpy array of shape {value.shape}; {wanted}: torch.from_numpy(array), "
             "channels first"
         )
-    if not isinstance(made, Tensor):
-        raise UserError(f"{came} a {type(made).__name__}; {wanted}")
-    if made.ndim != 3:
-        batched = made.ndim == 4 and made.shape[0] == 1
+    if not isinstance(value, Tensor):
+        raise UserError(f"{came} a {type(value).__name__}; {wanted}")
+    if value.ndim != 3:
+        batched = value.ndim == 4 and value.shape[0] == 1
         raise UserError(
-            f"{came} a tensor of shape {tuple(made.shape)}; {wanted}"
+            f"{came} a tensor of shape {tuple(value.shape)}; {wanted}"
             + (", without a batch axis: take [0] of it" if batched else "")
         )
-    if not made.numel():
-        raise UserError(f"{came} an empty tensor of shape {tuple(made.shape)}; {wanted}")
-    if not torch.isfinite(made.float()).all():
+    if not value.numel():
+        raise UserError(f"{came} an empty tensor of shape {tuple(value.shape)}; {wanted}")
+    if not torch.isfinite(value.float()).all():
         raise UserError(f"{came} NaN or infinite values; finite ones are wanted")
-    return made
+    return value
 
 
 def _output(name: str, module: nn.Module, inputs: Tensor) -> tuple[int, ...]:
     """Return the shape of the network's output, after two runs that must agree."""
     home = next((tensor.device for tensor in module.parameters()), torch.device("cpu"))
     (result, first), (_, second) = (_run(module, inputs.to(home)) for _ in range(2))
-    made, wanted = first_tensor(result), "one row of numbers a picture is wanted"
-    if made is None:
+    answer, wanted = first_tensor(result), "one row of numbers a picture is wanted"
+    if answer is None:
         raise UserError(
             f"{name}: its network returns a {type(result).__name__} without a tensor in it; "
             f"{wanted}"
         )
-    shape = tuple(made.shape)
-    if not made.numel():
+    shape = tuple(answer.shape)
+    if not answer.numel():
         raise UserError(f"{name}: its network returns an empty tensor {shape}; {wanted}")
     if not shape or shape[0] != len(inputs):
         raise UserError(
@@ -218,8 +219,8 @@ def _run(module: nn.Module, inputs: Tensor) -> tuple[Any, dict[str, float]]:
     figures: dict[str, float] = {}
 
     def note(path: str) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(_module: nn.Module, _inputs: Any, made: Any) -> None:
-            values = first_tensor(made)
+        def hook(_module: nn.Module, _inputs: Any, result: Any) -> None:
+            values = first_tensor(result)
             if values is not None and values.is_floating_point():
                 figures[path] = float(values.abs().double().sum())
 
@@ -260,8 +261,8 @@ def _place(error: BaseException, name: str) -> str:
     """Return the line of the user's own folder where an error came from, if it passed there."""
     folder = split_factory(name)[0].parent
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if Path(frame.filename).resolve().parent == folder]
-    return f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
+    lines = [frame for frame in frames if Path(frame.filename).resolve().parent == folder]
+    return f" ({Path(lines[-1].filename).name}, line {lines[-1].lineno})" if lines else ""
 
 
 def _few(words: Any) -> str:

@@ -60,16 +60,16 @@ def load_whole(kind: Any, folder: Path, how: Mapping[str, Any]) -> Any:
         UserError: the folder lacks tensors, or has them in another shape; the first is named.
     """
     try:
-        model, found = kind.from_pretrained(folder, output_loading_info=True, **how)
+        model, notes = kind.from_pretrained(folder, output_loading_info=True, **how)
     except RuntimeError as error:
         if "mismatch" not in str(error):
             raise
         lines = [line.strip() for line in str(error).splitlines() if "mismatch" in line]
         raise UserError(f"the weights in {folder} do not fit its config.json: {lines[0]}") from None
     every = {name: id(one) for name, one in model.named_parameters(remove_duplicate=False)}
-    read = {every[name] for name in every if name not in found["missing_keys"]}
+    read = {every[name] for name in every if name not in notes["missing_keys"]}
     # A tied tensor is there under its other name.
-    lacking = [name for name in sorted(found["missing_keys"]) if every.get(name) not in read]
+    lacking = [name for name in sorted(notes["missing_keys"]) if every.get(name) not in read]
     if lacking:
         raise UserError(
             f"the weights in {folder} lack {len(lacking)} tensors of a {type(model).__name__} "
@@ -85,8 +85,8 @@ def quantised_by(folder: Path) -> str:
     As its `config.json` says it: ``awq``, ``gptq``, ``fp8``, ``compressed-tensors``, ...
     """
     settings = settings_of(folder)
-    found = settings.get("quantization_config") or settings.get("compression_config") or {}
-    return str(found.get("quant_method") or "an unnamed method") if found else ""
+    quantisation = settings.get("quantization_config") or settings.get("compression_config") or {}
+    return str(quantisation.get("quant_method") or "an unnamed method") if quantisation else ""
 
 
 def has_chat_template(folder: Path) -> bool:

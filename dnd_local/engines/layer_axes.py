@@ -189,7 +189,7 @@ class Tracker:
         return Output(path, path, kind, (tokens, width), "last", special, self._map)
 
     def _note_heads(
-        self, path: str, module: nn.Module, inputs: Any, kwargs: Mapping[str, Any], made: Any
+        self, path: str, module: nn.Module, inputs: Any, kwargs: Mapping[str, Any], result: Any
     ) -> None:
         """Note the heads of an attention module beside its output, where that is read by tokens."""
         output, heads = self.found.outputs.get(path), heads_of(module)
@@ -198,7 +198,7 @@ class Tracker:
             return
         at = path
         if isinstance(module, nn.MultiheadAttention):
-            if not heads_explain(module, inputs, kwargs, made):
+            if not heads_explain(module, inputs, kwargs, result):
                 return
         else:
             projection = projection_of(module)

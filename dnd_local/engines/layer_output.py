@@ -99,12 +99,12 @@ class Output:
         return LayerInfo(self.path, self.kind, self.shape, self.neurons, self.grid is not None)
 
     def values(
-        self, module: nn.Module, inputs: tuple[Any, ...], kwargs: Mapping[str, Any], made: Any
+        self, module: nn.Module, inputs: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any
     ) -> Tensor | None:
         """Return the tensor of the layer at one run of its module."""
         if self.heads:
             return head_lengths(module, inputs, kwargs, self.heads)
-        return first_tensor(made)
+        return first_tensor(result)
 
     def responses(self, values: Tensor, pool: str, tokens: str) -> Tensor:
         """Return responses, float32 (n, neurons), of an output with its batch axis.
@@ -222,10 +222,10 @@ def multihead_values(
 
 
 def heads_explain(
-    module: nn.MultiheadAttention, inputs: tuple[Any, ...], kwargs: Mapping[str, Any], made: Any
+    module: nn.MultiheadAttention, inputs: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any
 ) -> bool:
     """Return whether torch's attention writes what `multihead_values` says its heads write."""
-    values, output = multihead_values(module, inputs, kwargs), first_tensor(made)
+    values, output = multihead_values(module, inputs, kwargs), first_tensor(result)
     if values is None or output is None:
         return False
     mixed = module.out_proj(values)

@@ -110,8 +110,8 @@ def _moved(tracker: Tracker, module: nn.Module, pair: Tensor, path: str) -> tupl
     before = tracker.witness[output.shape[0]][1]
     noted: list[Tensor] = []
 
-    def note(_module: nn.Module, _inputs: Any, made: Any) -> None:
-        values = first_tensor(made)
+    def note(_module: nn.Module, _inputs: Any, result: Any) -> None:
+        values = first_tensor(result)
         if values is not None and not noted:
             noted.append((values - before).float().abs().sum(-1))
 
@@ -124,7 +124,7 @@ def _moved(tracker: Tracker, module: nn.Module, pair: Tensor, path: str) -> tupl
     return (int(noted[0][0].argmax()), int(noted[0][1].argmax()))
 
 
-def find_layer(module: nn.Module, found: Found, path: str) -> str:
+def find_layer(module: nn.Module, outputs: Found, path: str) -> str:
     """Return the full path of the layer that `path` names.
 
     A number also names a child by position where no child is called that, so
@@ -144,21 +144,21 @@ def find_layer(module: nn.Module, found: Found, path: str) -> str:
             raise UnknownName(
                 "layer",
                 path,
-                found.outputs,
+                outputs.outputs,
                 "`dnd-local layers MODEL` lists all that can be dissected.",
             )
         current = children[part]
         full.append(part)
     name = ".".join(full)
     kind = type(current).__name__
-    if path.endswith(HEADS) and name + HEADS not in found.outputs:
+    if path.endswith(HEADS) and name + HEADS not in outputs.outputs:
         raise UserError(
             f"layer '{path}' ({kind}) cannot be dissected: "
-            + found.refused.get(name, "its heads cannot be followed")
+            + outputs.refused.get(name, "its heads cannot be followed")
         )
     if path.endswith(HEADS):
         return name + HEADS
-    if name not in found.outputs:
-        why = found.refused.get(name, _IDLE)
+    if name not in outputs.outputs:
+        why = outputs.refused.get(name, _IDLE)
         raise UserError(f"layer '{path}' ({kind}) cannot be dissected: {why}")
     return name

@@ -44,16 +44,18 @@ class Planted(nn.Module):
 
     def __init__(self, neurons: Sequence[Mapping[str, Any]]) -> None:
         super().__init__()
-        self._formulas = [(i, own["formula"]) for i, own in enumerate(neurons) if "formula" in own]
+        self._formulas = [
+            (i, neuron["formula"]) for i, neuron in enumerate(neurons) if "formula" in neuron
+        ]
         places = {
-            name: [i for i, own in enumerate(neurons) if name in own]
+            name: [i for i, neuron in enumerate(neurons) if name in neuron]
             for name in ("quantiles", "channel")
         }
         kept = {
-            "salts": torch.tensor([own["salt"] for own in neurons], dtype=torch.int64),
-            "scales": _column(neurons, lambda own: own["sign"] / own.get("spread", 1)),
-            "noises": _column(neurons, lambda own: own["noise"]),
-            "offsets": _column(neurons, lambda own: own["offset"]),
+            "salts": torch.tensor([neuron["salt"] for neuron in neurons], dtype=torch.int64),
+            "scales": _column(neurons, lambda neuron: neuron["sign"] / neuron.get("spread", 1)),
+            "noises": _column(neurons, lambda neuron: neuron["noise"]),
+            "offsets": _column(neurons, lambda neuron: neuron["offset"]),
             "drawn": torch.tensor(places["quantiles"], dtype=torch.int64),
             "random": torch.tensor(places["channel"], dtype=torch.int64),
             "channels": torch.tensor(
@@ -114,17 +116,17 @@ class PlantedNet(nn.Module):
         """Return what the network sees in each picture, in [0, 1], shape (n,), by attribute."""
         maps = features(self.judge, pictures)
         seen = torch.sigmoid(self.judge.fc(maps.mean((2, 3))).float())
-        found = {name: seen[:, i] for i, name in enumerate(self._names)}
+        values = {name: seen[:, i] for i, name in enumerate(self._names)}
         read = self.readout(maps.flatten(1)).float()
         places = {name: read[:, i] for i, name in enumerate(self._readouts)}
         grey = self._levels(pictures).mean(1) / _LEVELS
-        things = torch.stack([found[name] for name in self._objects], dim=1)
-        found |= {"object": 1 - (1 - things).prod(1), "two": sharp(things.sum(1), 1.5)}
-        found |= light_attributes(grey.float())
-        found["left"], found["right"] = sharp(-places["x"], -0.5), sharp(places["x"], 0.5)
-        found["top"], found["bottom"] = sharp(-places["y"], -0.5), sharp(places["y"], 0.5)
-        found["large"] = sharp(places["side"], 0.72)
-        return found
+        things = torch.stack([values[name] for name in self._objects], dim=1)
+        values |= {"object": 1 - (1 - things).prod(1), "two": sharp(things.sum(1), 1.5)}
+        values |= light_attributes(grey.float())
+        values["left"], values["right"] = sharp(-places["x"], -0.5), sharp(places["x"], 0.5)
+        values["top"], values["bottom"] = sharp(-places["y"], -0.5), sharp(places["y"], 0.5)
+        values["large"] = sharp(places["side"], 0.72)
+        return values
 
     def _levels(self, pictures: Tensor) -> Tensor:
         """Return the pictures' 8-bit levels, float64: exact whatever dtype they come in."""
@@ -174,4 +176,4 @@ def _quantile(quantiles: Tensor, chance: Tensor) -> Tensor:
 def _column(
     neurons: Sequence[Mapping[str, Any]], value: Callable[[Mapping[str, Any]], float]
 ) -> Tensor:
-    return torch.tensor([float(value(own)) for own in neurons])
+    return torch.tensor([float(value(neuron)) for neuron in neurons])

@@ -54,7 +54,7 @@ class Silencer:
             if not self._copies:
                 self._runs = self._count(batch)
                 self._copies = COPIES if self._bears_copies(batch, kept) else 1
-            rows = [self._answers(batch, own) for own in torch.split(kept, self._copies)]
+            rows = [self._answers(batch, sets) for sets in torch.split(kept, self._copies)]
         return torch.cat(rows)
 
     def _count(self, batch: Tensor) -> int:
@@ -70,7 +70,7 @@ class Silencer:
 
     def _bears_copies(self, batch: Tensor, kept: Tensor) -> bool:
         pair = torch.stack([kept[0], kept[-1]])
-        alone = torch.cat([self._answers(batch, own) for own in torch.split(pair, 1)])
+        alone = torch.cat([self._answers(batch, copy) for copy in torch.split(pair, 1)])
         try:
             together = self._answers(batch, pair)
         except torch.OutOfMemoryError:
@@ -84,24 +84,24 @@ class Silencer:
         """Return the outputs of one forward, (n_sets, n, n_outputs), with as many copies."""
         runs = 0
 
-        def silence(_module: nn.Module, _inputs: Any, made: Any) -> Any:
+        def silence(_module: nn.Module, _inputs: Any, result: Any) -> Any:
             nonlocal runs
             runs += 1
             # A module that runs several times is read where it runs last, so that is silenced.
-            return _with_first(made, self._silenced(made, kept)) if runs == self._runs else None
+            return _with_first(result, self._silenced(result, kept)) if runs == self._runs else None
 
-        made = self._forward(batch, silence)
-        if made is None or made.ndim != 2 or len(made) != len(kept) * len(batch):
-            shape = None if made is None else tuple(made.shape)
+        answers = self._forward(batch, silence)
+        if answers is None or answers.ndim != 2 or len(answers) != len(kept) * len(batch):
+            shape = None if answers is None else tuple(answers.shape)
             raise UserError(
                 f"the network answers {len(batch)} pictures with {shape or 'no tensor'}; one row "
                 "of outputs a picture is needed to count right answers (--classifier forest needs "
                 "none)"
             )
-        return made.float().reshape(len(kept), len(batch), -1)
+        return answers.float().reshape(len(kept), len(batch), -1)
 
-    def _silenced(self, made: Any, kept: Tensor) -> Tensor:
-        values = first_tensor(made)
+    def _silenced(self, result: Any, kept: Tensor) -> Tensor:
+        values = first_tensor(result)
         if values is None:
             raise UserError(f"layer '{self._output.path}' gives no tensor")
         axis = 1 if values.ndim == 4 and self._output.order == "first" else values.ndim - 1
@@ -119,14 +119,14 @@ class Silencer:
             handle.remove()
 
 
-def _with_first(made: Any, values: Tensor) -> Any:
+def _with_first(result: Any, values: Tensor) -> Any:
     """Return an output with its first tensor exchanged; see `first_tensor`."""
-    if isinstance(made, Tensor):
+    if isinstance(result, Tensor):
         return values
-    if isinstance(made, Mapping):
-        name = next(key for key, item in made.items() if isinstance(item, Tensor))
-        changed = dict(made) | {name: values}
-        return changed if type(made) is dict else type(made)(**changed)
-    at = next(i for i, item in enumerate(made) if isinstance(item, Tensor))
-    items = [*made[:at], values, *made[at + 1 :]]
-    return type(made)(*items) if hasattr(made, "_fields") else type(made)(items)
+    if isinstance(result, Mapping):
+        name = next(key for key, item in result.items() if isinstance(item, Tensor))
+        changed = dict(result) | {name: values}
+        return changed if type(result) is dict else type(result)(**changed)
+    at = next(i for i, item in enumerate(result) if isinstance(item, Tensor))
+    items = [*result[:at], values, *result[at + 1 :]]
+    return type(result)(*items) if hasattr(result, "_fields") else type(result)(items)

@@ -78,13 +78,13 @@ def load(folder: Path, published: str, origin: str) -> Loaded:
         Refused: the folder asks to run code of its own.
     """
     kind = _kind(folder)
-    found = [name for name in _PROCESSORS if (folder / name).is_file()]
-    if not found:
+    processors = [name for name in _PROCESSORS if (folder / name).is_file()]
+    if not processors:
         raise UserError(
             f"{folder} has no preprocessor_config.json, so how a picture becomes the network's "
             "input is not known; bring the one of the model that was fine-tuned"
         )
-    settings_of(folder, found[0])
+    settings_of(folder, processors[0])
     how = {**_LOCAL, "use_safetensors": True, "dtype": torch.float32}
     module: nn.Module = load_whole(kind, folder, how)
     processor = AutoImageProcessor.from_pretrained(folder, backend="pil", **_LOCAL)

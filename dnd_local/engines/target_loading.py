@@ -168,7 +168,7 @@ def transform_digest(transform: Transform) -> str:
     digest = hashlib.sha256()
     for shape in _DIGEST_PICTURES:
         noise = np.random.default_rng(0).integers(0, 256, (*shape, 3)).astype(np.uint8)
-        made = transform(Image.fromarray(noise))
-        digest.update(f"{made.dtype} {tuple(made.shape)}\n".encode())
-        digest.update(made.contiguous().numpy().tobytes())
+        tensor = transform(Image.fromarray(noise))
+        digest.update(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
     return digest.hexdigest()

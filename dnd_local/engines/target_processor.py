@@ -29,10 +29,10 @@ class ProcessorTransform:
     def __call__(self, picture: Image.Image) -> torch.Tensor:
         """Return the network's input (channels, height, width) of an RGB picture."""
         # Said, since a processor guesses the channel axis of pictures a few pixels high.
-        made = self._processor(
+        inputs = self._processor(
             images=np.asarray(picture), return_tensors="pt", input_data_format="channels_last"
         )
-        values: torch.Tensor = made["pixel_values"][0]
+        values: torch.Tensor = inputs["pixel_values"][0]
         return values
 
 

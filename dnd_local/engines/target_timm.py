@@ -51,8 +51,8 @@ def classes(folder: Path, published: str) -> tuple[str, tuple[str, ...]] | None:
         UnknownName, UserError: as `load`.
     """
     _, data, _ = _settings(folder, published)
-    own = settings_of(folder) if (folder / "config.json").is_file() else {}
-    names = own.get("label_names") or data.get("label_names")
+    settings = settings_of(folder) if (folder / "config.json").is_file() else {}
+    names = settings.get("label_names") or data.get("label_names")
     head = data.get("classifier")
     if not names or not isinstance(head, str):
         return None
@@ -91,20 +91,20 @@ def _settings(folder: Path, published: str) -> tuple[str, Mapping[str, Any], dic
 def _own_settings(
     folder: Path, architecture: str, tag: str
 ) -> tuple[str, Mapping[str, Any], dict[str, Any]]:
-    own = settings_of(folder)
-    said = str(own.get("architecture", "")).partition(".")[0]
-    if said != architecture or not isinstance(own.get("pretrained_cfg"), dict):
+    settings = settings_of(folder)
+    said = str(settings.get("architecture", "")).partition(".")[0]
+    if said != architecture or not isinstance(settings.get("pretrained_cfg"), dict):
         raise UserError(
             f"{folder / 'config.json'} is of '{said or 'no architecture of timm'}', not of "
             f"{architecture}; say --source timm:{said or 'ARCHITECTURE'}, or take the file away"
         )
-    data = own["pretrained_cfg"]
+    data = settings["pretrained_cfg"]
     if tag and tag != data.get("tag", tag):
         raise UserError(
             f"{folder / 'config.json'} is of the tag '{data.get('tag')}', not '{tag}'; leave the "
             "tag out"
         )
-    arguments = dict(own.get("model_args") or {})
-    if "num_classes" in own:
-        arguments["num_classes"] = own["num_classes"]
+    arguments = dict(settings.get("model_args") or {})
+    if "num_classes" in settings:
+        arguments["num_classes"] = settings["num_classes"]
     return architecture, data, arguments

@@ -88,8 +88,8 @@ class TorchTarget:
         config = self._config
 
         def read(output: Output, values: Tensor) -> NDArray[np.float32]:
-            found = output.responses(values, config.pool, config.tokens)
-            return np.asarray(found.cpu().numpy())
+            responses = output.responses(values, config.pool, config.tokens)
+            return np.asarray(responses.cpu().numpy())
 
         rows = self._forward(pictures, {o.path: o for o in reading.values()}, read)
         return {
@@ -143,8 +143,8 @@ class TorchTarget:
         output = self._output(layer)
         silencer = Silencer(self.module, output)
         kept = torch.ones((len(silent), output.neurons), dtype=torch.bool, device=self._home)
-        for row, own in zip(kept, silent, strict=True):
-            row[list(own)] = False
+        for row, neurons in zip(kept, silent, strict=True):
+            row[list(neurons)] = False
 
         def run(indices: list[int]) -> list[NDArray[np.float32]]:
             batch = self._stack([self._prepare(pictures[index]) for index in indices])
@@ -178,8 +178,8 @@ class TorchTarget:
         read_now: dict[str, NDArray[np.float32]] = {}
 
         def hook(output: Output) -> Any:
-            def note(module: nn.Module, inputs: Any, kwargs: Any, made: Any) -> None:
-                values = output.values(module, inputs, kwargs, made)
+            def note(module: nn.Module, inputs: Any, kwargs: Any, result: Any) -> None:
+                values = output.values(module, inputs, kwargs, result)
                 if values is not None:
                     read_now[output.path] = read(output, values)
 

@@ -76,14 +76,14 @@ class ClassChange(Card):
             "change_low": self.change.low,
             "change_high": self.change.high,
         }
-        for own in self.controls:
-            name = own.kind.rpartition(" ")[2]
+        for control in self.controls:
+            name = control.kind.rpartition(" ")[2]
             record |= {
-                f"{name}_mean": own.mean,
-                f"{name}_low": own.low,
-                f"{name}_high": own.high,
-                f"{name}_extreme": own.extreme,
-                f"{name}_as_far": own.as_far,
+                f"{name}_mean": control.mean,
+                f"{name}_low": control.low,
+                f"{name}_high": control.high,
+                f"{name}_extreme": control.extreme,
+                f"{name}_as_far": control.as_far,
             }
         return {**record, "beyond": self.beyond}
 
@@ -108,9 +108,9 @@ class Ablation(Card):
     def control_records(self) -> list[dict[str, Cell]]:
         """Return one record a random set: its kind and its neurons."""
         return [
-            {"kind": controls.kind, "set": number, "neurons": " ".join(map(str, own))}
+            {"kind": controls.kind, "set": number, "neurons": " ".join(map(str, neurons))}
             for controls in self.controls
-            for number, own in enumerate(controls.sets)
+            for number, neurons in enumerate(controls.sets)
         ]
 
 
@@ -145,9 +145,9 @@ def ablate(
     indices, responses = _responses(lab, matched.layer, data, progress)
     of = np.array(data.of)[indices]
     kinds = control_sets(matched.neurons, responses, controls, seed, of_all=keep)
-    chosen = [matched.neurons, *(own for kind in kinds for own in kind.sets)]
+    chosen = [matched.neurons, *(neurons for kind in kinds for neurons in kind.sets)]
     every = range(responses.shape[1])
-    silent = [sorted(set(every) - set(own)) if keep else list(own) for own in chosen]
+    silent = [sorted(set(every) - set(neurons)) if keep else list(neurons) for neurons in chosen]
     sets = [[], *silent]
     if columns is None:
         classifier: Classifier = "forest"
@@ -173,15 +173,15 @@ def _responses(
 ) -> tuple[list[int], NDArray[np.float32]]:
     progress.start("responses", len(data.of), len(data.of))
     indices: list[int] = []
-    found = []
-    for own, pictures in data.groups(GROUP):
-        found.append(lab.target.responses(pictures, [layer])[layer])
-        indices += own
-        progress.advance("responses", len(own))
+    responses = []
+    for part, pictures in data.groups(GROUP):
+        responses.append(lab.target.responses(pictures, [layer])[layer])
+        indices += part
+        progress.advance("responses", len(part))
     progress.finish("responses", 0.0)
     if not indices:
         raise UserError(f"none of the {len(data.of)} pictures could be read")
-    return indices, np.concatenate(found)
+    return indices, np.concatenate(responses)
 
 
 def _right_by_head(
@@ -196,12 +196,14 @@ def _right_by_head(
     """Return which pictures the network gets right for each set, (n_sets, n_pictures)."""
     progress.start("right answers", len(data.of), len(data.of))
     right = []
-    for own, pictures in data.groups(GROUP):
-        made = lab.target.outputs(pictures, layer, sets)
-        if made.shape[2] != outputs:
-            raise UserError(f"the network has {made.shape[2]} outputs and {outputs} names for them")
-        right.append(made[:, :, columns].argmax(axis=2) == np.array(data.of)[own])
-        progress.advance("right answers", len(own))
+    for part, pictures in data.groups(GROUP):
+        answers = lab.target.outputs(pictures, layer, sets)
+        if answers.shape[2] != outputs:
+            raise UserError(
+                f"the network has {answers.shape[2]} outputs and {outputs} names for them"
+            )
+        right.append(answers[:, :, columns].argmax(axis=2) == np.array(data.of)[part])
+        progress.advance("right answers", len(part))
     progress.finish("right answers", 0.0)
     return np.concatenate(right, axis=1)
 
@@ -247,18 +249,18 @@ def _change(
     drawn = values[2:].mean(axis=1) - values[0].mean()
     controls = []
     for kind in kinds:
-        own, drawn = drawn[: len(kind.sets)], drawn[len(kind.sets) :]
+        changes, drawn = drawn[: len(kind.sets)], drawn[len(kind.sets) :]
         # A mean of shares may round apart from another mean of the same shares.
-        far = own >= change.value - 1e-9 if keep else own <= change.value + 1e-9
+        far = changes >= change.value - 1e-9 if keep else changes <= change.value + 1e-9
         extreme: Callable[..., float] = np.max if keep else np.min
-        low, high = (float(np.percentile(own, at)) for at in (5, 95))
+        low, high = (float(np.percentile(changes, at)) for at in (5, 95))
         controls.append(
             ControlChange(
-                kind.kind, float(own.mean()), low, high, float(extreme(own)), int(far.sum()),
-                len(own),
+                kind.kind, float(changes.mean()), low, high, float(extreme(changes)),
+                int(far.sum()), len(changes),
             )
         )  # fmt: skip
-    none_as_far = not any(own.as_far for own in controls)
+    none_as_far = not any(control.as_far for control in controls)
     return ClassChange(
         name,
         bootstrap_mean(values[0], seed),

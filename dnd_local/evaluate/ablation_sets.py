@@ -50,8 +50,8 @@ def match_labels(table: DescriptionTable, layer: str, pattern: str) -> Matched:
     except re.error as error:
         raise BadConfig(f"--match '{pattern}' is no regular expression: {error}") from None
     rows = [row for row in table.rows if row.layer == layer and row.labels]
-    found = [row for row in rows if sought.search(row.labels[0])]
-    if not found:
+    matching = [row for row in rows if sought.search(row.labels[0])]
+    if not matching:
         raise UserError(
             f"no label of {table.describer} on {layer} matches '{pattern}' ({len(rows)} labels); "
             f"`dnd-local show {table.describer}` lists a run's"
@@ -60,8 +60,8 @@ def match_labels(table: DescriptionTable, layer: str, pattern: str) -> Matched:
         table.describer,
         layer,
         pattern,
-        tuple(row.neuron for row in found),
-        tuple(row.labels[0] for row in found),
+        tuple(row.neuron for row in matching),
+        tuple(row.labels[0] for row in matching),
     )
 
 
@@ -107,8 +107,8 @@ def control_sets(
 
 
 def _controls(kind: str, sets: Sequence[Sequence[int]], means: NDArray[np.float64]) -> Controls:
-    mean = float(np.mean([means[list(own)].mean() for own in sets]))
-    return Controls(kind, tuple(tuple(sorted(own)) for own in sets), mean)
+    mean = float(np.mean([means[list(neurons)].mean() for neurons in sets]))
+    return Controls(kind, tuple(tuple(sorted(neurons)) for neurons in sets), mean)
 
 
 def _alike(

@@ -58,11 +58,11 @@ def read_class_folders(folder: Path, cache: Path) -> ClassFolders:
             f"{folder} has the image {loose} beside its folders; put every image into a folder "
             "that is named after its class"
         )
-    own = [name.partition("/")[0] for name in names]
-    classes = tuple(sorted(set(own)))
+    folders = [name.partition("/")[0] for name in names]
+    classes = tuple(sorted(set(folders)))
     if len(classes) < 2:
         raise UserError(f"{folder} has one class, {classes[0]}; two at least are needed")
-    return ClassFolders(classes, probe, tuple(classes.index(name) for name in own))
+    return ClassFolders(classes, probe, tuple(classes.index(name) for name in folders))
 
 
 def output_columns(classes: Sequence[str], outputs: Sequence[str]) -> NDArray[np.intp]:

@@ -97,10 +97,10 @@ def group_neurons(
     """
     number = cosines.groups_of(above)
     members: dict[int, list[Description]] = {}
-    for own in descriptions:
-        if own.labels:
-            members.setdefault(number[own.labels[0].text], []).append(own)
-    groups = [_group(own) for own in members.values()]
+    for description in descriptions:
+        if description.labels:
+            members.setdefault(number[description.labels[0].text], []).append(description)
+    groups = [_group(description) for description in members.values()]
     return tuple(sorted(groups, key=lambda g: (-len(g.neurons), g.name, g.neurons[0])))
 
 
@@ -109,7 +109,7 @@ def sweep(descriptions: Sequence[Description], cosines: LabelCosines) -> tuple[L
     levels = []
     different = cosines.cosines[np.triu_indices(len(cosines.labels), k=1)]
     for above in SWEEP:
-        sizes = [len(own.neurons) for own in group_neurons(descriptions, cosines, above)]
+        sizes = [len(group.neurons) for group in group_neurons(descriptions, cosines, above)]
         joined = float((different >= above - _ROUNDING).mean()) if different.size else 0.0
         levels.append(
             Level(
@@ -139,7 +139,7 @@ def group_records(groups: Sequence[Group]) -> list[dict[str, Cell]]:
 
 
 def _group(members: Sequence[Description]) -> Group:
-    texts = [own.labels[0].text for own in members]
+    texts = [member.labels[0].text for member in members]
     counted = sorted(((text, texts.count(text)) for text in set(texts)), key=lambda c: (-c[1], c))
-    neurons = sorted((own.neuron for own in members), key=lambda n: (n.layer, n.index))
+    neurons = sorted((member.neuron for member in members), key=lambda n: (n.layer, n.index))
     return Group(counted[0][0], tuple(counted), tuple(neurons))

@@ -107,7 +107,9 @@ def run_hard_bench(
         run.lab.close()
     write_verdicts(run.folder, verdicts, tables[0].rows)
     answers = answered(tables, neurons, truth, verdicts)
-    run.folder.write_bytes(ANSWERS, records_csv([own.record() for own in answers]).encode("utf-8"))
+    run.folder.write_bytes(
+        ANSWERS, records_csv([answer.record() for answer in answers]).encode("utf-8")
+    )
     return hard_figures(answers)
 
 
@@ -140,7 +142,7 @@ def _responses_of_random(
 
 def other_rules(run: StoredRun) -> list[DescriptionTable]:
     """Return the labels that the rules which do not decide here would have put first."""
-    scores = {own.neuron.index: own for own in read_scores(run.lab, run.record)}
+    scores = {scored.neuron.index: scored for scored in read_scores(run.lab, run.record)}
     base = table_of_run(run)
     tables = []
     for rule in RULES:
@@ -149,11 +151,11 @@ def other_rules(run: StoredRun) -> list[DescriptionTable]:
         rows = [
             replace(
                 row,
-                labels=tuple(label.text for label in best_labels(own.candidates, rule, 3)),
+                labels=tuple(label.text for label in best_labels(scored.candidates, rule, 3)),
                 scores=(),
             )
             for row in base.rows
-            if (own := scores.get(row.neuron)) is not None
+            if (scored := scores.get(row.neuron)) is not None
         ]
         tables.append(DescriptionTable(f"rule {rule}", tuple(rows)))
     return tables

@@ -51,38 +51,38 @@ def share(values: Sequence[bool]) -> Interval:
 def hard_figures(answers: Sequence[Answer]) -> Figures:
     """Return every figure of answers by its dotted name."""
     figures: Figures = {}
-    for describer, mine in grouped(answers, by=lambda own: own.describer).items():
+    for describer, mine in grouped(answers, by=lambda answer: answer.describer).items():
         figures |= _outcomes(describer, mine)
-    ours = [own for own in answers if own.verdict is not None]
+    ours = [answer for answer in answers if answer.verdict is not None]
     return figures | (_verdict_figures(ours) if ours else {})
 
 
 def meant(answers: Iterable[Answer]) -> list[Answer]:
     """Return the answers on neurons that were given a meaning."""
-    return [own for own in answers if own.kind not in (*FAKES, RANDOM)]
+    return [answer for answer in answers if answer.kind not in (*FAKES, RANDOM)]
 
 
 def fake(answers: Iterable[Answer]) -> list[Answer]:
     """Return the answers on neurons that mean nothing."""
-    return [own for own in answers if own.kind in FAKES]
+    return [answer for answer in answers if answer.kind in FAKES]
 
 
 def _outcomes(describer: str, answers: Sequence[Answer]) -> Figures:
     figures: Figures = {}
     groups: Mapping[str, Sequence[Answer]] = {"all": meant(answers)} | {
-        kind: [own for own in answers if own.kind == kind]
-        for kind in distinct(own.kind for own in [*meant(answers), *_random(answers)])
+        kind: [answer for answer in answers if answer.kind == kind]
+        for kind in distinct(answer.kind for answer in [*meant(answers), *_random(answers)])
     }
     for group, members in groups.items():
         for outcome in ("right", "partly", "wrong"):
-            hits = [own.outcome == outcome for own in members]
+            hits = [answer.outcome == outcome for answer in members]
             if hits and (group == "all" or outcome != "wrong"):
                 figures[f"{describer}.{group}.{outcome}"] = share(hits)
     return figures
 
 
 def _random(answers: Iterable[Answer]) -> list[Answer]:
-    return [own for own in answers if own.kind == RANDOM]
+    return [answer for answer in answers if answer.kind == RANDOM]
 
 
 def _verdict_figures(answers: Sequence[Answer]) -> Figures:
@@ -97,22 +97,26 @@ def _verdict_figures(answers: Sequence[Answer]) -> Figures:
         "random, wrong": [a for a in _random(answers) if a.outcome == "wrong"],
         "random, not wrong": [a for a in _random(answers) if a.outcome != "wrong"],
     } | {kind: [a for a in answers if a.kind == kind] for kind in distinct(
-        own.kind for own in fake(answers))}  # fmt: skip
+        answer.kind for answer in fake(answers))}  # fmt: skip
     for group, members in groups.items():
         if members:
-            figures[f"supported.{group}"] = share([_word(own) == "supported" for own in members])
-            figures[f"abstained.{group}"] = share([_word(own) == "abstained" for own in members])
-    good = [_support(own) for own in answers if own.outcome == "right"]
-    partly = [_support(own) for own in answers if own.outcome == "partly"]
-    bad = [_support(own) for own in answers if own.outcome == "wrong"]
+            figures[f"supported.{group}"] = share(
+                [_word(answer) == "supported" for answer in members]
+            )
+            figures[f"abstained.{group}"] = share(
+                [_word(answer) == "abstained" for answer in members]
+            )
+    good = [_support(answer) for answer in answers if answer.outcome == "right"]
+    partly = [_support(answer) for answer in answers if answer.outcome == "partly"]
+    bad = [_support(answer) for answer in answers if answer.outcome == "wrong"]
     if good and bad:
         figures["support.auc, right over wrong"] = auc_figure(good, bad)
         figures["support.auc, right or partly over wrong"] = auc_figure(good + partly, bad)
-        truth = [own.outcome == "right" for own in answers]
-        supports = [_support(own) for own in answers]
+        truth = [answer.outcome == "right" for answer in answers]
+        supports = [_support(answer) for answer in answers]
         for coverage in (0.25, 0.5, 0.75):
             kept = covered(supports, truth, coverage)
-            figures[f"risk.at coverage {coverage:g}"] = share([not own for own in kept])
+            figures[f"risk.at coverage {coverage:g}"] = share([not answer for answer in kept])
     return figures
 
 

@@ -101,7 +101,7 @@ class HardTruth:
         """What is true of every picture, by attribute, shape (n,)."""
         shown = [world.picture(world.HELD_OUT_SEED, index) for index in range(self._count)]
         pixels = np.stack([np.asarray(image, dtype=np.uint8) for image, _ in shown])
-        return true_attributes([own for _, own in shown], pixels)
+        return true_attributes([drawn for _, drawn in shown], pixels)
 
     def grade(self, neuron: int, label: str) -> Graded:
         """Return how a label fares; without a label the outcome is none."""
@@ -111,7 +111,7 @@ class HardTruth:
         if planted.fake:
             return Graded("wrong", 0.0)
         values = self._values(neuron)
-        fits = [correlation(own, values) for own in self._described(label)]
+        fits = [correlation(described, values) for described in self._described(label)]
         fit = max(fits, default=0.0) / best_correlation(values)
         outcome: Outcome = "right" if fit >= RIGHT else "partly" if fit >= PARTLY else "wrong"
         return Graded(outcome, fit)
@@ -121,13 +121,13 @@ class HardTruth:
         if neuron in self._responses:
             return np.asarray(self._responses[neuron], dtype=np.float64)
         planted = self._neurons[neuron]
-        found = planted.sign * value_of(planted.formula, self.attributes)
-        return np.asarray(found, dtype=np.float64)
+        values = planted.sign * value_of(planted.formula, self.attributes)
+        return np.asarray(values, dtype=np.float64)
 
     def _described(self, label: str) -> list[Array]:
         """Return the set of pictures that a label describes, one for each reading."""
         if label not in self._sets:
-            self._sets[label] = [value_of(own, self.attributes) for own in readings(label)]
+            self._sets[label] = [value_of(reading, self.attributes) for reading in readings(label)]
         return self._sets[label]
 
 

@@ -75,17 +75,17 @@ def search_labels(
         raise UserError(f"'{words}' has no word to look for")
     hits = []
     cosines = []
-    for own in descriptions:
-        found = [
+    for description in descriptions:
+        matches = [
             Hit(
-                own.neuron.layer, own.neuron.index, place, label.text,
+                description.neuron.layer, description.neuron.index, place, label.text,
                 sought <= set(_words(label.text)), float(vectors[label.text] @ asked),
             )
-            for place, label in enumerate(own.labels, start=1)
+            for place, label in enumerate(description.labels, start=1)
         ]  # fmt: skip
-        cosines += [hit.cosine for hit in found]
-        if found:
-            hits.append(min(found, key=_rank))
+        cosines += [hit.cosine for hit in matches]
+        if matches:
+            hits.append(min(matches, key=_rank))
     hits.sort(key=_rank)
     by_words = [hit for hit in hits if hit.words]
     by_meaning = [hit for hit in hits if not hit.words][:top]

@@ -52,8 +52,8 @@ def text_vectors(lab: Lab, texts: Sequence[str]) -> Vectors:
         lab.require(("embedder",), probe=False)
         # A lone surrogate from a model's reply is no text that a tokenizer takes.
         clean = [text.encode("utf-8", "replace").decode("utf-8") for text in new]
-        made = np.asarray(lab.embedder.embed_texts(clean), dtype=np.float32)
-        known.update(zip(map(_name, new), made, strict=True))
+        embedded = np.asarray(lab.embedder.embed_texts(clean), dtype=np.float32)
+        known.update(zip(map(_name, new), embedded, strict=True))
         _write(path, known)
     return np.stack([known[_name(text)] for text in texts]) if texts else np.zeros((0, 0), "f4")
 
@@ -70,12 +70,12 @@ def neuron_vectors(lab: Lab, labels: Sequence[Sequence[str]]) -> Vectors:
     Raises:
         UserError: as `text_vectors`.
     """
-    texts = distinct(text for own in labels for text in own)
+    texts = distinct(text for several in labels for text in several)
     rows = {text: row for row, text in enumerate(texts)}
     vectors = text_vectors(lab, texts)
     sums = np.zeros((len(labels), vectors.shape[1]), dtype=np.float32)
-    for place, own in enumerate(labels):
-        for text, weight in zip(own, PLACE_WEIGHTS, strict=False):
+    for place, several in enumerate(labels):
+        for text, weight in zip(several, PLACE_WEIGHTS, strict=False):
             sums[place] += weight * vectors[rows[text]]
     norms = np.linalg.norm(sums, axis=1, keepdims=True)
     return np.asarray(sums / np.where(norms > 0, norms, 1.0), dtype=np.float32)
@@ -84,11 +84,11 @@ def neuron_vectors(lab: Lab, labels: Sequence[Sequence[str]]) -> Vectors:
 def neighbours(vectors: Vectors, count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the rows nearest to each row, itself left out, and their cosines, as `most_alike`."""
     indices, cosines = most_alike(vectors, vectors, count + 1)
-    own = indices == np.arange(len(vectors))[:, None]
+    itself = indices == np.arange(len(vectors))[:, None]
     # Where enough rows are equal to it, a row is not among its own nearest: the last one goes.
-    own[~own.any(axis=1), -1] = True
+    itself[~itself.any(axis=1), -1] = True
     shape = (len(vectors), count)
-    return indices[~own].reshape(shape), cosines[~own].reshape(shape)
+    return indices[~itself].reshape(shape), cosines[~itself].reshape(shape)
 
 
 def most_alike(
@@ -113,9 +113,9 @@ def most_alike(
         block[:, empty] = -np.inf
         block[~queries[start : start + _BLOCK].any(axis=1)] = -np.inf
         order = np.argsort(-block, axis=1, kind="stable")[:, :width]
-        found = np.take_along_axis(block, order, axis=1)
-        indices[start : start + _BLOCK, :width] = np.where(np.isfinite(found), order, -1)
-        cosines[start : start + _BLOCK, :width] = np.where(np.isfinite(found), found, 0.0)
+        nearest = np.take_along_axis(block, order, axis=1)
+        indices[start : start + _BLOCK, :width] = np.where(np.isfinite(nearest), order, -1)
+        cosines[start : start + _BLOCK, :width] = np.where(np.isfinite(nearest), nearest, 0.0)
     return indices, cosines
 
 

@@ -64,7 +64,9 @@ def null_labels(
     if len(others) > NULL_LABELS:
         chosen = rng.choice(len(others), size=NULL_LABELS, replace=False)
         others = [others[i] for i in sorted(chosen)]
-    added = [own for own in pool if plain(own) not in distinct and not near(label, own, fits)]
+    added = [
+        pooled for pooled in pool if plain(pooled) not in distinct and not near(label, pooled, fits)
+    ]
     return others + added
 
 

@@ -125,11 +125,11 @@ def judge(
             measures += judge_on_pictures(pictures, column, label, others, word, both, rng)
             reach = reach_of(pictures.pictured[label][:, column], pictures.control[:, column])
         judged.append((measures, reach))
-    found = discoveries([measures for measures, _ in judged])
+    supported = discoveries([measures for measures, _ in judged])
     return tuple(
         _verdict(layer, neuron, label, measures, reach, discovered)
         for (layer, neuron), label, (measures, reach), discovered in zip(
-            keys, labels, judged, found, strict=True
+            keys, labels, judged, supported, strict=True
         )
     )
 
@@ -139,10 +139,10 @@ def reach_of(responses: ArrayLike, natural: ArrayLike) -> float:
 
     NaN without responses.
     """
-    own, other = np.asarray(responses, dtype=np.float64), np.asarray(natural, dtype=np.float64)
-    if not own.size:
+    pictured, other = np.asarray(responses, dtype=np.float64), np.asarray(natural, dtype=np.float64)
+    if not pictured.size:
         return float("nan")
-    middle = np.median(own)
+    middle = np.median(pictured)
     return float(np.mean(other < middle) + 0.5 * np.mean(other == middle))
 
 
@@ -152,7 +152,7 @@ def discoveries(measured: Sequence[Sequence[Judged]]) -> list[bool]:
     A label is as likely to owe its figures to chance as the weakest of its deciding measures.
     """
     chances = [
-        max((own.chance for own in measures if own.measure in DECIDING), default=1.0)
+        max((measure.chance for measure in measures if measure.measure in DECIDING), default=1.0)
         for measures in measured
     ]
     adjusted = stats.false_discovery_control(chances) if chances else np.zeros(0)
@@ -207,10 +207,10 @@ def judge_on_pictures(
     those count that were painted; `rng` draws control images in place of the rest of `FEWEST`.
     """
     control = evidence.control[:, column].astype(np.float64)
-    own = evidence.pictured[label][:, column].astype(np.float64)
+    pictured = evidence.pictured[label][:, column].astype(np.float64)
     wrong = [evidence.pictured[o][:, column] for o in others if o in evidence.pictured]
     while len(wrong) < FEWEST:
-        wrong.append(rng.choice(control, size=own.size))
+        wrong.append(rng.choice(control, size=pictured.size))
     judged = []
     for name in PICTURED:
         null = [_pictured_once(name, pictures, control) for pictures in wrong]
@@ -219,17 +219,17 @@ def judge_on_pictures(
             if word in evidence.pictured
             else float("nan")
         )
-        value = pictured_figure(name, own, control)
-        spread = weighted_pictured(name, own, control, *draws)
+        value = pictured_figure(name, pictured, control)
+        spread = weighted_pictured(name, pictured, control, *draws)
         judged.append(_judged(name, value, spread, null, at_word))
     return judged
 
 
 def _pictured_once(name: Pictured, pictures: ArrayLike, control: Array) -> float:
     """Return a measure of pictures as they are, by the form that is fast."""
-    own = np.asarray(pictures, dtype=np.float64)
-    once = (np.ones((1, own.size)), np.ones((1, control.size)))
-    return float(weighted_pictured(name, own, control, *once)[0])
+    pictured = np.asarray(pictures, dtype=np.float64)
+    once = (np.ones((1, pictured.size)), np.ones((1, control.size)))
+    return float(weighted_pictured(name, pictured, control, *once)[0])
 
 
 def _judged(

@@ -67,9 +67,9 @@ def sources(lab: Lab) -> dict[str, list[dict[str, Any]]]:
 def card(pack: Mapping[str, Any]) -> str:
     """Return the text of a pack's ``README.md``, of what its ``pack.json`` says."""
     models = [
-        f"| {role} | {own['id']} | {own['licence'] or 'not known'} |"
+        f"| {role} | {entry['id']} | {entry['licence'] or 'not known'} |"
         for role, entries in pack["provenance"]["models"].items()
-        for own in entries
+        for entry in entries
     ]
     judged = any(name.startswith("verdict ") for name in pack["counts"])
     return _CARD.format(

@@ -75,7 +75,7 @@ class _LabelLine(Struct, frozen=True):
 
     def row(self, describer: str, target: str) -> DescriptionRow:
         labels = [text for text in (self.label_1, self.label_2, self.label_3) if text]
-        scores = [own for own in (self.score_1, self.score_2, self.score_3) if own is not None]
+        scores = [one for one in (self.score_1, self.score_2, self.score_3) if one is not None]
         return DescriptionRow(
             describer, target, self.layer, self.neuron, tuple(labels),
             tuple(scores) if len(scores) == len(labels) else (), self.status,
@@ -94,7 +94,7 @@ def write_pack(run: StoredRun, folder: Path) -> Pack:
         Refused: the folder holds something else than a pack.
     """
     descriptions = run.descriptions()
-    if not any(own.labels for own in descriptions):
+    if not any(description.labels for description in descriptions):
         why = OUTDATED if run.outdated() else "none of its neurons is finished"
         raise UserError(f"run '{run.record.name}' has no label to pack: {why}")
     _check(folder)
@@ -142,12 +142,12 @@ def read_pack(folder: Path, layer: str = "") -> ReadTable:
         if Path(name).name != name:
             raise DamagedFile(f"{folder / INDEX} names the file '{name}' outside of the pack")
         try:
-            found = (folder / name).read_bytes()
+            content = (folder / name).read_bytes()
         except OSError as error:
             raise DamagedFile(f"pack {folder}: {name} cannot be read: {error.strerror}") from None
-        if sha256(found) != promised:
+        if sha256(content) != promised:
             raise DamagedFile(f"pack {folder}: {name} is not what {INDEX} promises; copy it again")
-        data = found if name == "labels.jsonl" else data
+        data = content if name == "labels.jsonl" else data
     try:
         rows = tuple(
             msgspec.json.decode(line, type=_LabelLine).row(pack.describer, pack.target)
@@ -175,21 +175,21 @@ def label_records(
 ) -> list[dict[str, Cell]]:
     """Return one record a neuron: status, labels with scores, and the first label's verdict."""
     records = []
-    for own in descriptions:
+    for description in descriptions:
         record: dict[str, Cell] = {
             "describer": describer,
-            "target": own_name(own.neuron.target),
-            "layer": own.neuron.layer,
-            "neuron": own.neuron.index,
-            "status": own.status,
-            "reason": own.reason,
-            "rule": own.rule,
+            "target": own_name(description.neuron.target),
+            "layer": description.neuron.layer,
+            "neuron": description.neuron.index,
+            "status": description.status,
+            "reason": description.reason,
+            "rule": description.rule,
         }
         for place in range(LABELS):
-            label = own.labels[place] if place < len(own.labels) else None
+            label = description.labels[place] if place < len(description.labels) else None
             record[f"label_{place + 1}"] = label.text if label else None
             record[f"score_{place + 1}"] = label.score if label else None
-        verdict = verdicts.of(own)
+        verdict = verdicts.of(description)
         record["verdict"] = verdict.word if verdict else None
         record["support"] = verdict.support if verdict else None
         records.append(record)
@@ -199,13 +199,13 @@ def label_records(
 def _candidate_records(run: StoredRun) -> list[dict[str, Cell]]:
     return [
         {
-            "layer": own.neuron.layer,
-            "neuron": own.neuron.index,
+            "layer": scores.neuron.layer,
+            "neuron": scores.neuron.index,
             "candidate": candidate.text,
             **{rule: candidate.score(rule) for rule in RULES},
         }
-        for own in read_scores(run.lab, run.record)
-        for candidate in own.candidates
+        for scores in read_scores(run.lab, run.record)
+        for candidate in scores.candidates
     ]
 
 
@@ -243,8 +243,8 @@ def _index(
     files: Mapping[str, bytes],
 ) -> Pack:
     record = run.record
-    statuses = [own.status for own in descriptions]
-    judged = [own.word for own in verdicts.on(descriptions)]
+    statuses = [description.status for description in descriptions]
+    judged = [verdict.word for verdict in verdicts.on(descriptions)]
     counts: dict[str, int] = {
         "neurons": len(descriptions),
         **{status: statuses.count(status) for status in sorted(set(statuses))},
@@ -288,12 +288,12 @@ def _check(folder: Path) -> None:
 def _read_index(folder: Path) -> Pack:
     path = folder / INDEX
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-        if found.get("format") == FORMAT and found.get("schema", 0) > SCHEMA:
+        index = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        if index.get("format") == FORMAT and index.get("schema", 0) > SCHEMA:
             raise Refused(
-                f"pack {folder} has schema {found['schema']}; this version reads {SCHEMA}"
+                f"pack {folder} has schema {index['schema']}; this version reads {SCHEMA}"
             )
-        return msgspec.convert(found, Pack)
+        return msgspec.convert(index, Pack)
     except OSError as error:
         raise UserError(f"{folder} is no pack: {INDEX} cannot be read: {error.strerror}") from None
     except (msgspec.MsgspecError, TypeError) as error:

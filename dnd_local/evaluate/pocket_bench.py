@@ -151,7 +151,7 @@ def _judged(lab: Lab, pictures: Sequence[Pixels]) -> list[tuple[str, str, str]]:
     }
     seen = []
     for row in logits:
-        best = [own[int(row[own].argmax())] for own in columns.values()]
+        best = [members[int(row[members].argmax())] for members in columns.values()]
         seen.append((concepts[best[0]].name, concepts[best[1]].name, concepts[best[2]].name))
     return seen
 
@@ -163,14 +163,14 @@ def label_figures(lab: Lab, seed: int) -> Figures:
     batch: list[Captions] = []
     for concept in words.vocabulary().concepts():
         for _ in range(LISTED):
-            own = [grammar.full_caption(a, rng) for a in _showing(concept, 10, rng)]
-            batch.append(Captions(Neuron("lists", "captions", len(batch)), tuple(own)))
+            captions = [grammar.full_caption(a, rng) for a in _showing(concept, 10, rng)]
+            batch.append(Captions(Neuron("lists", "captions", len(batch)), tuple(captions)))
             asked.append(concept)
     config = lab.config
     one = msgspec.structs.replace(config.concepts, count=1, max_draws=1)
     phrases = simplify(batch, lab.language_model, lab.prompts, config.llm, seed)
-    made = conceive(phrases, lab.language_model, lab.prompts, config.llm, one, seed)
-    texts = [own.candidates[0].text if own.candidates else "" for own in made]
+    conceived = conceive(phrases, lab.language_model, lab.prompts, config.llm, one, seed)
+    texts = [concepts.candidates[0].text if concepts.candidates else "" for concepts in conceived]
     known = words.all_words()
     right = [
         float(known.answer(text, concept.name) == "right")
@@ -185,13 +185,13 @@ def label_figures(lab: Lab, seed: int) -> Figures:
 
 def _showing(concept: words.Concept, count: int, rng: random.Random) -> Iterable[world.Attributes]:
     """Return the attributes of held-out pictures that show a concept."""
-    found = 0
+    shown = 0
     index = rng.randrange(10**6) * 10**4
-    while found < count:
+    while shown < count:
         _, attributes = world.picture(world.HELD_OUT_SEED, index)
         index += 1
         if concept in attributes.concepts():
-            found += 1
+            shown += 1
             yield attributes
 
 
@@ -250,9 +250,9 @@ def _with_exemplars(
 def _with_decoys(concept: words.Concept, rng: random.Random) -> list[str]:
     """Return a concept's plainest label among those of `DECOYS` others, in random order."""
     others = [other for other in words.vocabulary().concepts() if other != concept]
-    own = [canonical(c) for c in (concept, *rng.sample(others, DECOYS))]
-    rng.shuffle(own)
-    return own
+    options = [canonical(c) for c in (concept, *rng.sample(others, DECOYS))]
+    rng.shuffle(options)
+    return options
 
 
 def _scored(
@@ -260,15 +260,17 @@ def _scored(
 ) -> Iterable[Scores]:
     """Yield the scores of each neuron's options, a few neurons at a time."""
     lab = session.lab
-    texts = distinct(text for own in options for text in own)
+    texts = distinct(text for labels in options for text in labels)
     items = picture_blocks(lab.config, texts)
     session.make(PICTURES, items)
     pictures = {one.concept: one for one in join_blocks(PICTURES.read(lab, items))}
     batch = []
-    for index, own in zip(neurons, options, strict=True):
+    for index, labels in zip(neurons, options, strict=True):
         neuron = Neuron(lab.config.network.name, layer, index)
         (exemplars,) = EXEMPLARS.read(lab, [Item.of_neuron(neuron)])
-        batch.append((exemplars, Concepts(neuron, tuple(Candidate(t, t, 0) for t in own), (), ())))
+        batch.append(
+            (exemplars, Concepts(neuron, tuple(Candidate(t, t, 0) for t in labels), (), ()))
+        )
     for start in range(0, len(batch), AT_ONCE):
         yield from score(
             batch[start : start + AT_ONCE], pictures, lab.target, lab.embedder, lab.blobs,

@@ -22,7 +22,7 @@ def auc_figure(good: ArrayLike, bad: ArrayLike, seed: int = 0) -> Interval:
     """
     one, other = np.asarray(good, dtype=np.float64), np.asarray(bad, dtype=np.float64)
     rng = np.random.default_rng(seed)
-    weights = [draw_counts(own.size, RESAMPLES, rng) for own in (one, other)]
+    weights = [draw_counts(values.size, RESAMPLES, rng) for values in (one, other)]
     low, high = percentile_interval(weighted_pictured("auc", one, other, *weights))
     value = pictured_figure("auc", one, other)
     return Interval(value, low, high, one.size + other.size)
@@ -36,7 +36,7 @@ def covered(supports: Sequence[float], items: Sequence[_Item], coverage: float) 
 
 def risk_coverage(supports: Sequence[float], right: Sequence[bool]) -> list[tuple[float, float]]:
     """Return (coverage, share not right) for every number of labels kept, best supported first."""
-    wrong = np.cumsum([not own for own in covered(supports, right, 1.0)])
+    wrong = np.cumsum([not hit for hit in covered(supports, right, 1.0)])
     counts = np.arange(1, len(right) + 1)
     return list(zip((counts / len(right)).tolist(), (wrong / counts).tolist(), strict=True))
 
@@ -48,7 +48,9 @@ def reliability(
     values, truth = np.asarray(supports), np.asarray(right, dtype=np.float64)
     rows = []
     for low, high in pairwise(edges):
-        own = (values >= low) & ((values < high) | (high == edges[-1]))
-        if own.any():
-            rows.append((float(values[own].mean()), float(truth[own].mean()), int(own.sum())))
+        inside = (values >= low) & ((values < high) | (high == edges[-1]))
+        if inside.any():
+            rows.append(
+                (float(values[inside].mean()), float(truth[inside].mean()), int(inside.sum()))
+            )
     return rows

@@ -148,17 +148,21 @@ class Verdicts(Card):
         return self._on(row.layer, row.neuron, row.labels[0]) if row.labels else None
 
     def _on(self, layer: str, neuron: int, label: str) -> Verdict | None:
-        own = self.by_neuron.get((layer, neuron))
+        verdict = self.by_neuron.get((layer, neuron))
         # As it comes back from the file, where a guard before a formula's sign is taken off.
-        return own if own is not None and own.label == unguard(safe_cell(label)) else None
+        return (
+            verdict if verdict is not None and verdict.label == unguard(safe_cell(label)) else None
+        )
 
     def besides(self, layer: str) -> tuple[Verdict, ...]:
         """Return the verdicts on every other layer, none where none is named."""
-        return tuple(own for own in self.by_neuron.values() if layer not in ("", own.layer))
+        return tuple(
+            verdict for verdict in self.by_neuron.values() if layer not in ("", verdict.layer)
+        )
 
     def on(self, descriptions: Iterable[Description]) -> tuple[Verdict, ...]:
         """Return the verdicts on the labels that descriptions have now, in their order."""
-        return tuple(own for own in map(self.of, descriptions) if own is not None)
+        return tuple(verdict for verdict in map(self.of, descriptions) if verdict is not None)
 
 
 def lines(verdicts: Sequence[Verdict], rows: Sequence[DescriptionRow]) -> list[dict[str, Cell]]:
@@ -197,7 +201,7 @@ def read_verdicts(folder: Path) -> Verdicts:
     """
     path = folder / FILE
     try:
-        found = list(_parsed(path.read_bytes().decode("utf-8")))
+        verdicts = list(_parsed(path.read_bytes().decode("utf-8")))
     except FileNotFoundError:
         return Verdicts()
     except (ValueError, KeyError, TypeError, csv.Error) as error:
@@ -205,7 +209,7 @@ def read_verdicts(folder: Path) -> Verdicts:
             f"{path} is no file of verdicts any more ({type(error).__name__}: {error}); delete "
             f"it, or judge again: dnd-local evaluate {folder.name}"
         ) from None
-    return Verdicts({(own.layer, own.neuron): own for own in found})
+    return Verdicts({(verdict.layer, verdict.neuron): verdict for verdict in verdicts})
 
 
 def _parsed(text: str) -> Iterator[Verdict]:

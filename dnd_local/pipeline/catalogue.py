@@ -77,8 +77,8 @@ def check_target(name: str, layer: str = "", layout: str = "") -> Examined:
         UserError: it will not do, or `name` is not ``path/to/file.py:factory``.
         UnknownName: no such function, or no such layer.
     """
-    found: Examined = registry.examine_target(name, layout, layer)
-    return found
+    examined: Examined = registry.examine_target(name, layout, layer)
+    return examined
 
 
 def _known(weights: Weights, name: str, kind: str, entry: str) -> KnownTarget:

@@ -106,8 +106,8 @@ def describe_with(
         for layer, ids in run.record.neurons.items()
     ]
     failures = tuple(failure for result in results for failure in result.failures)
-    made = sum(result.made for result in results)
-    return replace(results[-1], failures=failures, made=made)
+    count = sum(result.made for result in results)
+    return replace(results[-1], failures=failures, made=count)
 
 
 def describer_config(config: Config, run: str, describer: str) -> Config:

@@ -127,8 +127,8 @@ def packages_found(needed: Iterable[Requirement]) -> Iterator[Finding]:
         if one.specifier.contains(version, prereleases=True):
             fitting += 1
         else:
-            found = f"{version}, and {one.specifier} is needed"
-            yield Finding("packages", one.name, "problem", found, cure)
+            fact = f"{version}, and {one.specifier} is needed"
+            yield Finding("packages", one.name, "problem", fact, cure)
     yield Finding("packages", "required", "ok", f"{fitting} installed at versions that fit")
 
 
@@ -142,13 +142,13 @@ def gpus_found(runner: Runner, weights: Weights) -> Iterator[Finding]:
     for line in lines:
         index, name, total, free, driver = (part.strip() for part in line.split(",", 4))
         size = int(total) * MIB
-        found = f"{name}, {size_text(size)}, {size_text(int(free) * MIB)} free, driver {driver}"
+        fact = f"{name}, {size_text(size)}, {size_text(int(free) * MIB)} free, driver {driver}"
         short = needed > size
         cure = (
             f"the paper profile's largest model wants about {size_text(needed)}; a quantised one "
             "takes less: --llm-quantisation int4"
         )
-        yield Finding("gpu", index, "note" if short else "ok", found, cure if short else "")
+        yield Finding("gpu", index, "note" if short else "ok", fact, cure if short else "")
     if not lines:
         yield Finding("gpu", "none", "note", "no NVIDIA GPU found: the CPU does the pocket models")
     yield _torch_found(runner, len(lines))
@@ -160,23 +160,23 @@ def _torch_found(runner: Runner, gpus: int) -> Finding:
     except (UserError, ValueError) as error:
         cure = "install torch and torchvision again, at versions that belong together"
         return Finding("gpu", "torch", "problem", f"torch does not start: {error}", cure)
-    found = f"torch {facts['version']} sees {facts['devices']} GPUs"
+    fact = f"torch {facts['version']} sees {facts['devices']} GPUs"
     if facts["devices"] < gpus:
         cure = f"it is built for CUDA {facts['built_for']}: install a torch that fits the driver"
-        return Finding("gpu", "torch", "problem", f"{found} of {gpus}", cure)
-    return Finding("gpu", "torch", "ok", found)
+        return Finding("gpu", "torch", "problem", f"{fact} of {gpus}", cure)
+    return Finding("gpu", "torch", "ok", fact)
 
 
 def vllm_found(option: str, environ: Mapping[str, str] = os.environ) -> Finding:
     """Return which vLLM would serve the language model."""
     try:
-        found = find_vllm(option, environ)
+        server = find_vllm(option, environ)
     except UserError as error:
         text, _, cure = str(error).partition("; ")
         # The user named no vLLM, and the pocket models do not need it.
         state: State = "problem" if option else "note"
         return Finding("vllm", "server", state, text, cure)
-    return Finding("vllm", "server", "ok", f"vLLM {found.version} in {found.path}")
+    return Finding("vllm", "server", "ok", f"vLLM {server.version} in {server.path}")
 
 
 def weights_found(weights: Weights) -> Iterator[Finding]:
@@ -184,13 +184,13 @@ def weights_found(weights: Weights) -> Iterator[Finding]:
 
     Before them, what is wrong with models that the user registered.
     """
-    own = [weights.report(entry.id) for entry in weights.manifest.entries if entry.own]
-    for report in own:
+    registered = [weights.report(entry.id) for entry in weights.manifest.entries if entry.own]
+    for report in registered:
         if report.state != "have":
-            found, cure = f"{report.state}, registered", repair(report.entry)
-            yield Finding("weights", report.entry.id, "problem", found, cure)
-    if own:
-        yield Finding("weights", "your own", "ok", f"{len(own)} registered")
+            fact, cure = f"{report.state}, registered", repair(report.entry)
+            yield Finding("weights", report.entry.id, "problem", fact, cure)
+    if registered:
+        yield Finding("weights", "your own", "ok", f"{len(registered)} registered")
     for profile in PROFILES:
         entries = [one for one in weights.manifest.select([profile]) if "archive" not in one.role]
         reports = [weights.report(entry.id) for entry in entries]
@@ -232,8 +232,8 @@ def disks_found(folders: Mapping[str, Path]) -> Iterator[Finding]:
         free = shutil.disk_usage(there).free
         low = free < LOW_DISK_BYTES
         cure = "make room, or name a folder on a larger disk" if low else ""
-        found = f"{size_text(free)} free at {folder}"
-        yield Finding("disk", name, "problem" if low else "ok", found, cure)
+        fact = f"{size_text(free)} free at {folder}"
+        yield Finding("disk", name, "problem" if low else "ok", fact, cure)
 
 
 def offline_found(environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -241,14 +241,14 @@ def offline_found(environ: Mapping[str, str]) -> Iterator[Finding]:
     unset = [name for name, value in SWITCHES.items() if environ.get(name) != value]
     proxies = [name for name in environ if name.lower() in PROXIES]
     if unset or proxies or not is_guarded():
-        found = f"not closed: {', '.join([*unset, *proxies]) or 'no guard'}"
+        fact = f"not closed: {', '.join([*unset, *proxies]) or 'no guard'}"
         cure = "start through `dnd-local`, which closes it, or call store.guard.go_offline first"
-        yield Finding("air gap", "this process", "problem", found, cure)
+        yield Finding("air gap", "this process", "problem", fact, cure)
     else:
         yield Finding("air gap", "this process", "ok", "switches set, sockets guarded")
     if reason := netns.why_no_loopback():
-        found = f"none to be had: {reason}; worker processes have the guard alone"
-        yield Finding("air gap", "namespace", "note", found, _NAMESPACES)
+        fact = f"none to be had: {reason}; worker processes have the guard alone"
+        yield Finding("air gap", "namespace", "note", fact, _NAMESPACES)
     else:
-        found = "worker processes start where nothing but a loopback is"
-        yield Finding("air gap", "namespace", "ok", found)
+        fact = "worker processes start where nothing but a loopback is"
+        yield Finding("air gap", "namespace", "ok", fact)

@@ -96,23 +96,23 @@ def forecast(
     ):
         check_language_model(config, execution, lab.weights)
     rates = measured_rates(config, execution)
-    found = _blind(config, selection, rates) if missing else _seeing(lab, selection, rates)
-    pictures = found.pictures
-    seconds, source = _time(config, found, rates)
+    work = _blind(config, selection, rates) if missing else _seeing(lab, selection, rates)
+    pictures = work.pictures
+    seconds, source = _time(config, work, rates)
     return replace(
-        found,
+        work,
         run=name,
-        disk_bytes=found.disk_bytes + int(pictures * config.pictures.size**2 * PICTURE_BYTES),
+        disk_bytes=work.disk_bytes + int(pictures * config.pictures.size**2 * PICTURE_BYTES),
         free_bytes=shutil.disk_usage(_existing(execution)).free,
         memory_bytes=lab.largest_memory(roles),
         missing_weights=lab.missing_weights(roles),
         missing=missing,
-        files=sum(own.items - own.done for own in found.stages)
+        files=sum(stage.items - stage.done for stage in work.stages)
         + pictures
-        + (found.neurons or 1) * config.exemplars.count,
+        + (work.neurons or 1) * config.exemplars.count,
         seconds=seconds,
         rates=source,
-        shorter=_shorter(config, found, seconds, rates),
+        shorter=_shorter(config, work, seconds, rates),
     )
 
 
@@ -125,7 +125,7 @@ def _seeing(lab: Lab, selection: Selection, rates: Mapping[str, float]) -> Forec
     ]
     asked = Asked(tuple(selection.layers), tuple(neurons))
     stages = tuple(_stage(lab, stage, asked, rates) for stage in PLAN)
-    read = next(own for own in stages if own.stage == RESPONSES.name)
+    read = next(one for one in stages if one.stage == RESPONSES.name)
     share = (read.items - read.done) / (read.items or 1)
     values = len(lab.probe) * sum(counts[layer] for layer in selection.layers)
     return Forecast("", stages, _pictures(lab, asked), int(2 * values * share), 0, 0, (),
@@ -142,18 +142,18 @@ def _blind(config: Config, selection: Selection, rates: Mapping[str, float]) -> 
         TRIAGE.kind: len(selection.layers),
         PICTURES.kind: concepts * len(picture_blocks(config, [""])),
     }
-    stages = tuple(_of(own.name, items.get(own.kind, neurons), 0, rates) for own in PLAN)
+    stages = tuple(_of(stage.name, items.get(stage.kind, neurons), 0, rates) for stage in PLAN)
     return Forecast("", stages, concepts * config.pictures.count, 0, 0, 0, (), neurons=chosen)
 
 
-def _time(config: Config, found: Forecast, rates: Mapping[str, float]) -> tuple[float | None, str]:
+def _time(config: Config, work: Forecast, rates: Mapping[str, float]) -> tuple[float | None, str]:
     """Return the seconds that one device needs, as far as they are known, and by which rates."""
-    known = [own.seconds for own in found.stages if own.seconds is not None]
-    if PICTURES.name in rates or not found.pictures:
+    known = [stage.seconds for stage in work.stages if stage.seconds is not None]
+    if PICTURES.name in rates or not work.pictures:
         return sum(known), "measured in this workspace"
     if config.pictures.model not in PUBLISHED_PAINTERS:
         return None, ""
-    return sum(known) + _published(config, found.pictures), PUBLISHED
+    return sum(known) + _published(config, work.pictures), PUBLISHED
 
 
 def _published(config: Config, pictures: int) -> float:
@@ -163,12 +163,12 @@ def _published(config: Config, pictures: int) -> float:
 
 
 def _shorter(
-    config: Config, found: Forecast, seconds: float | None, rates: Mapping[str, float]
+    config: Config, work: Forecast, seconds: float | None, rates: Mapping[str, float]
 ) -> tuple[tuple[str, float], ...]:
     """Return options that shorten the painting, with the seconds left under each."""
-    painting = next(own.seconds for own in found.stages if own.stage == PICTURES.name)
+    painting = next(stage.seconds for stage in work.stages if stage.stage == PICTURES.name)
     if painting is None and seconds is not None:
-        painting = _published(config, found.pictures)
+        painting = _published(config, work.pictures)
     if not painting or seconds is None:
         return ()
     steps, count = config.pictures.steps, config.pictures.count
@@ -204,9 +204,9 @@ def measured_rates(config: Config, execution: Execution) -> dict[str, float]:
         measured = folder.measured()
         for stage in PLAN:
             if stage.name in measured and stage.settings(record.config) == stage.settings(config):
-                took, made = measured[stage.name]
+                took, count = measured[stage.name]
                 seconds[stage.name] = seconds.get(stage.name, 0.0) + took
-                counts[stage.name] = counts.get(stage.name, 0) + made
+                counts[stage.name] = counts.get(stage.name, 0) + count
     return {stage: seconds[stage] / counts[stage] for stage in seconds if counts[stage]}
 
 

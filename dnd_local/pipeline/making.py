@@ -41,8 +41,8 @@ def make_parts(
     folder.describe(stage.meaning(lab))
     failures: list[Failure] = []
     done = 0
-    with closing(_made(stage, lab, batches)) as made:
-        for number, (batch, failed) in enumerate(zip(batches, made, strict=True)):
+    with closing(_made(stage, lab, batches)) as results:
+        for number, (batch, failed) in enumerate(zip(batches, results, strict=True)):
             failures += failed
             done += len(batch) - len(failed)
             if failed and not done and (number or not may_be_the_items):
@@ -65,9 +65,9 @@ def _made(
     calls = EngineCalls()
     with (
         lab.engines_called_by(stage.roles, calls),
-        closing(in_order(tasks, stage.at_once, calls)) as made,
+        closing(in_order(tasks, stage.at_once, calls)) as results,
     ):
-        yield from made
+        yield from results
 
 
 def _make_batch(stage: Stage[Any], lab: Lab, batch: Sequence[Item]) -> list[Failure]:

@@ -75,7 +75,7 @@ def add_model(
         prefer=(*OPEN_CLIP_NAMES, *PLAIN_NAMES) if open_clip else PLAIN_NAMES,
         spare=_PAINTING_BYTES if role == "painter" else 0,
     )
-    return add(weights, wish, progress, consent, lambda made: _try(role, made, source))
+    return add(weights, wish, progress, consent, lambda copy: _try(role, copy, source))
 
 
 def _examined(role: EngineRole, folder: Path, source: str) -> str:
@@ -99,10 +99,10 @@ def _examined(role: EngineRole, folder: Path, source: str) -> str:
     return f"quantised by {method}; for vLLM" if method else ""
 
 
-def _try(role: EngineRole, made: Path, source: str) -> None:
+def _try(role: EngineRole, copy: Path, source: str) -> None:
     """Let the engine look at the finished folder; a network under study is loaded whole."""
     if role == "language-model":
-        read_model(made)
+        read_model(copy)
     if role == "target":
-        with registry.open_target(NetworkConfig(), made, ("cpu",), source):
+        with registry.open_target(NetworkConfig(), copy, ("cpu",), source):
             pass

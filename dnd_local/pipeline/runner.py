@@ -74,7 +74,7 @@ class RunResult(Drawn):
     @property
     def barren(self) -> bool:
         """Whether every live neuron of the run failed."""
-        statuses = {own.status for own in self.descriptions}
+        statuses = {description.status for description in self.descriptions}
         return "failed" in statuses and "described" not in statuses
 
     def failures_html(self) -> str:

@@ -55,31 +55,35 @@ def _words() -> ConceptWords:
         further[concept].append(word)
     kinds = {**known.kinds, **dict.fromkeys(_FURTHER, "further")}
     taken = set(known.words)
-    more = {k: [w for w in own if w not in taken] for k, own in _FURTHER.items() if k not in taken}
+    more = {
+        k: [w for w in spellings if w not in taken]
+        for k, spellings in _FURTHER.items()
+        if k not in taken
+    }
     return concept_words(kinds, {**further, **more})
 
 
 def readings(label: str) -> tuple[Formula, ...]:
     """Return every formula that a label can be read as; none where it has no word known here."""
     kept, *gone = _AWAY.split(label.lower())
-    wanted, unwanted = _sets(kept), [own for part in gone for own in _sets(part)[:1]]
+    wanted, unwanted = _sets(kept), [reading for part in gone for reading in _sets(part)[:1]]
     if not wanted and not unwanted:
         return ()
-    away = [["not", own] for own in unwanted]
-    return tuple(_all([own, *away]) for own in wanted) or (_all(away),)
+    away = [["not", reading] for reading in unwanted]
+    return tuple(_all([reading, *away]) for reading in wanted) or (_all(away),)
 
 
 def _sets(text: str) -> list[Formula]:
     """Return the readings of a text without negation."""
-    either = [own for part in _EITHER.split(text) if (own := _joined(part))]
+    either = [reading for part in _EITHER.split(text) if (reading := _joined(part))]
     if len(either) < 2:
         return either[0] if either else []
-    plain = [own[0] for own in either]
+    plain = [reading[0] for reading in either]
     return [["or", *plain], _all(plain)]
 
 
 def _joined(text: str) -> list[Formula]:
-    both = [own for part in _BOTH.split(text) if (own := _phrase(part)) is not None]
+    both = [reading for part in _BOTH.split(text) if (reading := _phrase(part)) is not None]
     if not both:
         return []
     return [_all(both), ["or", *both]] if len(both) > 1 else both
@@ -103,7 +107,7 @@ def _phrase(text: str) -> Formula | None:
     for name in names:
         alone = known.kinds[name] not in ("colour", "pattern")
         by_kind.setdefault(name if alone else known.kinds[name], []).append(_MEANS.get(name, name))
-    return _all([own[0] if len(own) == 1 else ["or", *own] for own in by_kind.values()])
+    return _all([alike[0] if len(alike) == 1 else ["or", *alike] for alike in by_kind.values()])
 
 
 def _all(parts: list[Formula]) -> Formula:
@@ -117,22 +121,27 @@ def true_attributes(attributes: list[Attributes], pixels: NDArray[np.uint8]) -> 
         attributes: what each picture shows.
         pixels: the pictures, uint8 (n, height, width, 3), for what is read from light alone.
     """
-    found: dict[str, Any] = {}
-    shown = [own.concepts() for own in attributes]
+    values: dict[str, Any] = {}
+    shown = [one.concepts() for one in attributes]
     for concept in words.vocabulary().concepts():
-        found[concept.name] = np.array([concept in own for own in shown], dtype=np.float64)
-    boxes = [np.array(own.boxes, dtype=np.float64).reshape(-1, 4) for own in attributes]
-    middle = [(own[:, :2] + own[:, 2:]).mean(axis=0) / 2 if len(own) else None for own in boxes]
+        values[concept.name] = np.array(
+            [concept in concepts for concepts in shown], dtype=np.float64
+        )
+    boxes = [np.array(one.boxes, dtype=np.float64).reshape(-1, 4) for one in attributes]
+    middle = [
+        (corners[:, :2] + corners[:, 2:]).mean(axis=0) / 2 if len(corners) else None
+        for corners in boxes
+    ]
     half = world.SIZE / 2
 
     def where(axis: int, sign: int) -> Array:
         return np.array([float(m is not None and sign * (m[axis] - half) > 0) for m in middle])
 
-    found["object"] = np.array([float(len(own) > 0) for own in boxes])
-    found["two"] = np.array([float(len(own) > 1) for own in boxes])
-    found["left"], found["right"] = where(0, -1), where(0, 1)
-    found["top"], found["bottom"] = where(1, -1), where(1, 1)
-    sides = [(own[:, 2] - own[:, 0]).max() if len(own) else 0.0 for own in boxes]
-    found["large"] = np.array([float(side > 0.72 * world.SIZE) for side in sides])
+    values["object"] = np.array([float(len(corners) > 0) for corners in boxes])
+    values["two"] = np.array([float(len(corners) > 1) for corners in boxes])
+    values["left"], values["right"] = where(0, -1), where(0, 1)
+    values["top"], values["bottom"] = where(1, -1), where(1, 1)
+    sides = [(corners[:, 2] - corners[:, 0]).max() if len(corners) else 0.0 for corners in boxes]
+    values["large"] = np.array([float(side > 0.72 * world.SIZE) for side in sides])
     grey = pixels.astype(np.float64).mean(axis=3) / 255
-    return found | light_attributes(grey)
+    return values | light_attributes(grey)

@@ -78,7 +78,7 @@ def compare_view(
         UserError: fewer than two describers, or no neuron in common.
     """
     metric = metric or TokenF1()
-    tables = [own.table for own in describers]
+    tables = [describer.table for describer in describers]
     matching = match(tables)
     names = distinct_names([table.describer for table in tables])
     labels = [[row.labels[0] for row in column] for column in matching.columns]
@@ -97,7 +97,8 @@ def compare_view(
             index=index,
             rows=column_rows,
             verdicts=tuple(
-                own.verdicts.of_row(row) for own, row in zip(describers, column_rows, strict=True)
+                describer.verdicts.of_row(row)
+                for describer, row in zip(describers, column_rows, strict=True)
             ),
             likeness=float(likeness[n].mean()),
             likenesses=tuple(likeness[n].tolist()),
@@ -113,17 +114,17 @@ def compare_view(
         judged=tuple(sum(n.verdicts[i] is not None for n in neurons) for i in range(len(names))),
         how=matching.how,
         notes=matching.notes,
-        neurons=tuple(sorted(neurons, key=lambda own: own.likeness)),
+        neurons=tuple(sorted(neurons, key=lambda neuron: neuron.likeness)),
         pairs=tuple(pairs),
         likenesses=plots.value_histogram(
-            [own.likeness for own in neurons], bins=20, within=(0.0, 1.0)
+            [neuron.likeness for neuron in neurons], bins=20, within=(0.0, 1.0)
         ),
-        layers=tuple(distinct(own.layer for own in neurons)),
+        layers=tuple(distinct(neuron.layer for neuron in neurons)),
     )
 
 
 def _card(cards: Mapping[tuple[str, int], CardView], layer: str, index: int) -> CardView | None:
     """Return the neuron's card; where the tables name no layer, the run must have only one."""
-    if layer or len({own for own, _ in cards}) != 1:
+    if layer or len({name for name, _ in cards}) != 1:
         return cards.get((layer, index))
     return cards.get((next(iter(cards))[0], index))

@@ -82,11 +82,11 @@ def _lines(run: StoredRun, evidence: Evidence, others: Sequence[Compared]) -> Li
     if not others:
         return ()
     neuron, labels = evidence.neuron, evidence.description.labels
-    names = distinct_names([run.record.name, *[own.table.describer for own in others]])
+    names = distinct_names([run.record.name, *[other.table.describer for other in others]])
     texts = [labels[0].text if labels else evidence.description.reason]
-    for own in others:
+    for other in others:
         rows = [
-            row for row in own.table.rows
+            row for row in other.table.rows
             if row.neuron == neuron.index and row.layer in ("", neuron.layer)
         ]  # fmt: skip
         texts.append(rows[0].labels[0] if rows and rows[0].labels else "–")

@@ -91,12 +91,12 @@ def histograms(
 
     Images that were skipped are left out. A layer whose responses are gone has no histogram.
     """
-    found: dict[Neuron, Histogram] = {}
+    counted: dict[Neuron, Histogram] = {}
     for layer, in_layer in grouped(neurons, lambda neuron: neuron.layer).items():
         chunks = RESPONSES.items(run.lab, Asked((layer,)))
         if not RESPONSES.missing(run.lab, chunks):
-            found.update(_layer_histograms(run.lab, layer, in_layer, classes[layer]))
-    return found
+            counted.update(_layer_histograms(run.lab, layer, in_layer, classes[layer]))
+    return counted
 
 
 def ranges(run: StoredRun, neurons: Sequence[Neuron]) -> dict[Neuron, tuple[RangeGroup, ...]]:
@@ -106,15 +106,15 @@ def ranges(run: StoredRun, neurons: Sequence[Neuron]) -> dict[Neuron, tuple[Rang
     neuron; skipped images are left out, and none is shown twice. A layer whose responses are gone
     has no ranges.
     """
-    found: dict[Neuron, tuple[RangeGroup, ...]] = {}
-    for layer, own in grouped(neurons, lambda neuron: neuron.layer).items():
+    groups: dict[Neuron, tuple[RangeGroup, ...]] = {}
+    for layer, in_layer in grouped(neurons, lambda neuron: neuron.layer).items():
         chunks = RESPONSES.items(run.lab, Asked((layer,)))
         if not RESPONSES.missing(run.lab, chunks):
-            images, values = _sampled(run.lab, layer, [neuron.index for neuron in own])
-            for column, neuron in enumerate(own):
+            images, values = _sampled(run.lab, layer, [neuron.index for neuron in in_layer])
+            for column, neuron in enumerate(in_layer):
                 generator = np.random.default_rng(seed("range", layer, neuron.index))
-                found[neuron] = _range(images, values[:, column], generator)
-    return found
+                groups[neuron] = _range(images, values[:, column], generator)
+    return groups
 
 
 def _sampled(
@@ -126,10 +126,10 @@ def _sampled(
     drawn[generator.permutation(len(lab.probe))[:SAMPLE]] = True
     images, rows = [], []
     for chunk in responses_of(lab, layer):
-        own = np.flatnonzero(drawn[chunk.first : chunk.first + len(chunk.values)])
-        values = chunk.values[own].astype(np.float64)
+        places = np.flatnonzero(drawn[chunk.first : chunk.first + len(chunk.values)])
+        values = chunk.values[places].astype(np.float64)
         usable = ~np.isnan(values).all(axis=1)
-        images.append(own[usable] + chunk.first)
+        images.append(places[usable] + chunk.first)
         rows.append(np.nan_to_num(values[usable][:, columns], nan=0.0))
     return np.concatenate(images), np.concatenate(rows)
 
@@ -145,9 +145,9 @@ def _range(
     taken: set[int] = set()
     groups = []
     for name, order, count in orders:
-        own = [int(i) for i in order if int(i) not in taken][:count]
-        taken.update(own)
-        shown = tuple(ImageAt(int(images[i]), float(values[i])) for i in own)
+        chosen = [int(i) for i in order if int(i) not in taken][:count]
+        taken.update(chosen)
+        shown = tuple(ImageAt(int(images[i]), float(values[i])) for i in chosen)
         if shown:
             groups.append(RangeGroup(name, shown))
     return tuple(groups)

@@ -25,7 +25,7 @@ STRIP_WIDTH = 220.0
 class ExemplarView(Card):
     """An exemplar as drawn: everything in pixels of the original picture.
 
-    `frame` is the part of the original that `own` shows, None where the picture is gone; `boxes`
+    `frame` is the part of the original that `shown` shows, None where the picture is gone; `boxes`
     are the crops tried on the same image, `scene` that image where the exemplar is a crop.
     """
 
@@ -33,7 +33,7 @@ class ExemplarView(Card):
     exemplar: Exemplar
     caption: str
     phrase: str
-    own: Shown | None
+    shown: Shown | None
     frame: Box | None
     scene: Shown | None
     boxes: tuple[Box, ...]
@@ -112,7 +112,7 @@ class NeuronView(Card):
 def blobs_of(evidence: Evidence) -> list[str]:
     """Return every picture that a neuron's page shows."""
     exemplars = evidence.exemplars.exemplars if evidence.exemplars else ()
-    painted = [p.blob for own in evidence.pictures for p in own.pictures]
+    painted = [p.blob for part in evidence.pictures for p in part.pictures]
     return [e.blob for e in exemplars] + painted
 
 
@@ -160,7 +160,7 @@ def neuron_view(
             for group in groups
         ),
         candidates=_candidates(evidence, shelf),
-        pictures=sum(len(own.ranks) for own in scored),
+        pictures=sum(len(candidate.ranks) for candidate in scored),
         plot=plot,
         conversations=conversations([*phrases, *concepts]),
     )
@@ -175,24 +175,24 @@ def _exemplars(
     captions = evidence.captions.texts if evidence.captions else ()
     phrases = evidence.phrases.texts if evidence.phrases else ()
     maps = {e.map: map_image(blobs, e.map) for e in evidence.exemplars.exemplars}
-    found = []
+    views = []
     for i, exemplar in enumerate(evidence.exemplars.exemplars):
-        own = shelf.get(exemplar.blob)
+        shown = shelf.get(exemplar.blob)
         scene = None if exemplar.box is None else _scene(exemplar.image, shelf, whole)
-        found.append(
+        views.append(
             ExemplarView(
                 place=i + 1,
                 exemplar=exemplar,
                 caption=captions[i] if i < len(captions) else "",
                 phrase=phrases[i] if i < len(phrases) else "",
-                own=own,
-                frame=(exemplar.box or Box(0, 0, own.width, own.height)) if own else None,
+                shown=shown,
+                frame=(exemplar.box or Box(0, 0, shown.width, shown.height)) if shown else None,
                 scene=scene,
                 boxes=boxes.get(exemplar.image, ()),
                 map=maps[exemplar.map] if exemplar.seen else "",
             )
         )
-    return tuple(found)
+    return tuple(views)
 
 
 def _scene(image: int, shelf: Shelf, whole: Mapping[int, str]) -> Shown | None:
@@ -206,26 +206,26 @@ def _candidates(evidence: Evidence, shelf: Shelf) -> tuple[CandidateView, ...]:
         return ()
     rule = evidence.description.rule
     scored = {c.text: c for c in evidence.scores.candidates} if evidence.scores else {}
-    painted = {own.concept: own for own in evidence.pictures}
+    painted = {part.concept: part for part in evidence.pictures}
     order = _best_first(list(scored.values()), rule)
-    best = {own: _best_first(list(scored.values()), own)[0] for own in RULES if scored}
-    total = sum(len(own.ranks) for own in scored.values())
-    responses = [r for own in scored.values() for r in own.responses]
+    best = {by_rule: _best_first(list(scored.values()), by_rule)[0] for by_rule in RULES if scored}
+    total = sum(len(one.ranks) for one in scored.values())
+    responses = [r for one in scored.values() for r in one.responses]
     low, high = min(responses, default=0.0), max(responses, default=0.0)
     views = []
     for candidate in evidence.concepts.candidates:
-        own = scored.get(candidate.text)
+        numbers = scored.get(candidate.text)
         pictures = painted.get(candidate.text)
         views.append(
             CandidateView(
-                place=order.index(own) + 1 if own else 0,
+                place=order.index(numbers) + 1 if numbers else 0,
                 candidate=candidate,
                 prompt=pictures.prompt if pictures else "",
-                pictures=_pictures(pictures, own, shelf, low, high) if pictures else (),
-                scored=own,
-                cosine=compared_cosine(own, list(scored.values())) if own else None,
-                best_of=tuple(r for r in RULES if own is not None and best[r] is own),
-                strip=plots.strip(own.ranks, total, STRIP_WIDTH) if own else (),
+                pictures=_pictures(pictures, numbers, shelf, low, high) if pictures else (),
+                scored=numbers,
+                cosine=compared_cosine(numbers, list(scored.values())) if numbers else None,
+                best_of=tuple(r for r in RULES if numbers is not None and best[r] is numbers),
+                strip=plots.strip(numbers.ranks, total, STRIP_WIDTH) if numbers else (),
             )
         )
     return tuple(sorted(views, key=lambda view: view.place or len(views) + 1))
@@ -260,7 +260,7 @@ def _best_first(candidates: list[ScoredCandidate], rule: Rule) -> list[ScoredCan
 
 def conversations(exchanges: Sequence[Exchange]) -> tuple[Conversation, ...]:
     """Return exchanges grouped by purpose and opening turns, in the order they were made."""
-    alike = grouped(exchanges, lambda made: (made.purpose, made.request.messages[:-1]))
+    alike = grouped(exchanges, lambda exchange: (exchange.purpose, exchange.request.messages[:-1]))
     return tuple(
-        Conversation(purpose, opening, tuple(made)) for (purpose, opening), made in alike.items()
+        Conversation(purpose, opening, tuple(same)) for (purpose, opening), same in alike.items()
     )

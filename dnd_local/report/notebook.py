@@ -115,12 +115,12 @@ def compare(run: StoredRun, *describers: str, layer: str = "") -> Comparison:
     others = [open_compared(name, layer, places.workspace, places.weights) for name in describers]
     view = compare_view([compared_run(run), *others])
     blobs = exemplar_blobs(run).by_neuron
-    shown = {(own.layer, own.index) for own in view.neurons[:ROWS]}
+    shown = {(row.layer, row.index) for row in view.neurons[:ROWS]}
     return Comparison(
         view,
         {
-            (neuron.layer, neuron.index): _thumbs(run, own)
-            for neuron, own in blobs.items()
+            (neuron.layer, neuron.index): _thumbs(run, pictures)
+            for neuron, pictures in blobs.items()
             if (neuron.layer, neuron.index) in shown
         },
     )
@@ -144,11 +144,15 @@ def _run_html(run: StoredRun) -> str:
     return render(
         "run_card.html",
         record=run.record,
-        counts=Counter(own.status for own in descriptions),
-        judged=Counter(own.word for own in verdicts.on(descriptions)),
+        counts=Counter(description.status for description in descriptions),
+        judged=Counter(verdict.word for verdict in verdicts.on(descriptions)),
         rows=[
-            RunRow(own, _thumbs(run, blobs.get(own.neuron, ())), verdicts.of(own))
-            for own in descriptions[:ROWS]
+            RunRow(
+                description,
+                _thumbs(run, blobs.get(description.neuron, ())),
+                verdicts.of(description),
+            )
+            for description in descriptions[:ROWS]
         ],
         of=len(descriptions),
         link=index.absolute().as_uri() if index.is_file() else "",

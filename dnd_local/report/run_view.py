@@ -198,15 +198,15 @@ def settings_in_words(values: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _stages(run: StoredRun) -> tuple[StageView, ...]:
     measured = run.folder.measured()
     views = []
-    for stage, own in zip(PLAN, run.status(), strict=True):
-        seconds, made = measured.get(stage.name, (own.seconds, 0))
+    for stage, state in zip(PLAN, run.status(), strict=True):
+        seconds, count = measured.get(stage.name, (state.seconds, 0))
         views.append(
             StageView(
                 name=stage.name,
-                done=own.done,
-                of=own.of,
+                done=state.done,
+                of=state.of,
                 seconds=seconds,
-                each=seconds / made if made else None,
+                each=seconds / count if count else None,
                 memory=run.lab.largest_memory(roles_of([stage])),
                 key=stage.key(run.lab),
             )
@@ -262,8 +262,8 @@ def _names(points: Sequence[Point], labels: Counter[str]) -> tuple[MapName, ...]
     known = [_middle(points, text) for text, _ in _most_common(labels, 6 * NAMED)]
     taken: list[MapName] = []
     for most, size in ((NAMED_SMALL, PHONE_TYPE), (NAMED, TYPE)):
-        for own in known:
-            name = _name(own, phone=size == PHONE_TYPE)
+        for label in known:
+            name = _name(label, phone=size == PHONE_TYPE)
             free = not any(_overlap(name.box(size), other.box(size)) for other in taken)
             if free and len(taken) < most and 0 <= name.box(size)[0] <= name.box(size)[2] <= 100:
                 taken.append(name)
@@ -289,9 +289,9 @@ def _overlap(one: Rectangle, other: Rectangle) -> bool:
 
 def _middle(points: Sequence[Point], text: str) -> Point:
     """Return the point nearest to the middle of all that have a label."""
-    own = [p for p in points if p.card.label == text]
-    x, y = float(np.median([p.x for p in own])), float(np.median([p.y for p in own]))
-    return min(own, key=lambda p: (p.x - x) ** 2 + (p.y - y) ** 2)
+    alike = [p for p in points if p.card.label == text]
+    x, y = float(np.median([p.x for p in alike])), float(np.median([p.y for p in alike]))
+    return min(alike, key=lambda p: (p.x - x) ** 2 + (p.y - y) ** 2)
 
 
 def _most_common(labels: Counter[str], count: int) -> list[tuple[str, int]]:

@@ -118,15 +118,17 @@ def _page(run: StoredRun, neurons: Sequence[Neuron], side: int) -> tuple[bytes, 
 
 def _views(run: StoredRun, neurons: Sequence[Neuron], shelf: InlineShelf) -> list[NeuronView]:
     chosen = list(neurons) or list(run.record.wanted())
-    by_neuron = {own.neuron: own for own in run.descriptions()}
+    by_neuron = {description.neuron: description for description in run.descriptions()}
     descriptions, classes = [by_neuron[neuron] for neuron in chosen], run.triages()
     verdicts, blobs = read_verdicts(run.folder.folder), exemplar_blobs(run)
     counted, ranged = histograms(run, chosen, classes), ranges(run, chosen)
     views = []
-    for own in gather_evidence(run.lab, descriptions, classes):
-        card = card_of(own.description, own.triage, (), shelf, verdicts.of(own.description))
-        counts, groups = counted.get(own.neuron), ranged.get(own.neuron, ())
-        views.append(neuron_view(own, card, counts, groups, shelf, run.lab.blobs, blobs.whole))
+    for evidence in gather_evidence(run.lab, descriptions, classes):
+        card = card_of(
+            evidence.description, evidence.triage, (), shelf, verdicts.of(evidence.description)
+        )
+        counts, groups = counted.get(evidence.neuron), ranged.get(evidence.neuron, ())
+        views.append(neuron_view(evidence, card, counts, groups, shelf, run.lab.blobs, blobs.whole))
     return views
 
 

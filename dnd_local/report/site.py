@@ -101,10 +101,11 @@ def build_site(
         neurons = [d.neuron for d in descriptions]
         counted, ranged = histograms(run, neurons, classes), ranges(run, neurons)
         texts = []
-        for place, own in enumerate(gather_evidence(run.lab, descriptions, classes)):
-            texts.append(searched_texts(own))
-            counts, groups = counted.get(own.neuron), ranged.get(own.neuron, ())
-            view = neuron_view(own, cards[place], counts, groups, shelf, lab.blobs, blobs.whole)
+        for place, evidence in enumerate(gather_evidence(run.lab, descriptions, classes)):
+            texts.append(searched_texts(evidence))
+            counts, groups = counted.get(evidence.neuron), ranged.get(evidence.neuron, ())
+            card, whole = cards[place], blobs.whole
+            view = neuron_view(evidence, card, counts, groups, shelf, lab.blobs, whole)
             pages.write(view, place)
             watch.advance(STAGE, 1)
         pictures, missing = shelf.pictures, shelf.missing
@@ -143,8 +144,8 @@ class _NeuronPages:
 
     def write(self, view: NeuronView, place: int) -> None:
         """Write the page of the neuron that is `place` in the run's order."""
-        cards, own, twin = self._cards, view.card.neuron, view.evidence.triage.twin
-        twin_page = "" if twin is None else page_of(Neuron(own.target, own.layer, twin))
+        cards, neuron, twin = self._cards, view.card.neuron, view.evidence.triage.twin
+        twin_page = "" if twin is None else page_of(Neuron(neuron.target, neuron.layer, twin))
         page = render(
             "neuron.html",
             view=view,
@@ -162,7 +163,7 @@ class _NeuronPages:
         _write(self._folder / view.card.page, page)
 
     def _like(self, place: int) -> list[Neighbour]:
-        pairs = zip(*(found[place].tolist() for found in self._near), strict=True)
+        pairs = zip(*(near[place].tolist() for near in self._near), strict=True)
         return [Neighbour(self._cards[j], cosine) for j, cosine in pairs if j >= 0]
 
 
@@ -197,7 +198,7 @@ def _with_others(
         return (), recalled.left_out
     compared = (compared_run(run), *recalled.others)
     try:
-        match([own.table for own in compared])
+        match([describer.table for describer in compared])
     except UserError as error:
         if others is not None:
             raise
@@ -236,7 +237,8 @@ def _downloads(
     files["candidates.csv"] = candidates_csv(read_scores(run.lab, run.record))
     files["descriptions.jsonl"] = descriptions_jsonl(descriptions)
     if verdicts:
-        files["verdicts.csv"] = records_csv([own.record() for own in verdicts]).encode("utf-8")
+        rows = [verdict.record() for verdict in verdicts]
+        files["verdicts.csv"] = records_csv(rows).encode("utf-8")
     shutil.rmtree(folder / "data", ignore_errors=True)
     for name, data in files.items():
         write_whole(folder / "data" / name, data)

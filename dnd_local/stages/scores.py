@@ -42,9 +42,14 @@ def score(
     A picture shared by several neurons goes through each network once.
     """
     layer = batch[0][0].neuron.layer
-    shared = [p.blob for _, own in batch for c in own.candidates for p in pictures[c.text].pictures]
+    shared = [
+        p.blob
+        for _, candidates in batch
+        for c in candidates.candidates
+        for p in pictures[c.text].pictures
+    ]
     generated = distinct(shared)
-    kept = distinct(e.blob for own, _ in batch for e in own.exemplars)
+    kept = distinct(e.blob for chosen, _ in batch for e in chosen.exemplars)
     seen = [_SEEN[ledger.picture_size](picture) for picture in blobs.get_all(generated)]
     responses = target.responses(seen, [layer])[layer]
     vectors = embedder.embed_pictures(seen + blobs.get_all(kept))
@@ -58,18 +63,18 @@ def score(
     scored = []
     for exemplars, concepts in batch:
         neuron = exemplars.neuron
-        own = [[p.blob for p in pictures[c.text].pictures] for c in concepts.candidates]
+        shown = [rows([p.blob for p in pictures[c.text].pictures]) for c in concepts.candidates]
         # The mean of the cosines to the exemplars is the product with their mean vector.
         centre = vectors[[exemplary[e.blob] for e in exemplars.exemplars]].sum(axis=0)
         centre /= max(len(exemplars.exemplars), 1)
         # Summed row by row: a matrix product's rounding depends on how many rows there are.
-        cosines = [(vectors[rows(blob_ids)] * centre).sum(axis=1).tolist() for blob_ids in own]
+        cosines = [(vectors[each] * centre).sum(axis=1).tolist() for each in shown]
         scored.append(
             Scores(
                 neuron,
                 score_candidates(
                     [c.text for c in concepts.candidates],
-                    [responses[rows(blob_ids), neuron.index].tolist() for blob_ids in own],
+                    [responses[each, neuron.index].tolist() for each in shown],
                     cosines,
                     beta,
                     ledger,

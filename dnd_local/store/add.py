@@ -104,20 +104,20 @@ def add(
     """
     _check_name(weights, wish.name)
     folder = _checked_folder(weights.root, wish.folder)
-    found = survey(folder, wish.prefer)
-    refuse_code(wish.name, folder, (_relative(folder, one) for one in found.files))
-    pickles = [one.source for one in found.files if one.pickle]
+    taken = survey(folder, wish.prefer)
+    refuse_code(wish.name, folder, (_relative(folder, one) for one in taken.files))
+    pickles = [one.source for one in taken.files if one.pickle]
     if pickles and not consent(pickles):
         raise Refused(
             f"{pickles[0]} is a pickle, which can run code when it is read without care; it is "
             "converted to safetensors, by a process without a network that builds tensors and "
             "nothing else, after you agree: add --yes"
         )
-    _check_tensors(found)
-    progress.total(sum(one.source.stat().st_size for one in found.files))
-    hashed = [_hash(one, progress) for one in found.files]
+    _check_tensors(taken)
+    progress.total(sum(one.source.stat().st_size for one in taken.files))
+    hashed = [_hash(one, progress) for one in taken.files]
     with locked(weights.root):
-        return _register(weights, wish, folder, found, hashed, trial)
+        return _register(weights, wish, folder, taken, hashed, trial)
 
 
 def _check_name(weights: Weights, name: str) -> None:
@@ -147,26 +147,26 @@ def _checked_folder(root: Path, folder: Path) -> Path:
     return folder
 
 
-def _check_tensors(found: Survey) -> None:
+def _check_tensors(taken: Survey) -> None:
     """Refuse safetensors files that are not whole, before anything is hashed."""
-    read_tensors(one.source for one in found.files if _is_tensors(one) and not one.pickle)
-    for one in found.files:
+    read_tensors(one.source for one in taken.files if _is_tensors(one) and not one.pickle)
+    for one in taken.files:
         if one.path.endswith(SHARDS):
             check_index(one.source)
 
 
 def _hash(one: Taken, progress: Progress) -> _Hashed:
     stamp = stamp_of(one.source)
-    found = file_sha256(one.source)
+    digest = file_sha256(one.source)
     progress.landed(stamp[0])
-    return _Hashed(one, found, stamp)
+    return _Hashed(one, digest, stamp)
 
 
 def _register(
     weights: Weights,
     wish: Wish,
     folder: Path,
-    found: Survey,
+    taken: Survey,
     hashed: Sequence[_Hashed],
     trial: Callable[[Path], None],
 ) -> Added:
@@ -178,16 +178,16 @@ def _register(
     if old is None and (place.exists() or place.is_symlink()):
         raise UserError(f"{place} is there already and no model of that name is; move it away")
     with tempfile.TemporaryDirectory(dir=weights.root, prefix=_SCRATCH) as scratch:
-        made = Path(scratch) / wish.name
-        files = [_land(one, folder, made) for one in hashed]
-        tensors = read_tensors(made / one.path for one in found.files if _is_tensors(one))
+        copy = Path(scratch) / wish.name
+        files = [_land(one, folder, copy) for one in hashed]
+        tensors = read_tensors(copy / one.path for one in taken.files if _is_tensors(one))
         entry = _entry(wish, folder, files, tensors)
         if old is not None and not same_model(old, entry):
             raise BadConfig(
                 f"'{wish.name}' is registered already, with other files or another role; choose "
                 f"another name, or remove it first: dnd-local weights remove {wish.name}"
             )
-        _try(trial, made, folder)
+        _try(trial, copy, folder)
         changed = [one.taken.source for one in hashed if stamp_of(one.taken.source) != one.stamp]
         if changed:
             raise DamagedFile(f"{changed[0]} changed while it was read; run the same command again")
@@ -195,15 +195,15 @@ def _register(
         put_own(weights.root, entry)
         if place.exists():
             place.rename(Path(scratch) / "old")
-        made.rename(place)
+        copy.rename(place)
     weights.manifest = weights.manifest.under(Manifest(schema=SCHEMA, entries=(entry,)))
     weights.vouch(entry.id, [file.path for file in entry.files])
-    return Added(entry, found.left_out, old is not None)
+    return Added(entry, taken.left_out, old is not None)
 
 
-def _land(one: _Hashed, folder: Path, made: Path) -> File:
+def _land(one: _Hashed, folder: Path, copy: Path) -> File:
     """Put a file into the model's folder, as a link or converted, and return its line."""
-    target = made / one.taken.path
+    target = copy / one.taken.path
     target.parent.mkdir(parents=True, exist_ok=True)
     if not one.taken.pickle:
         target.symlink_to(one.taken.source)
@@ -234,12 +234,12 @@ def _entry(wish: Wish, folder: Path, files: Sequence[File], tensors: Tensors) ->
     )
 
 
-def _try(trial: Callable[[Path], None], made: Path, folder: Path) -> None:
+def _try(trial: Callable[[Path], None], copy: Path, folder: Path) -> None:
     try:
-        trial(made)
+        trial(copy)
     except UserError as error:
         # The user knows the folder by its own name only.
-        raise UserError(str(error).replace(str(made), str(folder))) from None
+        raise UserError(str(error).replace(str(copy), str(folder))) from None
 
 
 def _is_tensors(one: Taken) -> bool:

@@ -45,20 +45,20 @@ def parse_own(data: bytes, name: str) -> Manifest:
     Raises:
         BadConfig: as `read_own`; the message starts with `name`.
     """
-    found = parse_manifest(data, name)
-    for entry in found.entries:
+    manifest = parse_manifest(data, name)
+    for entry in manifest.entries:
         if not entry.own or any(file.sha256 is None for file in entry.files):
             raise BadConfig(
                 f"{name}: '{entry.id}' is not a local model with all its hashes; this file is "
                 "written by `dnd-local weights add` alone"
             )
-    return found
+    return manifest
 
 
 def encoded_own(entries: Iterable[Entry]) -> bytes:
     """Return the bytes of an own manifest."""
-    found = Manifest(schema=SCHEMA, entries=tuple(sorted(entries, key=lambda one: one.id)))
-    return msgspec.json.format(canonical(found), indent=2) + b"\n"
+    manifest = Manifest(schema=SCHEMA, entries=tuple(sorted(entries, key=lambda one: one.id)))
+    return msgspec.json.format(canonical(manifest), indent=2) + b"\n"
 
 
 def portable(entry: Entry) -> Entry:

@@ -123,13 +123,13 @@ def _papers(weights: Weights, entries: Sequence[Entry], wheels: Iterable[_Item])
     names = [item.name for item in wheels]
     script = install_script(ids, has_wheels=bool(names), has_vllm=_has(names, "wheels/vllm/"))
     sums = "".join(f"{item.sha256}  {item.name}\n" for item in wheels)
-    own = [portable(entry) for entry in entries if entry.own]
+    registered = [portable(entry) for entry in entries if entry.own]
     every = [portable(entry) for entry in weights.manifest.entries]
     return [
         _Item.of(
             MANIFEST, _readable(Manifest(schema=weights.manifest.schema, entries=tuple(every)))
         ),
-        *([_Item.of(f"{WEIGHTS}/{OWN_NAME}", encoded_own(own))] if own else []),
+        *([_Item.of(f"{WEIGHTS}/{OWN_NAME}", encoded_own(registered))] if registered else []),
         _Item.of(f"{WEIGHTS}/{PINS_NAME}", pins.encoded()),
         _Item.of(SCRIPT, script.encode()),
         _Item.of(SUMS, sums.encode()),

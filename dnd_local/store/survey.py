@@ -228,12 +228,12 @@ def _every(folder: Path) -> Iterator[str]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(read_whole(path))
+        content = json.loads(read_whole(path))
     except ValueError as error:
         raise DamagedFile(f"{path} is not JSON: {error}") from None
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise DamagedFile(f"{path} is not a JSON object")
-    return found
+    return content
 
 
 def _join(part: str, name: str) -> str:

@@ -54,8 +54,8 @@ def unpack(
     with opened(source) as bundle:
         inventory = read_inventory(source, bundle)
         pins = _bundled_pins(source, bundle)
-        own = _new_own(weights, source, bundle)
-        weights.manifest = weights.manifest.under(Manifest(schema=SCHEMA, entries=own))
+        registered = _new_own(weights, source, bundle)
+        weights.manifest = weights.manifest.under(Manifest(schema=SCHEMA, entries=registered))
         known = {entry.id: entry for entry in weights.manifest.entries}
         if strange := [name for name in inventory.ids if name not in known]:
             raise Refused(
@@ -75,7 +75,7 @@ def unpack(
             )
         progress.total(needed)
         try:
-            for entry in own:
+            for entry in registered:
                 with locked(weights.root):
                     put_own(weights.root, entry)
             for entry in wanted:
@@ -83,7 +83,7 @@ def unpack(
         except OSError as error:
             raise UserError(f"{weights.root}: {error.strerror} ({error.filename})") from None
     kept = tuple(entry.id for entry in entries if entry not in wanted)
-    return Unpacked(tuple(e.id for e in wanted), kept, tuple(entry.id for entry in own))
+    return Unpacked(tuple(e.id for e in wanted), kept, tuple(entry.id for entry in registered))
 
 
 def _land(

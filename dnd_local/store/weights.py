@@ -76,11 +76,11 @@ class Weights:
             BadConfig: manifest, pins or own models cannot be read.
         """
         root = root or default_root()
-        own = read_own(root)
+        registered = read_own(root)
         if manifest is None:
-            every = Manifest.read().under(own)
+            every = Manifest.read().under(registered)
         else:
-            every = own.under(Manifest.read(manifest))
+            every = registered.under(Manifest.read(manifest))
         return cls(root, every, Pins.read(root / PINS_NAME))
 
     def place(self, entry: Entry) -> Path:
@@ -228,11 +228,11 @@ class Weights:
                 return stamp
             if file.size is not None and stamp[0] != file.size:
                 raise self._damaged(entry, path, f"{stamp[0]} bytes long, not {file.size}")
-            found = file_sha256(path)
+            digest = file_sha256(path)
         except OSError as error:
             raise self._damaged(entry, path, f"not readable ({error.strerror})") from None
-        if found != expected:
-            what = f"altered: its sha256 is {found[:16]}..., not {expected[:16]}..."
+        if digest != expected:
+            what = f"altered: its sha256 is {digest[:16]}..., not {expected[:16]}..."
             raise self._damaged(entry, path, what)
         return stamp
 

@@ -32,14 +32,14 @@ def main() -> None:
     lines.sort(key=lambda line: len(str(line["body"]["messages"])))
     with given.replies.open("w", encoding="utf-8") as out:
         for at in range(0, len(lines), given.batch):
-            own = lines[at : at + given.batch]
-            for line, text in zip(own, answer(model, tokenizer, own, at), strict=True):
+            batch = lines[at : at + given.batch]
+            for line, text in zip(batch, answer(model, tokenizer, batch, at), strict=True):
                 body = {"choices": [{"message": {"role": "assistant", "content": text},
                                      "finish_reason": "stop"}]}  # fmt: skip
                 reply = {"custom_id": line["custom_id"], "error": None,
                          "response": {"status_code": 200, "body": body}}  # fmt: skip
                 out.write(json.dumps(reply) + "\n")
-            print(f"{at + len(own)} of {len(lines)}", flush=True)
+            print(f"{at + len(batch)} of {len(lines)}", flush=True)
 
 
 def answer(model: Any, tokenizer: Any, lines: list[dict[str, Any]], seed: int) -> list[str]:
@@ -58,9 +58,9 @@ def answer(model: Any, tokenizer: Any, lines: list[dict[str, Any]], seed: int) -
         {"do_sample": True, "temperature": heat, "top_k": 0} if heat else {"do_sample": False}
     )
     with torch.inference_mode():
-        made = model.generate(**inputs, max_new_tokens=body.get("max_tokens", 32), **sampling)
+        tokens = model.generate(**inputs, max_new_tokens=body.get("max_tokens", 32), **sampling)
     texts: list[str] = tokenizer.batch_decode(
-        made[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
+        tokens[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
     )
     return texts
 

@@ -54,17 +54,17 @@ def main() -> None:
             lab.close()
     attributes = HardTruth(planted, count=count).attributes
     words = [attributes[concept.name] for concept in vocabulary().concepts()]
-    found: dict[str, list[float]] = defaultdict(list)
-    for index, own in enumerate(planted):
-        if own.formula is not None:
-            wanted = own.sign * value_of(own.formula, attributes)
-            found[own.kind].append(correlation(wanted, responses[:, index]))
-        elif own.kind == RANDOM:
-            found[own.kind].append(
+    by_kind: dict[str, list[float]] = defaultdict(list)
+    for index, neuron in enumerate(planted):
+        if neuron.formula is not None:
+            wanted = neuron.sign * value_of(neuron.formula, attributes)
+            by_kind[neuron.kind].append(correlation(wanted, responses[:, index]))
+        elif neuron.kind == RANDOM:
+            by_kind[neuron.kind].append(
                 max(abs(correlation(word, responses[:, index])) for word in words)
             )
     print("| kind | neurons | lowest | median | highest |\n|---|---|---|---|---|")
-    for kind, values in found.items():
+    for kind, values in by_kind.items():
         low, middle, high = np.quantile(values, [0, 0.5, 1])
         print(f"| {kind} | {len(values)} | {low:.2f} | {middle:.2f} | {high:.2f} |")
 

@@ -146,7 +146,7 @@ def compare(config: Config, execution: Execution, count: int) -> dict[str, Any]:
     clock = Clock()
     (triage,) = triage_layers(config, execution, (LAYER,))
     probe = clock.lap()
-    live = [own.index for own in triage.neurons if own.verdict == "live"][:count]
+    live = [neuron.index for neuron in triage.neurons if neuron.verdict == "live"][:count]
     result = dissect_neurons(config, execution, Selection((LAYER,), tuple(live)))
     ours = clock.lap()
     reference = Reference(Lab(config, execution), config)
@@ -154,9 +154,9 @@ def compare(config: Config, execution: Execution, count: int) -> dict[str, Any]:
     reference.close()
     theirs = clock.lap()
     same = [
-        own.labels[0].text == label
-        for own, label in zip(result.descriptions, labels, strict=True)
-        if own.labels
+        description.labels[0].text == label
+        for description, label in zip(result.descriptions, labels, strict=True)
+        if description.labels
     ]
     pictures = sum(1 for _ in (execution.workspace / "artefacts").glob("pictures-*/*-*-*.json"))
     return {

@@ -101,8 +101,11 @@ class Contest:
         for _ in range(RESAMPLINGS):
             drawn = rng.integers(0, count, (len(running), count))
             won = best(
-                [[responses[i][j] for j in own] for i, own in zip(running, drawn, strict=True)],
-                [[cosines[i][j] for j in own] for i, own in zip(running, drawn, strict=True)],
+                [
+                    [responses[i][j] for j in chosen]
+                    for i, chosen in zip(running, drawn, strict=True)
+                ],
+                [[cosines[i][j] for j in chosen] for i, chosen in zip(running, drawn, strict=True)],
                 max(1, BETA * count // 10),
             )
             wins[running[won]] += 1
@@ -134,8 +137,8 @@ def paint(execution: Execution, concepts: Sequence[str], options: dict[str, Any]
     size = config.pictures.count
     rows = {part.concept: slice(i * size, (i + 1) * size) for i, part in enumerate(parts)}
     return Draw(
-        {text: responses[own] for text, own in rows.items()},
-        {text: embeddings[own] for text, own in rows.items()},
+        {text: responses[span] for text, span in rows.items()},
+        {text: embeddings[span] for text, span in rows.items()},
     )
 
 
@@ -144,7 +147,7 @@ def contests(execution: Execution) -> tuple[list[Contest], list[str], Draw]:
     config = make_config("pocket")
     result = dissect_neurons(config, execution, Selection((LAYER,)))
     lab = Lab(config, execution)
-    neurons = [own.neuron for own in result.descriptions if own.labels]
+    neurons = [description.neuron for description in result.descriptions if description.labels]
     items = [Item.of_neuron(neuron) for neuron in neurons]
     own_texts = [[c.text for c in part.candidates] for part in CONCEPTS.read(lab, items)]
     concepts = distinct(text for texts in own_texts for text in texts)
@@ -154,15 +157,15 @@ def contests(execution: Execution) -> tuple[list[Contest], list[str], Draw]:
     lab.close()
     answers = paint(execution, concepts, ANSWER)
     choosing = paint(execution, concepts, CHOOSING)
-    found, first = [], 0
+    contested, first = [], 0
     for neuron, texts, part in zip(neurons, own_texts, exemplars, strict=True):
         centre = vectors[first : first + len(part.exemplars)].mean(axis=0)
         first += len(part.exemplars)
         others = [text for text in concepts if text not in texts]
         others.sort(key=lambda text: -float(choosing.responses[text][:, neuron.index].mean()))
         rivals = others[: max(0, RIVALS + 1 - len(texts))]
-        found.append(Contest(neuron.index, [*texts, *rivals], centre))
-    return found, concepts, answers
+        contested.append(Contest(neuron.index, [*texts, *rivals], centre))
+    return contested, concepts, answers
 
 
 def measure(execution: Execution, steps: Sequence[int]) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def read_half(workspace: Path, similarities: Sequence[Similarity]) -> Half:
         fits = held_out.simulate([*concepts, CONSTANT_WORD, *POOL], lab)
     finally:
         lab.close()
-    kept = [index for index, own in enumerate(planted) if own.kind != RANDOM]
+    kept = [index for index, neuron in enumerate(planted) if neuron.kind != RANDOM]
     return Half(planted, kept, labels, responses[judges].astype(np.float64), fits)
 
 
@@ -114,7 +114,10 @@ def judged_now(half: Half, labels: Sequence[str], layer: Sequence[int]) -> list[
         None,
         pool=POOL,
     )
-    return [Ruled(own.neuron, own.ruling == "supported", own.support) for own in verdicts]
+    return [
+        Ruled(verdict.neuron, verdict.ruling == "supported", verdict.support)
+        for verdict in verdicts
+    ]
 
 
 def judged_by_others(half: Half, labels: Sequence[str], layer: Sequence[int]) -> list[Ruled]:
@@ -130,12 +133,14 @@ def judged_by_others(half: Half, labels: Sequence[str], layer: Sequence[int]) ->
         if not others:
             continue
         measures = [
-            own
-            for own in judge_on_probe(evidence, index, labels[index], others, CONSTANT_WORD, draws)
-            if own.measure in DECIDING
+            measure
+            for measure in judge_on_probe(
+                evidence, index, labels[index], others, CONSTANT_WORD, draws
+            )
+            if measure.measure in DECIDING
         ]
-        support = float(np.mean([own.percentile for own in measures]))
-        ruled.append(Ruled(index, all(own.clears for own in measures), support))
+        support = float(np.mean([measure.percentile for measure in measures]))
+        ruled.append(Ruled(index, all(measure.clears for measure in measures), support))
     return ruled
 
 
@@ -143,22 +148,22 @@ def figures(half: Half, truth: HardTruth, labels: Sequence[str], ruled: Sequence
     """Return the cells of one line of the table."""
 
     def share(chosen: Sequence[Ruled]) -> str:
-        hits = sum(own.supported for own in chosen)
+        hits = sum(one.supported for one in chosen)
         if not chosen:
             return "none"
         ends = stats.binomtest(hits, len(chosen)).proportion_ci()
         return f"{hits} of {len(chosen)} ({100 * ends.low:.1f} to {100 * ends.high:.1f} %)"
 
-    outcomes: list[Outcome] = [truth.grade(own.neuron, labels[own.neuron]).outcome for own in ruled]
-    fakes = [own for own in ruled if half.planted[own.neuron].fake]
-    right = [own for own, outcome in zip(ruled, outcomes, strict=True) if outcome == "right"]
-    single = [own for own in right if half.planted[own.neuron].kind == "single"]
+    outcomes: list[Outcome] = [truth.grade(one.neuron, labels[one.neuron]).outcome for one in ruled]
+    fakes = [one for one in ruled if half.planted[one.neuron].fake]
+    right = [one for one, outcome in zip(ruled, outcomes, strict=True) if outcome == "right"]
+    single = [one for one in right if half.planted[one.neuron].kind == "single"]
     clear = [
-        (outcome == "right", own.support)
-        for own, outcome in zip(ruled, outcomes, strict=True)
+        (outcome == "right", one.support)
+        for one, outcome in zip(ruled, outcomes, strict=True)
         if outcome in ("right", "wrong")
     ]
-    area = roc_auc_score([own for own, _ in clear], [support for _, support in clear])
+    area = roc_auc_score([hit for hit, _ in clear], [support for _, support in clear])
     return f"{share(fakes)} | {share(single)} | {share(right)} | {area:.3f}"
 
 
@@ -188,7 +193,7 @@ def main() -> None:
     for similarity, labels in half.labels.items():
         for layers in ([list(half.neurons)], threes):
             for null, judged in (("other labels", judged_by_others), ("shipped", judged_now)):
-                ruled = [own for layer in layers for own in judged(half, labels, layer)]
+                ruled = [one for layer in layers for one in judged(half, labels, layer)]
                 cells = figures(half, truth, labels, ruled)
                 print(f"| {similarity} | {len(layers[0])} | {null} | {cells} |", flush=True)
 

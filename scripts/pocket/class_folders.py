@@ -31,8 +31,8 @@ def main() -> None:
         if not wanted.total():
             break
         image, shown = world.picture(world.HELD_OUT_SEED, index)
-        own = {"object": shown.objects, "colour": (shown.colour,), "pattern": (shown.pattern,)}
-        names = own[given.by]
+        by = {"object": shown.objects, "colour": (shown.colour,), "pattern": (shown.pattern,)}
+        names = by[given.by]
         if len(names) != 1 or not wanted[names[0]]:
             continue
         folder = given.out / names[0]

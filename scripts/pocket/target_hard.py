@@ -154,22 +154,24 @@ def meaningful(rng: random.Random) -> dict[str, list[dict[str, Any]]]:
 
 def fakes(rng: random.Random, half: int, histograms: np.ndarray) -> list[dict[str, Any]]:
     """Return the neurons of a half that mean nothing."""
-    made: list[dict[str, Any]] = []
+    neurons: list[dict[str, Any]] = []
     channels = list(range(RANDOM_WIDTHS[-1]))
     rng.shuffle(channels)
     for kind, count in FAKES.items():
         for place in range(count):
-            own: dict[str, Any] = {"kind": kind, "noise": 1.0, "sign": 1, "offset": 0.0}
+            neuron: dict[str, Any] = {"kind": kind, "noise": 1.0, "sign": 1, "offset": 0.0}
             if kind == "sparse noise":
                 above = sorted(rng.expovariate(1) for _ in range(rng.randint(1, 6)))
-                own["quantiles"] = [0.0] * (QUANTILES - len(above)) + [round(v, 4) for v in above]
+                neuron["quantiles"] = [0.0] * (QUANTILES - len(above)) + [
+                    round(v, 4) for v in above
+                ]
             if kind == "shuffled":
-                own["quantiles"] = [round(float(v), 5) for v in rng.choice(histograms)]
+                neuron["quantiles"] = [round(float(v), 5) for v in rng.choice(histograms)]
             if kind == "random network":
-                own |= {"channel": channels[place % len(channels)], "noise": 0.0,
+                neuron |= {"channel": channels[place % len(channels)], "noise": 0.0,
                         "sign": 1 - 2 * half}  # fmt: skip
-            made.append(own)
-    return made
+            neurons.append(neuron)
+    return neurons
 
 
 def configuration(layers: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
@@ -189,7 +191,7 @@ def normalised(data: Pictures, rows: slice) -> torch.Tensor:
 @torch.no_grad()
 def fit_readouts(net: PlantedNet, data: Pictures) -> None:
     """Fit place and size of the only object to the judge's maps."""
-    single = [i for i, own in enumerate(data.attributes) if len(own.objects) == 1]
+    single = [i for i, shown in enumerate(data.attributes) if len(shown.objects) == 1]
     maps = torch.cat(
         [features(net.judge, normalised(data, slice(i, i + 250))) for i in range(0, COUNT, 250)]
     )
@@ -215,7 +217,7 @@ def seen(net: PlantedNet, data: Pictures) -> tuple[dict[str, torch.Tensor], torc
         pictures = normalised(data, slice(start, start + 250))
         attributes.append(net.attributes(pictures))
         channels.append(features(net.random, pictures).mean((2, 3)))
-    return {k: torch.cat([own[k] for own in attributes]) for k in attributes[0]}, torch.cat(
+    return {k: torch.cat([part[k] for part in attributes]) for k in attributes[0]}, torch.cat(
         channels
     )
 
@@ -226,13 +228,13 @@ def add_spreads(
     """Give every neuron the standard deviation of what it is built on, and its own noise."""
     salt = 0
     for neurons in layers.values():
-        for own in neurons:
+        for neuron in neurons:
             salt += 1
-            own["salt"] = salt
-            if "formula" in own:
-                own["spread"] = round(float(value_of(own["formula"], attributes).std()), 6)
-            if "channel" in own:
-                own["spread"] = round(float(channels[:, own["channel"]].std()), 6)
+            neuron["salt"] = salt
+            if "formula" in neuron:
+                neuron["spread"] = round(float(value_of(neuron["formula"], attributes).std()), 6)
+            if "channel" in neuron:
+                neuron["spread"] = round(float(channels[:, neuron["channel"]].std()), 6)
 
 
 def write(net: PlantedNet, config: dict[str, Any]) -> None:
@@ -248,8 +250,8 @@ def write(net: PlantedNet, config: dict[str, Any]) -> None:
     (folder / "model.safetensors").chmod(0o644)
     text = json.dumps(config | {"layers": "LAYERS"}, indent=1)
     body = ",\n".join(
-        f'  "{name}": [\n   ' + ",\n   ".join(map(json.dumps, own)) + "\n  ]"
-        for name, own in config["layers"].items()
+        f'  "{name}": [\n   ' + ",\n   ".join(map(json.dumps, neurons)) + "\n  ]"
+        for name, neurons in config["layers"].items()
     )
     (folder / "config.json").write_text(
         text.replace('"LAYERS"', "{\n" + body + "\n }") + "\n", encoding="utf-8"
@@ -287,7 +289,7 @@ def main() -> None:
     net = net.half().float()
     add_spreads(layers, *seen(net, whole))
     write(net, config)
-    print({name: len(own) for name, own in layers.items()})
+    print({name: len(neurons) for name, neurons in layers.items()})
 
 
 if __name__ == "__main__":

@@ -131,6 +131,12 @@ def test_the_program_says_so_and_exits_with_1(plant: Plant, tmp_path: Path) -> N
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
+@pytest.mark.parametrize("body", ["own = 1", "return [found for found in x]", "y = lambda made: 1"])
+def test_a_variable_that_says_nothing_is_a_breach(plant: Plant, body: str) -> None:
+    (said,) = plant({"scripts/a.py": f"def f(x):\n    {body}\nclass Told:\n    found = 1\n"})
+    assert said.startswith("scripts/a.py:f has a variable '")
+
+
 def test_this_house_keeps_its_promises() -> None:
     assert house.breaches(ROOT) == []
 
