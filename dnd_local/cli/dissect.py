@@ -122,8 +122,11 @@ def dissect(
 
       dnd-local dissect my/net.py:make encoder.layers.5 --ids all --probe photos/
     """
+    from dnd_local.core.libraries import check_libraries
     from dnd_local.pipeline import dissection as asked
 
+    if report:
+        check_libraries(["jinja2"])  # said now, not when all is done
     go_offline(allow=asked.allowed_hosts(llm_url, allow_remote_llm))
     dissection = asked.Dissection(
         model=model, layer=layer, ids=ids, probe=probe, preset=preset, config=config, run=run,

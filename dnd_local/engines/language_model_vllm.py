@@ -258,12 +258,9 @@ def open_vllm(
         yield VllmLanguageModel(address, facts, key=key, patience=patience)
         return
     assert model is not None  # only a named server does without
-    devices = tuple(devices or execution.devices)
-    settings = ServerSettings(
-        model, devices, llm.dtype, llm.quantisation, options=execution.vllm_options
-    )
+    settings = ServerSettings.of(llm, model, execution, devices)
     python = find_vllm(execution.vllm_python, environ)
-    log = execution.workspace / "logs" / f"vllm-{'-'.join(devices)}.log"
+    log = execution.workspace / "logs" / f"vllm-{'-'.join(settings.devices)}.log"
     with serve(settings, python, log=log, progress=progress, environ=environ) as server:
         yield VllmLanguageModel(
             server.address,

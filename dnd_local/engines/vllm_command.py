@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from dnd_local.core.amounts import size_text
-from dnd_local.core.config import Dtype, LlmQuantisation
+from dnd_local.core.config import Dtype, Execution, LlmConfig, LlmQuantisation
 from dnd_local.core.errors import BadConfig, MissingWeights, UserError
 from dnd_local.engines.vllm_options import read_vllm_options, written
 from dnd_local.store.commands import output_of
@@ -43,6 +43,18 @@ class ServerSettings:
     quantisation: LlmQuantisation = "none"
     seed: int = 0
     options: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        llm: LlmConfig,
+        model: Path,
+        execution: Execution,
+        devices: Sequence[str] | None = None,
+    ) -> ServerSettings:
+        """Return how a run serves the model of a folder; on the run's devices if not given."""
+        on = tuple(devices or execution.devices)
+        return cls(model, on, llm.dtype, llm.quantisation, options=execution.vllm_options)
 
     @property
     def on_cpu(self) -> bool:

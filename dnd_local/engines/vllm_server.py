@@ -73,6 +73,19 @@ class Server:
             raise NoReply(ended(code, self.log))
 
 
+def options_now(settings: ServerSettings, environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Return the options of a server of `settings.model`, by the GPU memory that is free now.
+
+    Raises:
+        UserError: the model is none, does not fit, or has no such quantisation.
+        Refused: an option that is not passed on.
+    """
+    memory = None
+    if not settings.on_cpu:
+        memory = read_gpu_memory(visible_devices(settings.devices, environ))
+    return server_options(settings, read_model(settings.model), memory)
+
+
 @contextmanager
 def serve(
     settings: ServerSettings,
@@ -95,11 +108,7 @@ def serve(
         UserError: the model or an option will not do.
         NoReply: the server ended or did not become healthy in time; the message says why.
     """
-    facts = read_model(settings.model)
-    memory = None
-    if not settings.on_cpu:
-        memory = read_gpu_memory(visible_devices(settings.devices, environ))
-    options = [*server_options(settings, facts, memory), "--middleware", KEY_GUARD]
+    options = [*options_now(settings, environ), "--middleware", KEY_GUARD]
     folder, listen = private_folder()
     key = secrets.token_urlsafe(32)
     log = log or folder / "log"

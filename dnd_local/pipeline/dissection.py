@@ -85,10 +85,11 @@ class Dissection:
         if engine not in ("vllm", SERVER):
             idle |= {"--llm-timeout": "a server"} if self.llm_timeout != TIMEOUT_S else {}
             idle |= {"--llm-concurrency": "a server"} if self.llm_concurrency else {}
+        other = "leave --llm-url out" if self.llm_url else "give --llm vllm"
         for option, what in idle.items():
             raise BadConfig(
                 f"{option} is for {what}, and here labels come from {self.llm_url or engine}; "
-                "leave it out, or give --llm vllm"
+                f"leave it out, or {other}"
             )
         if self.allow_remote_llm and not self.llm_url:
             raise BadConfig("--allow-remote-llm is for --llm-url, which is not given; leave it out")

@@ -161,7 +161,9 @@ def open_engine(
     name, settings = engine_name(role, config), settings_of(role, config)
     ids = model_ids(config)[role]
     folders = [weights.folder(model) for model in ids]
-    devices = execution.devices if execution.workers == 1 else (device,)
+    # One server of our own serves all workers, so every device is its to use.
+    alone = execution.workers == 1 or (role == "language-model" and name == "vllm")
+    devices = execution.devices if alone else (device,)
     opened: AbstractContextManager[Any]
     if is_factory(name):
         opened = registry.open_factory(role, name, settings, devices)

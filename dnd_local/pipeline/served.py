@@ -24,8 +24,9 @@ from dnd_local.engines.folders import quantised_by
 from dnd_local.engines.language_models import LANGUAGE_MODELS
 from dnd_local.engines.llm_address import read_address
 from dnd_local.engines.llm_survey import KEY_VARIABLE, ServerFacts, survey, try_out
-from dnd_local.engines.vllm_command import read_model
+from dnd_local.engines.vllm_command import ServerSettings
 from dnd_local.engines.vllm_python import find_vllm
+from dnd_local.engines.vllm_server import options_now
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.plan import CONCEPTS, triages_of
 from dnd_local.pipeline.replies import replies_of
@@ -134,7 +135,7 @@ def check_language_model(config: Config, execution: Execution, weights: Weights)
         _check_quantised(llm, weights.folder(llm.model))
     if llm.engine == "vllm":
         python = find_vllm(execution.vllm_python, os.environ)
-        read_model(weights.folder(llm.model))
+        options_now(ServerSettings.of(llm, weights.folder(llm.model), execution))
         if llm.quantisation == "int4" and not python.bitsandbytes:
             raise UserError(
                 f"{python.path} has no vllm-bnb-plugin, which llm.quantisation = 'int4' needs; "

@@ -152,6 +152,10 @@ def test_a_library_that_is_not_installed_is_one_line(
     said = command("report", "mine", "--figures", "drawn")
     assert (said.code, "'matplotlib' is not installed" in said.err) == (2, True)
     assert not (bench.workspace / "runs" / "mine" / "report").exists()
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    said = command("dissect", "pocket", LAYER, "--ids", "0-3", "--run", "mine", "--report")
+    assert (said.code, "'jinja2' is not installed" in said.err) == (2, True)
+    assert bench.calls.asked == asked
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     words = ("baseline", "clip-dissect", "pocket", LAYER, "--concepts", "w")
     said = command(*words, "--out", "t.parquet")

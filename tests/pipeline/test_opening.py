@@ -132,13 +132,21 @@ def test_an_engine_gets_its_settings_folder_and_devices(
         == {
             "target": (settings.network, models / "pocket-target", devices, "", ""),
             "captioner": ("captioner", settings.captions, [models / "blip-base"], devices),
-            "language-model": (settings.llm, [models / "qwen3-4b-instruct"], where, devices),
+            "language-model": (settings.llm, [models / "qwen3-4b-instruct"], where, ("0", "1")),
             "painter": (
                 "painter", settings.pictures, [models / "sd15", models / "small"], devices,
             ),
             "embedder": ("embedder", settings.clip, [models / "clip-vit-b-16"], devices),
         }[role]
     )  # fmt: skip
+
+
+def test_a_language_model_in_a_worker_is_on_the_workers_device(
+    opened: Opened, tmp_path: Path
+) -> None:
+    settings, where = config(llm={"engine": "transformers"}), execution(tmp_path, 2)
+    with opening.open_engine("language-model", settings, where, Shelf(), "1"):  # type: ignore[arg-type]
+        assert opened.given["language_model"][3] == ("1",)
 
 
 def test_a_network_by_name_gets_what_the_manifest_says_of_it(

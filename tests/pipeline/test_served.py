@@ -188,6 +188,16 @@ class TestBeforeWork:
         four = Config(llm=LlmConfig(engine="vllm", model="x", quantisation="int4"))
         with pytest.raises(UserError, match=r"has no vllm-bnb-plugin.*'fp8'"):
             check_language_model(four, execution, weights)
+        eight = Config(llm=LlmConfig(engine="vllm", model="x", quantisation="int8"))
+        with pytest.raises(UserError, match=r"8 bits as it loads only with fp8"):
+            check_language_model(eight, execution, weights)
+        small = "#!/bin/sh\necho '1024, 81920'\n"
+        (tmp_path / "nvidia-smi").write_text(small)
+        (tmp_path / "nvidia-smi").chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+        crowded = msgspec.structs.replace(execution, devices=("0",))
+        with pytest.raises(UserError, match=r"needs about .* on each GPU and 1\.\d GB are free"):
+            check_language_model(config, crowded, weights)
         none = msgspec.structs.replace(execution, vllm_python=str(tmp_path / "none"))
         with pytest.raises(UserError, match="not a Python that can be run"):
             check_language_model(config, none, weights)
@@ -262,7 +272,7 @@ class TestRequest:
     def test_a_python_beside_a_named_server_is_refused(self) -> None:
         served: dict[str, Any] = {"settings": {"llm": {"engine": "vllm"}}, "llm_url": "unix:/s"}
         request = Dissection(model="pocket", layer="a", vllm_python="/p", **served)
-        with pytest.raises(BadConfig, match=r"--vllm-python.*labels come from unix:/s"):
+        with pytest.raises(BadConfig, match=r"--vllm-python.*from unix:/s; .*leave --llm-url out"):
             request.make_config()
         fine = Dissection(model="pocket", layer="a", llm_timeout=7.0, llm_concurrency=9, **served)
         assert fine.make_config().llm.engine == "server"
