@@ -27,6 +27,10 @@ Layers = Annotated[
         help="Layers by dotted path: layer4, layer4.1.conv2,fc.", autocompletion=completion.layers
     ),
 ]
+Ids = Annotated[str, typer.Option(help="Neurons: 1,2,3 or 0-63 or all or @FILE.")]
+RunSeed = Annotated[
+    int | None, typer.Option("--seed", help="Seed of the run.", min=0, rich_help_panel=RARE)
+]
 Workspace = Annotated[
     Path | None,
     typer.Option(help="Where all work is kept. Default: $DND_LOCAL_WORKSPACE or ./dnd-workspace."),

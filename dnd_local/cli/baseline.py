@@ -12,10 +12,12 @@ from dnd_local.cli import tables
 from dnd_local.cli.arguments import (
     AsJson,
     Devices,
+    Ids,
     Layers,
     Model,
     Preset,
     Probe,
+    RunSeed,
     Settings,
     Weights,
     Workspace,
@@ -41,7 +43,7 @@ def baseline(
         str,
         typer.Option(help="soft-wpmi, wpmi, cosine, cosine-cubed or rank-reorder."),
     ] = "soft-wpmi",
-    ids: Annotated[str, typer.Option(help="Neurons: 1,2,3 or 0-63 or all or @FILE.")] = "all",
+    ids: Ids = "all",
     out: Annotated[
         Path | None,
         typer.Option(
@@ -54,7 +56,7 @@ def baseline(
     workspace: Workspace = None,
     weights: Weights = None,
     devices: Devices = "cpu",
-    seed: Annotated[int | None, typer.Option(help="Seed of the run.", min=0)] = None,
+    seed: RunSeed = None,
     as_json: AsJson = False,
     *,
     settings: dict[str, Any],

@@ -10,6 +10,7 @@ import typer
 from dnd_local.cli import tables
 from dnd_local.cli.arguments import AsJson, Out, Run, Weights, Workspace
 from dnd_local.cli.figures import say, show_records, write_all
+from dnd_local.core.amounts import count_text
 from dnd_local.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ def search(
     else:
         show_records(records)
         by_words = sum(hit.words for hit in result.hits)
-        say("", f"{by_words} neurons have the words in a label. Median cosine of all labels: "
-                f"{result.median:.4f}")  # fmt: skip
+        say("", f"With the words in a label: {count_text(by_words, 'neuron')}. Median cosine of "
+                f"all labels: {result.median:.4f}")  # fmt: skip
     write_all(out, {"search": records})
 
 
@@ -87,7 +88,12 @@ def group(
             for several in groups if len(several.neurons) > 1
         ])  # fmt: skip
         alone = sum(len(several.neurons) == 1 for several in groups)
-        say("", f"At cosine {above:g}: {len(groups) - alone} groups, {alone} neurons alone", "")
+        say(
+            "",
+            f"At cosine {above:g}: {count_text(len(groups) - alone, 'group')}, "
+            f"{count_text(alone, 'neuron')} alone",
+            "",
+        )
         show_records(levels)
     write_all(out, {"groups": records, "sweep": levels})
 

@@ -12,10 +12,12 @@ from dnd_local.cli.arguments import (
     RARE,
     AsJson,
     Devices,
+    Ids,
     Layers,
     Model,
     Preset,
     Probe,
+    RunSeed,
     Settings,
     Weights,
     Workspace,
@@ -37,7 +39,7 @@ SERVER = "The language model's server"
 def dissect(
     model: Model,
     layer: Layers,
-    ids: Annotated[str, typer.Option(help="Neurons: 1,2,3 or 0-63 or all or @FILE.")] = "all",
+    ids: Ids = "all",
     probe: Probe = None,
     preset: Preset = "",
     config: Settings = None,
@@ -53,9 +55,7 @@ def dissect(
     workers: Annotated[
         int, typer.Option(help="Processes. Default: one a device.", min=0, rich_help_panel=RARE)
     ] = 0,
-    seed: Annotated[
-        int | None, typer.Option(help="Seed of the run.", min=0, rich_help_panel=RARE)
-    ] = None,
+    seed: RunSeed = None,
     manifest: Annotated[
         Path | None,
         typer.Option(

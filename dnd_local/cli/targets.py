@@ -8,6 +8,7 @@ import typer
 
 from dnd_local.cli import tables
 from dnd_local.cli.arguments import AsJson, Model, Weights
+from dnd_local.core.amounts import count_text
 
 if TYPE_CHECKING:
     from dnd_local.engines.factory_check import Examined
@@ -92,7 +93,7 @@ def _show(examined: Examined, as_json: bool) -> None:
     ]
     if examined.layer is not None:
         mapped = "with a map" if examined.layer.spatial else "without a map"
-        what = f"{examined.layer.kind}, {examined.layer.neurons:,} neurons {mapped}"
+        what = f"{examined.layer.kind}, {count_text(examined.layer.neurons, 'neuron')} {mapped}"
         rows.append((f"layer {examined.layer.path}", what))
     console = tables.console()
     console.print(tables.plain(f"{examined.name} will do"))

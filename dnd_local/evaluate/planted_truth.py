@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 import msgspec
 
@@ -27,8 +27,6 @@ from dnd_local.store.outputs import Cell
 
 HARD: Final = "pocket-hard"
 """The embedded target whose neurons are formulas; `hard_truth` knows what they mean."""
-
-Kind: TypeAlias = Literal["object", "colour", "pattern", "category"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,7 @@ class NeuronTruth(msgspec.Struct, frozen=True):
     """The meaning of a neuron: its concept and the concept's kind, None where it has none."""
 
     neuron: int
-    kind: Kind
+    kind: pocket_words.Kind
     concept: str | None = None
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from dnd_local import __version__
-from dnd_local.core.amounts import duration_text, size_text
+from dnd_local.core.amounts import count_text, duration_text, size_text
 from dnd_local.core.ranking import LOWER_IS_BETTER
 from dnd_local.core.records import RULES
 from dnd_local.evaluate.verdicts import DECIDING, LEGEND
@@ -51,7 +51,12 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        number=_number, seconds=seconds_text, bytes=bytes_text, per_cent=_per_cent, short=_short
+        number=_number,
+        seconds=seconds_text,
+        bytes=bytes_text,
+        per_cent=_per_cent,
+        short=_short,
+        counted=count_text,
     )
     environment.globals.update(
         rules=RULES, lower_is_better=LOWER_IS_BETTER, version=__version__,

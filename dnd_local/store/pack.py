@@ -111,7 +111,7 @@ def pack(
 def _item(weights: Weights, entry: Entry, path: str) -> _Item:
     place = weights.folder(entry.id) / path
     file = next(one for one in entry.files if one.path == path)
-    expected = weights.expected(entry, file)
+    expected = weights.pins.hash_of(entry, file)
     assert expected is not None  # `folder` has verified it
     return _Item(f"{WEIGHTS}/{entry.id}/{path}", place.stat().st_size, expected, place)
 

@@ -161,7 +161,7 @@ def _jobs(weights: Weights, entry: Entry, hosts: Hosts) -> Iterator[_Job]:
             url=url,
             partial=weights.root / PARTIAL / entry.id / name,
             size=source.size,
-            sha256=weights.expected(entry, file) if origin is None else origin.sha256,
+            sha256=weights.pins.hash_of(entry, file) if origin is None else origin.sha256,
             licence_page=(entry.licence.link or "") if entry.gated is not False else "",
             token=token,
             md5=file.md5,

@@ -99,7 +99,7 @@ def _land(
         for file in entry.files:
             name = f"{WEIGHTS}/{entry.id}/{file.path}"
             pin = pins.find(entry, file.path)
-            expected = weights.expected(entry, file) or pins.hash_of(entry, file)
+            expected = weights.pins.hash_of(entry, file) or pins.hash_of(entry, file)
             if expected is None:
                 raise Refused(f"{source}: no hash of '{name}' is known, so it is not taken")
             with bundle.open(name) as data:

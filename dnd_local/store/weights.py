@@ -207,14 +207,10 @@ class Weights:
         fresh = {path: stamp_of(self.place(entry) / path) for path in paths}
         self._remember(entry, {**self._stamps(entry), **fresh})
 
-    def expected(self, entry: Entry, file: File) -> str | None:
-        """Return the hash a local file must have, None where neither manifest nor pins say."""
-        return self.pins.hash_of(entry, file)
-
     def _verify(self, entry: Entry, file: File, stamps: Mapping[str, Stamp]) -> Stamp:
         """Return the stamp of a file that is what its hash promises."""
         path = self.place(entry) / file.path
-        expected = self.expected(entry, file)
+        expected = self.pins.hash_of(entry, file)
         if not path.is_file():
             raise MissingWeights(self._missing_text(entry, 1))
         if expected is None:
@@ -245,11 +241,12 @@ class Weights:
     def _complete(self, entry: Entry) -> bool:
         folder = self.place(entry)
         return bool(entry.files) and all(
-            (folder / file.path).is_file() and self.expected(entry, file) for file in entry.files
+            (folder / file.path).is_file() and self.pins.hash_of(entry, file)
+            for file in entry.files
         )
 
     def _rule(self, entry: Entry) -> str:
-        return key([(file.path, self.expected(entry, file)) for file in entry.files])
+        return key([(file.path, self.pins.hash_of(entry, file)) for file in entry.files])
 
     def _stamps(self, entry: Entry) -> dict[str, Stamp]:
         """Return the stamps of files verified before; none for what ships."""

@@ -156,7 +156,8 @@
       const shown = fitting.length;
       const of = items.length.toLocaleString("en");
       const beyond = fitting.filter((item) => item.found.length).length;
-      count.textContent = (shown === items.length ? `${of} neurons` : `${shown.toLocaleString("en")} of ${of} neurons`)
+      count.textContent = (shown === items.length ? "" : `${shown.toLocaleString("en")} of `)
+        + (items.length === 1 ? "1 neuron" : `${of} neurons`)
         + (words.length && beyond ? `, ${beyond.toLocaleString("en")} by more than labels` : "");
       nothing.hidden = shown > 0;
       const asked = JSON.stringify([words, wanted, worth, layer && layer.value, sort && sort.value, pair && pair.value]);
