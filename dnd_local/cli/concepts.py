@@ -11,6 +11,7 @@ from dnd_local.cli import tables
 from dnd_local.cli.arguments import AsJson, Out, Run, Weights, Workspace
 from dnd_local.cli.figures import say, show_records, write_all
 from dnd_local.core.amounts import count_text
+from dnd_local.core.descriptions import SAME_CONCEPT
 from dnd_local.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def group(
     above: Annotated[
         float,
         typer.Option(help="Labels of at least this cosine are joined.", min=0, max=1),
-    ] = 0.9,
+    ] = SAME_CONCEPT,
     out: Out = None,
     workspace: Workspace = None,
     weights: Weights = None,
@@ -70,13 +71,13 @@ def group(
 
       dnd-local group my-run --above 0.95
     """
-    from dnd_local.evaluate.groups import group_neurons, group_records, label_cosines, sweep
+    from dnd_local.evaluate.groups import group_neurons, group_records, label_tree, sweep
 
     descriptions, vectors = _labels_of(run, workspace, weights)
     firsts = {description.labels[0].text for description in descriptions if description.labels}
-    cosines = label_cosines({text: vectors[text] for text in firsts})
-    groups = group_neurons(descriptions, cosines, above)
-    levels = [level.record() for level in sweep(descriptions, cosines)]
+    tree = label_tree({text: vectors[text] for text in firsts})
+    groups = group_neurons(descriptions, tree, above)
+    levels = [level.record() for level in sweep(descriptions, tree)]
     records = group_records(groups)
     if as_json:
         tables.echo_json({"above": above, "groups": groups, "sweep": levels})

@@ -13,6 +13,7 @@ from dnd_local.cli import tables
 from dnd_local.cli.arguments import AsJson, Run, Weights, Workspace
 from dnd_local.cli.progress import ProgressLines
 from dnd_local.core.amounts import count_text, size_text
+from dnd_local.core.descriptions import SAME_CONCEPT
 from dnd_local.core.errors import BadConfig
 
 if TYPE_CHECKING:
@@ -33,6 +34,19 @@ Neurons = Annotated[
     str,
     typer.Option(help="Neurons of --single-file and --figures: 17,18 or layer4:17. Default: all."),
 ]
+Compare = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--compare",
+        help="Another run, pack or CSV of descriptions to compare with; the run remembers it.",
+    ),
+]
+GroupAbove = Annotated[
+    float,
+    typer.Option(
+        help="Labels of at least this cosine share a group on the groups page.", min=0, max=1
+    ),
+]
 
 
 def report(
@@ -41,14 +55,9 @@ def report(
         Path | None, typer.Option(help="The site's folder. Default: report/ in the run's own.")
     ] = None,
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
-    compare: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--compare",
-            help="Another run, pack or CSV of descriptions to compare with; the run remembers it.",
-        ),
-    ] = None,
+    compare: Compare = None,
     layer: Annotated[str, typer.Option(help="The layer that --compare files are about.")] = "",
+    group_above: GroupAbove = SAME_CONCEPT,
     single_file: SingleFile = None,
     figures: Figures = None,
     neurons: Neurons = "",
@@ -73,14 +82,19 @@ def report(
     if figures:
         matplotlib_parts()  # said before any page is written
 
-    _check(single_file, figures, neurons, {"--out": out, "--compare": compare})
+    _check(
+        single_file,
+        figures,
+        neurons,
+        {"--out": out, "--compare": compare, "--group-above": group_above != SAME_CONCEPT},
+    )
     stored = open_run(run, workspace, weights)
     chosen = [stored.neuron(text.strip()) for text in neurons.split(",")] if neurons else []
     others = _others(stored, compare or [], layer)
     if single_file:
         said, page = _write_single(stored, single_file, chosen)
     else:
-        said, page = _write_site(stored, out, others)
+        said, page = _write_site(stored, out, others, group_above)
     if compare:
         remember(stored, compare, layer)
     drawn = _write_figures(stored, figures, chosen) if figures else ()
@@ -110,9 +124,9 @@ def _check(
 
 
 def _write_site(
-    stored: StoredRun, out: Path | None, others: list[Compared] | None
+    stored: StoredRun, out: Path | None, others: list[Compared] | None, group_above: float
 ) -> tuple[dict[str, Any], Path]:
-    site = write_report(stored, out, others)
+    site = write_report(stored, out, others, group_above)
     said = {"index": str(site.index), "neurons": site.neurons, "pictures": site.pictures,
             "missing": site.missing, "left_out": site.left_out}  # fmt: skip
     return said, site.index
@@ -137,13 +151,16 @@ def _write_figures(stored: StoredRun, out: Path, chosen: list[Neuron]) -> tuple[
 
 
 def write_report(
-    stored: StoredRun, out: Path | None = None, others: list[Compared] | None = None
+    stored: StoredRun,
+    out: Path | None = None,
+    others: list[Compared] | None = None,
+    group_above: float = SAME_CONCEPT,
 ) -> Site:
     """Write the report of a run with a line of progress, and return where it is."""
     from dnd_local.report.site import build_site
 
     with ProgressLines() as progress:
-        return build_site(stored, out, others, progress)
+        return build_site(stored, out, others, progress, group_above)
 
 
 def _others(stored: StoredRun, names: list[str], layer: str) -> list[Compared] | None:

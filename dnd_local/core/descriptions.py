@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from dnd_local.core.cards import Card
 from dnd_local.core.records import Neuron, Rule
 
 Status: TypeAlias = Literal["described", "dead", "constant", "duplicate", "abstained", "failed"]
+
+
+SAME_CONCEPT: Final = 0.9
+"""The cosine from which two labels are taken for one concept, if nothing else is said."""
 
 
 @dataclass(frozen=True, slots=True)

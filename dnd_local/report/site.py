@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +14,19 @@ from typing import Final
 import numpy as np
 
 from dnd_local.core.cards import Card
-from dnd_local.core.descriptions import Description
+from dnd_local.core.descriptions import SAME_CONCEPT, Description
 from dnd_local.core.errors import Refused, UserError
 from dnd_local.core.records import Neuron
+from dnd_local.core.sequences import distinct
 from dnd_local.evaluate.comparisons import Compared, Recalled, compared_run, recall
 from dnd_local.evaluate.exports import records_csv
-from dnd_local.evaluate.label_vectors import Vectors, encoder_name, neighbours, neuron_vectors
+from dnd_local.evaluate.label_vectors import (
+    Vectors,
+    encoder_name,
+    neighbours,
+    neuron_vectors,
+    text_vectors,
+)
 from dnd_local.evaluate.matching import match
 from dnd_local.evaluate.verdicts import Verdict, read_verdicts
 from dnd_local.pipeline.describing import read_scores
@@ -30,6 +37,7 @@ from dnd_local.pipeline.runner import Progress, Quiet
 from dnd_local.report.cards import CardView, card_of, page_of
 from dnd_local.report.compare_view import compare_view
 from dnd_local.report.gather import exemplar_blobs, histograms, ranges
+from dnd_local.report.groups_view import GroupsView, groups_view
 from dnd_local.report.neuron_view import Neighbour, NeuronView, neuron_view
 from dnd_local.report.pages import STATIC, render
 from dnd_local.report.run_view import run_view
@@ -64,6 +72,7 @@ def build_site(
     out: Path | None = None,
     others: Sequence[Compared] | None = None,
     progress: Progress | None = None,
+    group_above: float = SAME_CONCEPT,
 ) -> Site:
     """Write the report of a run, everything that is there of it, and return where it is.
 
@@ -75,6 +84,7 @@ def build_site(
         others: other describers, for a page that compares them with the run; by default those
             that the run remembers.
         progress: who is told how far it is.
+        group_above: the least cosine of two labels that the groups page joins.
 
     Raises:
         Refused: `out` holds something that is not a report.
@@ -82,16 +92,15 @@ def build_site(
     """
     folder = (out or run.folder.folder / "report").absolute()
     check_folder(folder)
-    watch, lab = progress or Quiet(), run.lab
+    watch, lab, index = progress or Quiet(), run.lab, folder / "index.html"
     compared, left_out = _with_others(run, others)
     descriptions, classes = run.descriptions(), run.triages()
     verdicts = read_verdicts(run.folder.folder)
     blobs = exemplar_blobs(run)
-    vectors, unlike = _meanings(lab, descriptions)
+    vectors, of_labels, unlike = _meanings(lab, descriptions)
     watch.start(STAGE, len(descriptions), len(descriptions))
     copy_static(folder)
-    workers = min(os.cpu_count() or 1, 8)
-    with closing(Shelf(folder, lab.blobs, lab.probe, lab.config.ledger, workers)) as shelf:
+    with closing(Shelf(folder, lab.blobs, lab.probe, lab.config.ledger, _workers())) as shelf:
         cards = [
             card_of(d, classes[d.neuron.layer].neurons[d.neuron.index],
                     blobs.by_neuron.get(d.neuron, ()), shelf, verdicts.of(d))
@@ -103,30 +112,40 @@ def build_site(
         texts = []
         for place, evidence in enumerate(gather_evidence(run.lab, descriptions, classes)):
             texts.append(searched_texts(evidence))
-            counts, groups = counted.get(evidence.neuron), ranged.get(evidence.neuron, ())
-            card, whole = cards[place], blobs.whole
-            view = neuron_view(evidence, card, counts, groups, shelf, lab.blobs, whole)
-            pages.write(view, place)
+            counts, images = counted.get(evidence.neuron), ranged.get(evidence.neuron, ())
+            shared = (shelf, lab.blobs, blobs.whole)
+            pages.write(neuron_view(evidence, cards[place], counts, images, *shared), place)
             watch.advance(STAGE, 1)
-        pictures, missing = shelf.pictures, shelf.missing
     write_whole(folder / SEARCHED, search_script(texts))
     _compare(folder, run, cards, compared, left_out)
-    _write(
-        folder / "index.html",
-        render("run.html", run=run_view(run, cards, None if unlike else layout(vectors)), root="",
-               compared=bool(compared), missing=missing, unlike=unlike, encoder=encoder_name(lab),
-               downloads=_downloads(folder, run, descriptions, verdicts.on(descriptions))),
-    )  # fmt: skip
+    groups = _groups(folder, run, groups_view(descriptions, cards, of_labels, group_above))
+    downloads = _downloads(folder, run, descriptions, verdicts.on(descriptions), groups)
+    view = run_view(run, cards, None if unlike else layout(vectors))
+    _write(index, render(
+        "run.html", run=view, root="", compared=bool(compared), groups=groups, unlike=unlike,
+        missing=shelf.missing, encoder=encoder_name(lab), downloads=downloads,
+    ))  # fmt: skip
     watch.finish(STAGE, 0.0)
-    return Site(folder, folder / "index.html", len(cards), pictures, missing, left_out)
+    return Site(folder, index, len(cards), shelf.pictures, shelf.missing, left_out)
 
 
-def _meanings(lab: Lab, descriptions: Sequence[Description]) -> tuple[Vectors, str]:
-    """Return a vector a neuron, and why there are none where the text encoder is not here."""
+def _workers() -> int:
+    return min(os.cpu_count() or 1, 8)
+
+
+def _meanings(
+    lab: Lab, descriptions: Sequence[Description]
+) -> tuple[Vectors, Mapping[str, Vectors], str]:
+    """Return a vector a neuron and one a first label.
+
+    The third is why there are none, where the text encoder is not here.
+    """
+    firsts = distinct(d.labels[0].text for d in descriptions if d.labels)
     try:
-        return neuron_vectors(lab, [[label.text for label in d.labels] for d in descriptions]), ""
+        vectors = neuron_vectors(lab, [[label.text for label in d.labels] for d in descriptions])
+        return vectors, dict(zip(firsts, text_vectors(lab, firsts), strict=True)), ""
     except UserError as error:
-        return np.zeros((len(descriptions), 0), dtype=np.float32), str(error)
+        return np.zeros((len(descriptions), 0), dtype=np.float32), {}, str(error)
     finally:
         lab.close()
 
@@ -223,11 +242,23 @@ def _compare(
     _write(folder / "compare.html", page)
 
 
+def _groups(folder: Path, run: StoredRun, view: GroupsView | None) -> GroupsView | None:
+    """Write the groups page, or take away one of other times; return what it shows."""
+    if view is None:
+        (folder / "groups.html").unlink(missing_ok=True)
+        return None
+    encoder = encoder_name(run.lab)
+    page = render("groups.html", view=view, run_name=run.record.name, encoder=encoder, root="")
+    _write(folder / "groups.html", page)
+    return view
+
+
 def _downloads(
     folder: Path,
     run: StoredRun,
     descriptions: Sequence[Description],
     verdicts: Sequence[Verdict],
+    groups: GroupsView | None,
 ) -> tuple[str, ...]:
     """Write the tables that the run page offers, their cells safe for spreadsheets."""
     files = {
@@ -239,6 +270,8 @@ def _downloads(
     if verdicts:
         rows = [verdict.record() for verdict in verdicts]
         files["verdicts.csv"] = records_csv(rows).encode("utf-8")
+    for name, records in (groups.tables if groups else {}).items():
+        files[name] = records_csv(records).encode("utf-8")
     shutil.rmtree(folder / "data", ignore_errors=True)
     for name, data in files.items():
         write_whole(folder / "data" / name, data)

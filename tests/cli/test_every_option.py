@@ -143,6 +143,7 @@ CASES = {
     ("report", "--open"): Case("--open"),
     ("report", "--compare"): Case("--compare labels.csv"),
     ("report", "--layer"): Case("--compare bare.csv --layer second", "--compare bare.csv"),
+    ("report", "--group-above"): Case("--group-above 0.1"),
     ("report", "--figures"): Case("--figures figures"),
     ("report", "--single-file"): Case("--single-file page.html"),
     ("report", "--neurons"): Case("--figures figures --neurons 0", "--figures figures"),

@@ -14,7 +14,7 @@ from dnd_local.evaluate.groups import (
     SWEEP,
     group_neurons,
     group_records,
-    label_cosines,
+    label_tree,
     sweep,
 )
 
@@ -65,19 +65,19 @@ def test_groups_are_what_hangs_together_in_any_order(above: float) -> None:
     wanted = plainly(labels, vectors, above)
     neurons = described(*labels)
     used = {text: vectors[text] for text in labels}
-    groups = group_neurons(neurons, label_cosines(used), above)
+    groups = group_neurons(neurons, label_tree(used), above)
     assert {frozenset(n.index for n in group.neurons) for group in groups} == wanted
     for seed in range(5):
         random.Random(seed).shuffle(neurons)
         shuffled = dict(random.Random(seed).sample(list(used.items()), len(used)))
-        assert group_neurons(neurons, label_cosines(shuffled), above) == groups
+        assert group_neurons(neurons, label_tree(shuffled), above) == groups
 
 
 def test_a_group_is_named_by_its_most_frequent_label_and_silent_neurons_are_in_none() -> None:
     east, north = np.array([1, 0], np.float32), np.array([0, 1], np.float32)
     vectors = {"dogs": east, "dog": east, "sky": north}
     neurons = described("dogs", "sky", "dog", "", "dogs")
-    first, second = group_neurons(neurons, label_cosines(vectors), 0.9)
+    first, second = group_neurons(neurons, label_tree(vectors), 0.9)
     assert first.name == "dogs"
     assert first.labels == (("dogs", 2), ("dog", 1))
     assert [n.index for n in first.neurons] == [0, 2, 4]
@@ -89,12 +89,31 @@ def test_a_group_is_named_by_its_most_frequent_label_and_silent_neurons_are_in_n
 def test_the_sweep_goes_from_one_group_to_equal_labels() -> None:
     east, north = np.array([1, 0], np.float32), np.array([0.6, 0.8], np.float32)
     vectors = {"dog": east, "sky": north}
-    levels = sweep(described("dog", "dog", "sky"), label_cosines(vectors))
+    levels = sweep(described("dog", "dog", "sky"), label_tree(vectors))
     by_cosine = {level.above: level for level in levels}
     assert tuple(by_cosine) == SWEEP
     low, high = by_cosine[0.6], by_cosine[1.0]
     assert (low.groups, low.alone, low.largest, low.joined) == (1, 0, 1.0, 1.0)
     assert (high.groups, high.alone, high.largest, high.joined) == (1, 1, pytest.approx(2 / 3), 0)
     assert high.record()["pairs_joined"] == 0
-    (only,) = {level.joined for level in sweep(described("dog"), label_cosines({"dog": east}))}
+    (only,) = {level.joined for level in sweep(described("dog"), label_tree({"dog": east}))}
     assert only == 0
+
+
+def test_the_tree_has_every_group_of_the_whole_graph_and_counts_pairs() -> None:
+    words = [f"word {i}" for i in range(700)]
+    vectors = vectors_of(words)
+    tree = label_tree(vectors)
+    assert len(tree.joins) == len(words) - 1
+    rows = np.stack([vectors[text] for text in tree.labels]).astype(float)
+    cosines = rows @ rows.T
+    upper = np.triu_indices(len(words), 1)
+    assert tree.shares == tuple((cosines[upper] >= above - 1e-6).mean() for above in SWEEP)
+    for above in (0.97, 0.99, 0.995):
+        numbers = list(tree.groups_of(above).values())
+        same = np.equal.outer(numbers, numbers)
+        reached = cosines >= above - 1e-6
+        spread = reached
+        while not np.array_equal(wider := (spread.astype(float) @ reached) > 0, spread):
+            spread = wider
+        np.testing.assert_array_equal(same, spread)

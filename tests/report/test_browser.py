@@ -5,18 +5,27 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from dnd_local.core.descriptions import DescriptionRow, DescriptionTable, Label
+from dnd_local.core.amounts import count_text
+from dnd_local.core.descriptions import (
+    SAME_CONCEPT,
+    Description,
+    DescriptionRow,
+    DescriptionTable,
+    Label,
+)
 from dnd_local.core.records import Neuron
 from dnd_local.evaluate.comparisons import Compared, compared_run
+from dnd_local.evaluate.groups import SWEEP, LabelTree, group_neurons, label_tree
 from dnd_local.pipeline.reading import StoredRun
 from dnd_local.report.cards import CardView
+from dnd_local.report.groups_view import groups_view
 from dnd_local.report.notebook import compare, html_of, neuron_card
 from dnd_local.report.pages import FIRST_CARDS, render
 from dnd_local.report.run_view import run_view
@@ -538,6 +547,7 @@ def test_no_problem_for_those_who_cannot_see_well(
         pytest.skip(f"no axe-core at {AXE}: npm install --prefix .venv axe-core")
     page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
     pages = [site.index, neuron(site, 0), neuron(site, 5), site.folder / "compare.html",
+             site.folder / "groups.html",
              judged_site.index, neuron(judged_site, 2),
              judged_site.folder / "compare.html"]  # fmt: skip
     for path in pages:
@@ -595,8 +605,8 @@ def long_index(desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Path:
     cards = [_card(i, own) for i, own in enumerate(labels)]
     run = run_view(desk.plain, cards, layout(_random_vectors(len(labels))))
     page_text = render(
-        "run.html", run=run, root="", compared=False, missing=0, downloads=("a.csv",), unlike="",
-        encoder="clip",
+        "run.html", run=run, root="", compared=False, groups=None, missing=0,
+        downloads=("a.csv",), unlike="", encoder="clip",
     )  # fmt: skip
     texts = [(tuple(own), tuple(own), (f"caption {i}",)) for i, own in enumerate(labels)]
     (folder / SEARCHED).write_bytes(search_script(texts))
@@ -651,4 +661,121 @@ def _card(index: int, labels: list[str]) -> CardView:
     shown = Shown(f"pictures/{path}", f"thumbs/{path}", 500, 375)
     own = tuple(Label(text, 5.0 + index % 7) for text in labels)
     return CardView(f"neurons/layer4-{index:05d}.html", Neuron("resnet50", "layer4", index),
-                    "described", "", own, 3.0, (shown,) * 5)  # fmt: skip
+                    "described" if own else "dead", "", own, 3.0, (shown,) * 5)  # fmt: skip
+
+
+@dataclass
+class Grouped:
+    """A groups page of 200 neurons with 40 labels, the last neuron without, and what it is of."""
+
+    path: Path
+    descriptions: list[Description]
+    tree: LabelTree
+
+
+@pytest.fixture(scope="module")
+def grouped_page(tmp_path_factory: pytest.TempPathFactory) -> Grouped:
+    folder = tmp_path_factory.mktemp("grouped")
+    copy_static(folder)
+    generator = np.random.default_rng(5)
+    texts = [plain_label(i, 0) for i in range(40)]
+    rows = generator.standard_normal((40, 4)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    vectors = dict(zip(texts, rows, strict=True))
+    chosen = [[texts[i]] for i in generator.integers(0, 40, 199)] + [[]]
+    cards = [_card(i, labels) for i, labels in enumerate(chosen)]
+    descriptions = [Description(c.neuron, c.status, c.labels, "mean") for c in cards]
+    used = {text: vectors[text] for (text,) in chosen[:-1]}
+    view = groups_view(descriptions, cards, used)
+    path = folder / "groups.html"
+    page_text = render("groups.html", view=view, run_name="grouped", encoder="clip", root="")
+    path.write_text(page_text, encoding="utf-8")
+    return Grouped(path, descriptions, label_tree(used))
+
+
+def groups_of(page: Any) -> list[tuple[str, list[str]]]:
+    return [
+        (group.locator("h3").text_content(), group.locator(".tiles .number").all_text_contents())
+        for group in page.locator("#groups > li").all()
+    ]
+
+
+def test_the_groups_page_at_any_threshold_is_what_the_command_says(
+    browser: Any, grouped_page: Grouped
+) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(grouped_page.path.as_uri())
+    counts = set()
+    for above in SWEEP:
+        page.locator(f"button[data-above='{above}']").click()
+        groups = group_neurons(grouped_page.descriptions, grouped_page.tree, above)
+        wanted = [
+            (group.name, [str(n.index) for n in group.neurons])
+            for group in groups
+            if len(group.neurons) > 1
+        ]
+        shown = [(name, sorted(numbers, key=int)) for name, numbers in groups_of(page)]
+        assert shown == wanted
+        alone = page.locator("#alone .number").count()
+        assert page.inner_text("#counted") == (
+            f"{count_text(len(wanted), 'group')}, {count_text(alone, 'neuron')} alone"
+        )
+        assert len(wanted) + alone == len(groups)
+        assert page.locator("[aria-pressed='true'][data-above]").count() == 1
+        counts.add(len(wanted))
+    assert len(counts) > 3
+    page.locator("#slider").fill("0")
+    assert len(groups_of(page)) == 1
+    page.reload()
+    assert page.inner_text("#above") == "0"
+    page.goto(f"{grouped_page.path.as_uri()}#above=0.95")
+    assert page.inner_text("#above") == "0.95"
+    page.close()
+
+
+def test_the_groups_page_leads_to_neurons_and_to_the_list(watched: Watched, site: Site) -> None:
+    page = watched.open(site.index)
+    page.locator("nav >> text=Groups").click()
+    page.wait_for_url("**/groups.html")
+    page.locator(".tiles a").first.click()
+    page.wait_for_url("**/neurons/colours-0*.html")
+    page.go_back()
+    name = page.locator(".alone .name, .group h3").first
+    text = name.text_content()
+    name.click()
+    page.wait_for_url("**/index.html*")
+    assert page.input_value("#search") == text
+    assert shown_neurons(page)
+    watched.check()
+
+
+def test_the_groups_page_without_scripts_shows_the_chosen_threshold(
+    browser: Any, grouped_page: Grouped
+) -> None:
+    page = browser.new_page(java_script_enabled=False)
+    page.goto(grouped_page.path.as_uri())
+    assert page.inner_text("#above") == str(SAME_CONCEPT)
+    assert page.locator("#groups > li").count() > 0
+    assert not page.locator("#chooser").is_visible()
+    assert page.locator("span.level").first.is_visible()
+    assert "--group-above" in page.locator("noscript").inner_text()
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_groups_page_fits_and_all_can_read_it(
+    browser: Any, grouped_page: Grouped, scheme: str
+) -> None:
+    for width in (390, 768, 1280):
+        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        page.goto(grouped_page.path.as_uri())
+        for above in ("0.6", "0.95"):
+            page.locator(f"button[data-above='{above}']").click()
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            if not AXE.is_file():
+                pytest.skip(f"no axe-core at {AXE}: npm install --prefix .venv axe-core")
+            page.evaluate(AXE.read_text(encoding="utf-8"))
+            found = page.evaluate("axe.run().then(r => r.violations)")
+            bad = [(v["id"], v["nodes"][0]["html"]) for v in found]
+            assert not bad
+        page.close()

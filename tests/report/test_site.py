@@ -14,6 +14,7 @@ from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
 from dnd_local.core.errors import Refused, UserError
 from dnd_local.core.ledger_rows import ROWS
 from dnd_local.evaluate.comparisons import Compared, remember
+from dnd_local.evaluate.groups import SWEEP
 from dnd_local.evaluate.label_vectors import neighbours, neuron_vectors
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.reading import StoredRun, open_run
@@ -72,7 +73,7 @@ def pages(site: Site) -> list[Path]:
 
 def test_a_page_for_the_run_each_neuron_and_the_comparison(site: Site) -> None:
     names = [path.relative_to(site.folder).as_posix() for path in pages(site)]
-    assert names == ["compare.html", "index.html"] + [
+    assert names == ["compare.html", "groups.html", "index.html"] + [
         f"neurons/colours-{i:05d}.html" for i in range(6)
     ]
     assert site.neurons == 6
@@ -140,7 +141,9 @@ def test_dead_and_duplicate_neurons_have_a_page_that_says_so(site: Site) -> None
 
 
 def test_hostile_texts_are_text_everywhere(hostile: Site) -> None:
-    allowed = {"script": {"../assets/report.js", "assets/report.js"}}
+    allowed = {
+        "script": {"../assets/report.js", "assets/report.js", "assets/groups.js"},
+    }
     for path in pages(hostile):
         page = Page(path)
         for tag, own in page.elements:
@@ -169,6 +172,8 @@ def test_without_the_text_encoder_the_report_is_written_and_says_so(
     text = Page(made.index).text
     assert "weights of clip are not here; get them: weights pull clip" in text
     assert "by the meaning of their labels" not in text
+    assert not (made.folder / "groups.html").exists()
+    assert "groups.html" not in Page(made.index).addresses()
     assert "Most frequent labels" in text
     assert "Alike by meaning" not in Page(made.folder / "neurons" / f"{LAYER}-00000.html").text
 
@@ -181,6 +186,31 @@ def test_neurons_alike_by_meaning_are_those_of_the_label_vectors(site: Site, des
     wanted = [f"../neurons/colours-{j:05d}.html" for j in near[1] if j >= 0]
     assert linked[-len(wanted) :] == wanted
     assert len(wanted) == 2
+
+
+def test_the_groups_page_has_every_labelled_neuron_once(desk: Desk, tmp_path: Path) -> None:
+    made = build_site(desk.plain, tmp_path / "site", group_above=0.0)
+    page = Page(made.folder / "groups.html")
+    linked = [address for address in page.addresses() if address.startswith("neurons/")]
+    labelled = [d.neuron.index for d in desk.plain.descriptions() if d.labels]
+    assert sorted(linked) == [f"neurons/{LAYER}-{i:05d}.html" for i in labelled]
+    assert f"{6 - len(labelled)} of 6 neurons have no label" in page.text
+    assert "Groups at cosine 0.0" in page.text
+    rows = (made.folder / "data" / "groups.csv").read_text().splitlines()
+    assert rows[0] == "group,name,size,layer,neuron"
+    assert len(rows) == 1 + len(labelled)
+    assert {row.split(",")[0] for row in rows[1:]} == {"0"}
+    sweep = (made.folder / "data" / "sweep.csv").read_text().splitlines()
+    assert len(sweep) == 1 + len(SWEEP)
+    assert "groups.html" in Page(made.index).addresses()
+    assert {"data/groups.csv", "data/sweep.csv"} <= set(Page(made.index).addresses())
+
+
+def test_without_a_label_there_is_no_groups_page(own: Bench) -> None:
+    own.run("3", name="dead")
+    made = build_site(open_run("dead", own.workspace))
+    assert not (made.folder / "groups.html").exists()
+    assert "groups.html" not in Page(made.index).addresses()
 
 
 def test_lost_pictures_leave_a_gap_and_a_note(own: Bench) -> None:
@@ -262,7 +292,7 @@ def test_tables_to_take_away_are_safe_for_spreadsheets(hostile: Site, own: Bench
     assert "\n0,'=cmd" in (made.folder / "data" / "descriptions.csv").read_text()
     assert ",'=cmd" in (made.folder / "data" / "candidates.csv").read_text()
     assert {p.name for p in (hostile.folder / "data").iterdir()} == {
-        "descriptions.csv", "candidates.csv", "descriptions.jsonl",
+        "descriptions.csv", "candidates.csv", "descriptions.jsonl", "groups.csv", "sweep.csv",
     }  # fmt: skip
 
 
