@@ -137,7 +137,7 @@ def pad_to_framing(picture: Pixels, seen_share: float) -> Pixels:
     """Return a crop centred on a square so large that the network's own crop cuts nothing off.
 
     Args:
-        picture: the crop, any shape.
+        picture: the crop, any shape; or a tile's, of any bands.
         seen_share: the side of the region that the network sees of a square picture, as a share
             of the square's side (0.875 for a resize to 256 and centre crop of 224).
 
@@ -148,8 +148,9 @@ def pad_to_framing(picture: Pixels, seen_share: float) -> Pixels:
     side = int(np.ceil(longest / seen_share))
     # Odd or even as the crop's side is, so that the margins on both sides are equal whole pixels.
     side += (side - longest) % 2
-    canvas = np.empty((side, side, 3), dtype=np.uint8)
-    canvas[:] = np.rint(picture.reshape(-1, 3).mean(axis=0)).astype(np.uint8)
+    canvas = np.empty((side, side, picture.shape[2]), dtype=picture.dtype)
+    mean = picture.reshape(-1, picture.shape[2]).mean(axis=0)
+    canvas[:] = np.rint(mean) if np.issubdtype(picture.dtype, np.integer) else mean
     top, left = (side - height) // 2, (side - width) // 2
     canvas[top : top + height, left : left + width] = picture
     return canvas

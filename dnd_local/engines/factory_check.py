@@ -16,7 +16,6 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from dnd_local.core.cards import Card
@@ -24,6 +23,7 @@ from dnd_local.core.digest import key, sha256
 from dnd_local.core.errors import UserError
 from dnd_local.core.factory_names import split_factory
 from dnd_local.core.records import LayerInfo
+from dnd_local.engines.bands import try_out
 from dnd_local.engines.factory import load_target
 from dnd_local.engines.framing import Framing
 from dnd_local.engines.layer_output import first_tensor
@@ -132,7 +132,7 @@ def _inputs(name: str, transform: Callable[..., Any]) -> Tensor:
     inputs = []
     for height, width in _SIZES:
         noise = np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
-        first, second = (_one_input(name, transform(Image.fromarray(noise))) for _ in range(2))
+        first, second = (_one_input(name, try_out(transform, noise)) for _ in range(2))
         if first.shape != second.shape or not torch.equal(first, second):
             raise UserError(
                 f"{name}: its transform gives another input each time for the same picture; take "

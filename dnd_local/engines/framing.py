@@ -8,17 +8,18 @@ pixel says which coordinate it was taken from. A straight line is fitted to thes
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from dnd_local.core.records import Box, Pixels
+from dnd_local.engines.bands import try_out
 
-Transform: TypeAlias = Callable[[Image.Image], torch.Tensor]
-"""From an RGB picture to the network's input (channels, height, width)."""
+Transform: TypeAlias = Callable[[Any], torch.Tensor]
+"""From an RGB picture to the network's input (channels, height, width); from a tile (height, width,
+bands) where it has an attribute `bands`."""
 
 _Floats: TypeAlias = NDArray[np.float64]
 
@@ -78,7 +79,7 @@ class Framing:
         return Box(columns[0], rows[0], columns[1], rows[1])
 
     def _send(self, pixels: Pixels) -> _Floats:
-        return np.asarray(self._transform(Image.fromarray(pixels)).double().numpy())
+        return np.asarray(try_out(self._transform, pixels).double().numpy())
 
 
 def _line(values: _Floats, length: int) -> tuple[int, int] | None:

@@ -135,6 +135,8 @@ TARGET_SOURCES: Final[Mapping[str, str]] = {
     "timm": "target_timm",
     "hf": "target_hf",
     "open_clip": "target_open_clip",
+    "places365": "target_places365",
+    "tile2vec": "target_tile2vec",
 }
 """The module of each source of target networks.
 

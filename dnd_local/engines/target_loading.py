@@ -7,17 +7,17 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import torch
-from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.transforms._presets import ImageClassification
 
 from dnd_local.core.errors import DamagedFile, MissingWeights, UserError
+from dnd_local.engines.bands import try_out
 from dnd_local.engines.folders import settings_of
 from dnd_local.engines.framing import Transform
 from dnd_local.engines.planted_net import PLANTED, PlantedNet
@@ -29,7 +29,7 @@ _ARCHITECTURES: Final[Mapping[str, Callable[[Mapping[str, Any]], nn.Module]]] = 
     SMALL_RESNET: lambda config: SmallResNet(config["widths"], len(config["outputs"])),
     PLANTED: PlantedNet,
 }
-Loaded = tuple[nn.Module, Transform]
+Loaded: TypeAlias = tuple[nn.Module, Transform]
 
 _OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.\w+)$")
 """DenseNet's published weights are older than its module names: ``norm.1`` for ``norm1``."""
@@ -168,7 +168,7 @@ def transform_digest(transform: Transform) -> str:
     digest = hashlib.sha256()
     for shape in _DIGEST_PICTURES:
         noise = np.random.default_rng(0).integers(0, 256, (*shape, 3)).astype(np.uint8)
-        tensor = transform(Image.fromarray(noise))
+        tensor = try_out(transform, noise)
         digest.update(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.contiguous().numpy().tobytes())
     return digest.hexdigest()

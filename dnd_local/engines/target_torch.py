@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 
 from dnd_local.core.config import NetworkConfig
@@ -17,6 +16,7 @@ from dnd_local.core.errors import UserError
 from dnd_local.core.protocols import ResponseMap
 from dnd_local.core.records import Box, LayerInfo, Pixels
 from dnd_local.engines.ahead import Preparation
+from dnd_local.engines.bands import bands_of, given, try_out
 from dnd_local.engines.batching import PaddedBatches
 from dnd_local.engines.device import (
     CPU,
@@ -47,6 +47,9 @@ class TorchTarget:
         transform: from an RGB picture to one input (channels, height, width) of the network.
         config: batch shape, precision, and how maps and tokens become responses.
         devices: as in `Execution.devices`.
+
+    Attributes:
+        bands: of the tiles that the network takes in place of RGB pictures, 0 for pictures.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class TorchTarget:
         self._batches = PaddedBatches(config.batch)
         self._framing = Framing(transform)
         self._inputs = Preparation(self._prepare, self._home)
+        self.bands = bands_of(transform)
         if self._home.type == "cpu":
             keep_freed_memory()
 
@@ -159,7 +163,7 @@ class TorchTarget:
     @cached_property
     def _found(self) -> Found:
         grey = np.full((_DISCOVERY_SIDE, _DISCOVERY_SIDE, 3), 127, np.uint8)
-        pair = self._stack([self._prepare(grey)] * 2)
+        pair = self._stack([try_out(self._transform, grey)] * 2)
         return find_outputs(self.module, pair, self._config.layout)
 
     def _output(self, layer: str) -> Output:
@@ -209,7 +213,7 @@ class TorchTarget:
                 handle.remove()
 
     def _prepare(self, picture: Pixels) -> Tensor:
-        return self._transform(Image.fromarray(picture))
+        return self._transform(given(self._transform, picture))
 
     def _stack(self, inputs: Sequence[Tensor]) -> Tensor:
         shapes = {tuple(tensor.shape) for tensor in inputs}
