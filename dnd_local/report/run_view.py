@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias, get_args
+from typing import Any, Final, get_args
 
 import msgspec
 import numpy as np
@@ -28,29 +28,11 @@ from dnd_local.pipeline.served import SERVER
 from dnd_local.pipeline.stage import roles_of
 from dnd_local.report import plots
 from dnd_local.report.cards import CardView
+from dnd_local.report.map_names import TRIED, MapName, Point, names_in_map
 from dnd_local.store.manifest import Hub, Local, Shipped, Source, Url, User
 
 FREQUENT: Final = 18
 """Labels in the list of frequent ones."""
-
-NAMED: Final = 14
-"""Labels written into the map."""
-
-NAMED_SMALL: Final = 5
-"""Of those, the first ones: all that a phone shows, in larger type."""
-
-LONGEST_NAME: Final = 28
-"""Letters of a label in the map."""
-
-MAP_HEIGHT: Final = 75
-"""The map's height where its width is 100."""
-
-TYPE: Final = 2.3
-PHONE_TYPE: Final = 4.4
-"""Heights of letters in the map, as the style has them, in hundredths of its width."""
-
-Rectangle: TypeAlias = tuple[float, float, float, float]
-"""Left, top, right, bottom."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,33 +66,6 @@ class Frequency(Card):
     text: str
     count: int
     share: float
-
-
-@dataclass(frozen=True, slots=True)
-class Point(Card):
-    """A neuron in the map, in hundredths of its side; `place` is its place in the list."""
-
-    place: int
-    card: CardView
-    x: float
-    y: float
-
-
-@dataclass(frozen=True, slots=True)
-class MapName(Card):
-    """A label written into the map; `phone` says whether a phone, with larger type, shows it."""
-
-    text: str
-    x: float
-    y: float
-    anchor: str
-    phone: bool
-
-    def box(self, size: float) -> Rectangle:
-        """Return the room it takes with letters of a height: no sans serif's are wider."""
-        width = 0.62 * size * len(self.text)
-        left = self.x - {"start": 0.0, "middle": width / 2, "end": width}[self.anchor]
-        return (left, self.y - 1.1 * size, left + width, self.y + 0.4 * size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +138,7 @@ def run_view(
         distinct=len(labels),
         scores=plots.value_histogram([c.score for c in cards if c.score is not None]),
         points=tuple(points),
-        names=_names(points, labels) if points else (),
+        names=names_in_map(points, [text for text, _ in _most_common(labels, TRIED)]),
     )
 
 
@@ -252,46 +207,6 @@ def _source(source: Source) -> str:
             return f"brought by the user ({source.page})"
         case Local():
             return f"a model of the user's own ({source.folder or 'from a bundle'})"
-
-
-def _names(points: Sequence[Point], labels: Counter[str]) -> tuple[MapName, ...]:
-    """Return where to write the most frequent labels into the map, none over another.
-
-    The first `NAMED_SMALL` have room for a phone's larger type too.
-    """
-    known = [_middle(points, text) for text, _ in _most_common(labels, 6 * NAMED)]
-    taken: list[MapName] = []
-    for most, size in ((NAMED_SMALL, PHONE_TYPE), (NAMED, TYPE)):
-        for label in known:
-            name = _name(label, phone=size == PHONE_TYPE)
-            free = not any(_overlap(name.box(size), other.box(size)) for other in taken)
-            if free and len(taken) < most and 0 <= name.box(size)[0] <= name.box(size)[2] <= 100:
-                taken.append(name)
-    return tuple(taken)
-
-
-def _name(point: Point, phone: bool) -> MapName:
-    """Return a label as written at its point: above it, towards the middle of the map."""
-    text = point.card.label
-    anchor = "start" if point.x < 33 else "end" if point.x > 67 else "middle"
-    return MapName(
-        text=text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}…",
-        x=point.x,
-        y=round(point.y * MAP_HEIGHT / 100 - 1.6, 2),
-        anchor=anchor,
-        phone=phone,
-    )
-
-
-def _overlap(one: Rectangle, other: Rectangle) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
-
-
-def _middle(points: Sequence[Point], text: str) -> Point:
-    """Return the point nearest to the middle of all that have a label."""
-    alike = [p for p in points if p.card.label == text]
-    x, y = float(np.median([p.x for p in alike])), float(np.median([p.y for p in alike]))
-    return min(alike, key=lambda p: (p.x - x) ** 2 + (p.y - y) ** 2)
 
 
 def _most_common(labels: Counter[str], count: int) -> list[tuple[str, int]]:

@@ -232,14 +232,19 @@ def map_image(blobs: Blobs, blob: BlobId | None) -> str:
 
 
 def data_uri(blobs: Blobs, blob: BlobId, side: int = THUMB) -> str:
-    """Return a picture as a data URI for a page that has no folder, empty where it is gone."""
+    """Return a picture as a data URI for a notebook, empty where it is gone.
+
+    Its longest side is `side` at most; smaller ones are enlarged by a whole factor, so that a
+    notebook, which has no style of ours, does not blur them.
+    """
     if not _BLOB.fullmatch(blob):
         return ""
     try:
-        data = webp(blobs.get(blob), side)
+        pixels = blobs.get(blob)
     except DamagedFile:
         return ""
-    return _data_uri("webp", data)
+    factor = max(1, side // max(pixels.shape[:2]))
+    return _data_uri("webp", webp(pixels.repeat(factor, axis=0).repeat(factor, axis=1), side))
 
 
 def _data_uri(kind: str, data: bytes) -> str:

@@ -44,6 +44,12 @@ AXE = Path(os.environ.get("DND_LOCAL_AXE", ".venv/node_modules/axe-core/axe.min.
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")
 WIDTHS = (390, 820, 1440)
+NOTEBOOK = """<!doctype html><html lang="en"><title>A notebook</title>
+<style>:root { color-scheme: light dark }</style><main><h1>A notebook</h1>"""
+"""What stands around a card: a heading, and the colours of the reader."""
+
+VIOLATIONS = """axe.run().then(r => r.violations.map(
+    v => [v.id, v.nodes[0].html, v.nodes[0].failureSummary]))"""
 
 
 class Watched:
@@ -387,7 +393,7 @@ def test_a_single_file_works_anywhere(
         if not AXE.is_file():
             pytest.skip(f"no axe-core at {AXE}: npm install --prefix .venv axe-core")
         page.evaluate(AXE.read_text(encoding="utf-8"))
-        assert page.evaluate("axe.run().then(r => r.violations.map(v => v.id))") == []
+        assert page.evaluate(VIOLATIONS) == []
         page.close()
 
 
@@ -523,6 +529,11 @@ def test_a_phone_shows_every_describer(browser: Any, site: Site) -> None:
         assert box["x"] + box["width"] <= 390
         name = cell.evaluate("e => getComputedStyle(e, '::before').content")
         assert name.strip('"') == cell.get_attribute("data-name").replace('"', '\\"')
+    cut = page.locator(".scroll").evaluate_all("a => a.filter(e => e.scrollWidth > e.clientWidth)")
+    assert not cut, "the tables of agreement and of labels fit"
+    page.goto(neuron(site, 0).as_uri())
+    wide = page.locator(".candidates").evaluate("e => e.scrollWidth - e.parentNode.clientWidth")
+    assert wide <= 0
     page.close()
 
 
@@ -539,13 +550,14 @@ def test_the_compare_page_marks_what_was_judged(browser: Any, judged_site: Site)
     page.close()
 
 
+@pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_problem_for_those_who_cannot_see_well(
-    browser: Any, site: Site, judged_site: Site, scheme: str
+    browser: Any, site: Site, judged_site: Site, scheme: str, width: int
 ) -> None:
     if not AXE.is_file():
         pytest.skip(f"no axe-core at {AXE}: npm install --prefix .venv axe-core")
-    page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     pages = [site.index, neuron(site, 0), neuron(site, 5), site.folder / "compare.html",
              site.folder / "groups.html",
              judged_site.index, neuron(judged_site, 2),
@@ -555,8 +567,7 @@ def test_no_problem_for_those_who_cannot_see_well(
         page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
         # Through the browser's own door: the page's policy lets no other script in.
         page.evaluate(AXE.read_text(encoding="utf-8"))
-        found = page.evaluate("axe.run().then(r => r.violations)")
-        bad = [(v["id"], v["nodes"][0]["html"], v["nodes"][0].get("failureSummary")) for v in found]
+        bad = page.evaluate(VIOLATIONS)
         assert not bad, f"{path.name}: {bad}"
     page.close()
 
@@ -584,16 +595,25 @@ def test_the_map_fills_its_card(browser: Any, site: Site) -> None:
     page.close()
 
 
-def test_notebook_cards_fit_a_narrow_cell(browser: Any, desk: Desk) -> None:
-    page = browser.new_page(viewport={"width": 320, "height": 900})
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_notebook_cards_fit_a_narrow_cell_and_can_be_read_by_all(
+    browser: Any, desk: Desk, judged: StoredRun, scheme: str
+) -> None:
+    page = browser.new_page(viewport={"width": 320, "height": 900}, color_scheme=scheme)
     evidence = desk.plain.evidence("0")
-    shown_here = (neuron_card(desk.plain, "0"), evidence.description, evidence.exemplars,
-                  compare(desk.plain, "plain"))  # fmt: skip
-    page.set_content(html_of(desk.plain))
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    for shown in shown_here:
-        page.set_content(shown._repr_html_())
+    cards = [html_of(judged)] + [
+        shown._repr_html_()
+        for shown in (neuron_card(judged, "0"), evidence.description, evidence.exemplars,
+                      compare(desk.plain, "plain"))
+    ]  # fmt: skip
+    for card in cards:
+        page.set_content(f"{NOTEBOOK}{card}</main></html>")
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        if not AXE.is_file():
+            pytest.skip(f"no axe-core at {AXE}: npm install --prefix .venv axe-core")
+        page.evaluate(AXE.read_text(encoding="utf-8"))
+        bad = page.evaluate(VIOLATIONS)
+        assert not bad, bad
     page.close()
 
 

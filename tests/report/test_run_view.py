@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -11,16 +13,8 @@ from dnd_local.evaluate.verdicts import Ruling, Verdict
 from dnd_local.pipeline import opening
 from dnd_local.pipeline.plan import PLAN
 from dnd_local.report.cards import CardView
-from dnd_local.report.run_view import (
-    LONGEST_NAME,
-    NAMED,
-    NAMED_SMALL,
-    PHONE_TYPE,
-    TYPE,
-    RunView,
-    run_view,
-    settings_in_words,
-)
+from dnd_local.report.map_names import LONGEST_NAME, NAMED, NAMED_SMALL, PHONE_TYPE, TYPE
+from dnd_local.report.run_view import RunView, run_view, settings_in_words
 from tests.report.conftest import Desk
 from tests.report.synthetic import plain_label
 
@@ -74,6 +68,17 @@ def test_names_in_the_map_are_few_and_do_not_touch(desk: Desk) -> None:
             assert apart.count(False) == 1
             assert left >= 0
             assert right <= 100
+
+
+def test_neurons_close_together_are_all_named_on_a_phone(desk: Desk) -> None:
+    cards = [card(i, label) for i, label in enumerate(("black background", "penguin", "tree"))]
+    places = np.array([[0.5, 0.5], [0.52, 0.5], [0.5, 0.62]])
+    names = run_view(desk.plain, cards, places).names
+    assert [name.phone for name in names] == [True] * 3
+    boxes = [name.box(PHONE_TYPE) for name in names]
+    for one, other in itertools.combinations(boxes, 2):
+        assert (one[2] <= other[0] or other[2] <= one[0]
+                or one[3] <= other[1] or other[3] <= one[1])  # fmt: skip
 
 
 def test_a_long_name_in_the_map_is_cut(desk: Desk) -> None:
