@@ -107,7 +107,7 @@ def _labels_of(
     Raises:
         UserError: the run has no label.
     """
-    from dnd_local.evaluate.label_vectors import text_vectors
+    from dnd_local.pipeline.label_vectors import text_vectors
     from dnd_local.pipeline.reading import open_run
 
     stored = open_run(run, workspace, weights)

@@ -212,6 +212,15 @@ class ScoresConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     beta: Annotated[
         int, Meta(ge=1, le=1000, description="best pictures of a candidate that count")
     ] = 5
+    alike_above: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="leave out a label whose CLIP cosine to a better one exceeds this (figure "
+            "26: 0.81); 1: none",
+        ),
+    ] = 1.0
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -113,6 +113,23 @@ def best_labels(candidates: Sequence[ScoredCandidate], rule: Rule, count: int) -
     return [Label(c.text, c.score(rule)) for c in best_first(candidates, rule)[:count]]
 
 
+def drop_alike(
+    labels: Sequence[Label], vectors: Mapping[str, NDArray[np.float32]], above: float
+) -> list[Label]:
+    """Return the labels, best first, without those too much like a better one.
+
+    Args:
+        labels: best first.
+        vectors: the unit vector of each label's text.
+        above: a label goes if its cosine to one that stays, and is better, exceeds this.
+    """
+    kept: list[Label] = []
+    for label in labels:
+        if all(float(vectors[label.text] @ vectors[better.text]) <= above for better in kept):
+            kept.append(label)
+    return kept
+
+
 def best_first(candidates: Sequence[ScoredCandidate], rule: Rule) -> list[ScoredCandidate]:
     """Return the candidates by their score under `rule`, best first; ties keep the order drawn."""
     sign = 1.0 if rule in LOWER_IS_BETTER else -1.0

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from dnd_local.core.errors import DamagedFile, MissingWeights, Refused, UserError
+
+WORD_LIST: Final = "words.txt"
+"""The list of words beside a CLIP that captions with them."""
 
 
 def settings_of(folder: Path, name: str = "config.json") -> dict[str, Any]:

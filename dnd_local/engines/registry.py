@@ -58,6 +58,7 @@ class EngineKind:
         build: its class; called with the folder, the role's settings and `devices`.
         file: a file that a folder of this kind holds.
         types: the `model_type` that the file names, any if empty.
+        without: settings of the role that mean nothing to this kind.
     """
 
     name: str
@@ -65,12 +66,15 @@ class EngineKind:
     build: str
     file: str
     types: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
 
     def reads(self, folder: Path) -> bool:
         """Return whether a folder is of this kind."""
         path = folder / self.file
         if not path.is_file():
             return False
+        if not self.file.endswith(".json"):
+            return True
         settings = adapter("folders").settings_of(folder, self.file)
         return not self.types or settings.get("model_type") in self.types
 
@@ -78,6 +82,13 @@ class EngineKind:
 BUILT_IN: Final[Mapping[EngineRole, tuple[EngineKind, ...]]] = {
     "captioner": (
         EngineKind("BLIP", "captioner_blip", "BlipCaptioner", "config.json", ("blip", "blip-2")),
+        EngineKind(
+            "CLIP with words",
+            "captioner_words",
+            "WordsCaptioner",
+            "words.txt",
+            without=("quantisation", "min_tokens", "max_tokens"),
+        ),
     ),
     "painter": (
         EngineKind("diffusers", "painter_diffusers", "DiffusersPainter", "model_index.json"),

@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 
 from dnd_local.core.config import Config
-from dnd_local.core.descriptions import Description
-from dnd_local.core.ranking import best_labels
+from dnd_local.core.descriptions import Description, Label
+from dnd_local.core.ranking import best_labels, drop_alike
 from dnd_local.core.records import Neuron, Scores, Triage
+from dnd_local.core.sequences import distinct
 from dnd_local.pipeline.lab import Lab
+from dnd_local.pipeline.label_vectors import text_vectors
 from dnd_local.pipeline.making import Failure
 from dnd_local.pipeline.plan import CONCEPTS, PLAN, SCORES, TRIAGE
 from dnd_local.pipeline.stage import Asked, Item
@@ -32,18 +34,16 @@ def describe_all(
     asked = Asked(tuple(record.neurons), record.wanted())
     triages = {part.layer: part for part in TRIAGE.read(lab, TRIAGE.items(lab, asked))}
     record.check_widths({layer: len(part.neurons) for layer, part in triages.items()})
-    scored = set(SCORES.there(lab, SCORES.items(lab, asked)))
+    labels = _labels(lab, read_scores(lab, record))
     reasons = {failure.item: f"{failure.stage}: {failure.reason}" for failure in failures}
     keys = tuple((stage.name, stage.key(lab)) for stage in PLAN)
     descriptions = []
     for neuron in record.wanted():
-        item = Item.of_neuron(neuron)
-        if item in scored:
-            (scores,) = SCORES.read(lab, [item])
-            descriptions.append(_described(neuron, scores, lab.config, keys))
+        if neuron in labels:
+            descriptions.append(_described(neuron, labels[neuron], lab.config, keys))
         else:
             triage = triages[neuron.layer].neurons[neuron.index]
-            reason = reasons.get(item.name, unfinished)
+            reason = reasons.get(Item.of_neuron(neuron).name, unfinished)
             descriptions.append(_undescribed(neuron, triage, lab.config, reason, keys))
     return tuple(descriptions)
 
@@ -62,13 +62,30 @@ def rejections(lab: Lab, record: RunRecord) -> tuple[tuple[str, int], ...]:
     return tuple(counts.most_common())
 
 
+def _labels(lab: Lab, scored: Sequence[Scores]) -> dict[Neuron, list[Label]]:
+    """Return the labels of each neuron that has scores, best first.
+
+    Raises:
+        UserError: labels that are alike are to be left out, and the embedder is not here.
+    """
+    rule, above = lab.config.scores.rule, lab.config.scores.alike_above
+    if above == 1:
+        return {scores.neuron: best_labels(scores.candidates, rule, LABELS) for scores in scored}
+    texts = distinct(candidate.text for scores in scored for candidate in scores.candidates)
+    vectors = dict(zip(texts, text_vectors(lab, texts), strict=True))
+    lab.close()
+    ranked = {scores.neuron: best_labels(scores.candidates, rule, len(texts)) for scores in scored}
+    return {
+        neuron: drop_alike(labels, vectors, above)[:LABELS] for neuron, labels in ranked.items()
+    }
+
+
 def _described(
-    neuron: Neuron, scores: Scores, config: Config, keys: tuple[tuple[str, str], ...]
+    neuron: Neuron, labels: Sequence[Label], config: Config, keys: tuple[tuple[str, str], ...]
 ) -> Description:
     rule = config.scores.rule
-    labels = tuple(best_labels(scores.candidates, rule, LABELS))
     if labels:
-        return Description(neuron, "described", labels, rule, keys=keys)
+        return Description(neuron, "described", tuple(labels), rule, keys=keys)
     return Description(
         neuron, "failed", (), rule, "no reply of the language model was usable", keys
     )

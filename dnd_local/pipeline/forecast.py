@@ -22,7 +22,8 @@ from dnd_local.pipeline.plan import (
 from dnd_local.pipeline.selection import Selection
 from dnd_local.pipeline.served import asks_language_model, check_language_model, settle
 from dnd_local.pipeline.stage import Asked, Stage, roles_of
-from dnd_local.store.runs import RunFolder, default_name, run_names
+from dnd_local.store.naming import default_name
+from dnd_local.store.runs import RunFolder, run_names
 
 PICTURE_BYTES = 1.6
 """Bytes a pixel of a stored picture, three channels, losslessly packed: a cautious figure."""

@@ -115,6 +115,7 @@ class Lab:
         self.weights.require(names)
         for name in names:
             self.weights.folder(name)
+        opening.check_settings(roles, self.config, self.weights)
 
     def largest_memory(self, roles: Sequence[EngineRole]) -> int:
         """Return the bytes of device memory that the largest engine of `roles` needs."""

@@ -36,16 +36,19 @@ POCKET_TARGETS = {
 """The embedded targets by the name a user types."""
 
 
+SECTIONS: Final[Mapping[EngineRole, str]] = {
+    "target": "network",
+    "captioner": "captions",
+    "language-model": "llm",
+    "painter": "pictures",
+    "embedder": "clip",
+}
+"""The section of the settings that is each role's."""
+
+
 def settings_of(role: EngineRole, config: Config) -> Any:
     """Return a role's section of the settings."""
-    sections = {
-        "target": config.network,
-        "captioner": config.captions,
-        "language-model": config.llm,
-        "painter": config.pictures,
-        "embedder": config.clip,
-    }
-    return sections[role]
+    return getattr(config, SECTIONS[role])
 
 
 def engine_name(role: EngineRole, config: Config) -> str:
@@ -128,6 +131,26 @@ def check_names(roles: Iterable[EngineRole], config: Config, manifest: Manifest)
                 known = [*POCKET_TARGETS, *(name for name in known if name not in longer)]
                 hint = _TARGETS_LISTED
             raise UnknownName(_MODELS[role], absent[0], known, hint)
+
+
+def check_settings(roles: Iterable[EngineRole], config: Config, weights: Weights) -> None:
+    """Check that no setting was given that means nothing to the engine of the weights folder.
+
+    Raises:
+        BadConfig: one was.
+    """
+    for role in roles:
+        ids = model_ids(config)[role]
+        if role not in registry.BUILT_IN or not ids:
+            continue
+        settings = settings_of(role, config)
+        kind = registry.kind_of(role, weights.folder(ids[0]))
+        for name in kind.without:
+            if (value := getattr(settings, name)) != getattr(type(settings)(), name):
+                raise BadConfig(
+                    f"{SECTIONS[role]}.{name} is {value}, and {settings.model} ({kind.name}) has "
+                    "no such setting; leave it out"
+                )
 
 
 def in_process(roles: Iterable[EngineRole], config: Config) -> tuple[EngineRole, ...]:

@@ -9,7 +9,7 @@ from dnd_local.core.config import NetworkConfig
 from dnd_local.core.errors import BadConfig, UserError
 from dnd_local.core.protocols import EngineRole
 from dnd_local.engines import registry
-from dnd_local.engines.folders import has_chat_template, quantised_by
+from dnd_local.engines.folders import WORD_LIST, has_chat_template, quantised_by
 from dnd_local.engines.vllm_command import read_model
 from dnd_local.pipeline.opening import POCKET_TARGETS
 from dnd_local.store.add import Added, Consent, Wish, add
@@ -65,7 +65,8 @@ def add_model(
         raise BadConfig(f"--source {source} is for targets, and this is a {role}; leave it out")
     folder = folder.expanduser()
     note = _examined(role, folder, source) if folder.is_dir() else ""
-    open_clip = role == "embedder" or source == "open_clip"
+    worded = role == "captioner" and (folder / WORD_LIST).is_file()
+    open_clip = role == "embedder" or source == "open_clip" or worded
     wish = Wish(
         name=name,
         folder=folder,

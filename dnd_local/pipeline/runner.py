@@ -26,8 +26,9 @@ from dnd_local.pipeline.served import asks_language_model, check_language_model,
 from dnd_local.pipeline.stage import Asked, Item, Stage, places, require
 from dnd_local.pipeline.surroundings import isolation, remote_host, software
 from dnd_local.store.in_use import at_work, tidy
+from dnd_local.store.naming import default_name
 from dnd_local.store.outputs import write_results
-from dnd_local.store.runs import PLACES, RunFolder, RunRecord, default_name
+from dnd_local.store.runs import PLACES, RunFolder, RunRecord
 
 
 class Progress(Protocol):

@@ -18,7 +18,7 @@ from dnd_local.evaluate.groups import (
     label_tree,
     sweep,
 )
-from dnd_local.evaluate.label_vectors import Vectors
+from dnd_local.pipeline.label_vectors import Vectors
 from dnd_local.report.cards import CardView
 from dnd_local.store.outputs import Cell
 

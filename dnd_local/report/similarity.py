@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dnd_local.evaluate.label_vectors import Vectors, neighbours
+from dnd_local.pipeline.label_vectors import Vectors, neighbours
 
 ROUNDS: Final = 200
 """Steps of the map; it has settled by then for thousands of neurons."""

@@ -20,18 +20,18 @@ from dnd_local.core.records import Neuron
 from dnd_local.core.sequences import distinct
 from dnd_local.evaluate.comparisons import Compared, Recalled, compared_run, recall
 from dnd_local.evaluate.exports import records_csv
-from dnd_local.evaluate.label_vectors import (
+from dnd_local.evaluate.matching import match
+from dnd_local.evaluate.verdicts import Verdict, read_verdicts
+from dnd_local.pipeline.describing import read_scores
+from dnd_local.pipeline.evidence import gather_evidence
+from dnd_local.pipeline.lab import Lab
+from dnd_local.pipeline.label_vectors import (
     Vectors,
     encoder_name,
     neighbours,
     neuron_vectors,
     text_vectors,
 )
-from dnd_local.evaluate.matching import match
-from dnd_local.evaluate.verdicts import Verdict, read_verdicts
-from dnd_local.pipeline.describing import read_scores
-from dnd_local.pipeline.evidence import gather_evidence
-from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.reading import StoredRun
 from dnd_local.pipeline.runner import Progress, Quiet
 from dnd_local.report.cards import CardView, card_of, page_of

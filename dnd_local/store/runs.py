@@ -287,13 +287,6 @@ def run_names(workspace: Path) -> tuple[str, ...]:
     return tuple(sorted(path.parent.name for path in workspace.glob("runs/*/run.json")))
 
 
-def default_name(config: Config, layers: Iterable[str]) -> str:
-    """Return ``<target>-<layer>-<key8>``; the key is that of the whole Config."""
-    target = Path(config.network.name.partition(":")[0]).stem
-    words = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{target}-{'+'.join(layers)}")
-    return f"{words.strip('._-')[:100]}-{key(config)[:8]}"
-
-
 def _differences(old: Config, new: Config) -> list[str]:
     """Return the dotted names of the settings that differ, old and new value beside them."""
     one, other = (flat(msgspec.to_builtins(config)) for config in (old, new))

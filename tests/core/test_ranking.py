@@ -16,6 +16,7 @@ from dnd_local.core.ranking import (
     LOWER_IS_BETTER,
     best_labels,
     compared_cosine,
+    drop_alike,
     highest,
     ranks_from_highest,
     score_candidates,
@@ -166,6 +167,24 @@ def test_best_labels_follow_the_rules_direction(rule: str) -> None:
     found = best_labels(drawn, rule, 3)  # type: ignore[arg-type]
     assert [label.text for label in found] == expected
     assert best_labels(drawn, rule, 1) == found[:1]  # type: ignore[arg-type]
+
+
+def test_a_label_much_like_a_better_one_that_stays_is_dropped() -> None:
+    angles = {"dog": 0, "puppy": 30, "wolf": 60, "sky": 90}
+    vectors = {
+        text: np.array([np.cos(np.radians(a)), np.sin(np.radians(a))], np.float32)
+        for text, a in angles.items()
+    }
+    labels = [Label(text, 1.0) for text in angles]
+
+    def kept(above: float) -> list[str]:
+        return [label.text for label in drop_alike(labels, vectors, above)]
+
+    assert kept(0.81) == ["dog", "wolf"]  # the wolf is like the puppy, which is gone; sky like it
+    assert kept(0.87) == ["dog", "puppy", "wolf", "sky"]
+    assert kept(0.45) == ["dog", "sky"]
+    assert [label.text for label in drop_alike(labels[::-1], vectors, 0.81)] == ["sky", "puppy"]
+    assert drop_alike([], vectors, 0.5) == []
 
 
 def test_lower_is_better_for_ranks_only() -> None:

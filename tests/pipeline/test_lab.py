@@ -83,6 +83,7 @@ SETTINGS: dict[str, tuple[Any, set[str]]] = {
     "clip.dtype": ("bfloat16", {"scores"}),
     "scores.beta": (2, {"scores"}),
     "scores.rule": ("mean", NOTHING),
+    "scores.alike_above": (0.25, NOTHING),
 }
 """Each setting, another value of it, and the stages whose parts that can change."""
 

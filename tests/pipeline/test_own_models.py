@@ -65,10 +65,17 @@ def execution(home: Path) -> Execution:
     return Execution(workspace=home, weights=home, data=home)
 
 
+def clip_with_words(folder: Path) -> Path:
+    tiny.save_open_clip(folder)
+    (folder / "words.txt").write_text("dog\ncat\n")
+    return folder
+
+
 @pytest.mark.parametrize(
     ("role", "make", "section"),
     [
         ("captioner", tiny.save_blip, "captions"),
+        ("captioner", clip_with_words, "captions"),
         ("painter", tiny.save_stable_diffusion, "pictures"),
         ("embedder", tiny.save_open_clip, "clip"),
         ("language-model", make_tiny_llama, "llm"),
@@ -84,6 +91,20 @@ def test_each_role_is_registered_and_opened_by_name(there, tmp_path, role, make,
     fresh = Weights.open(there.root)
     with opening.open_engine(role, config, execution(tmp_path), fresh, "cpu") as engine:
         assert isinstance(engine, PROTOCOLS[role])
+
+
+def test_what_clip_with_words_cannot_obey_is_refused_before_any_work(there, tmp_path):
+    register(there, clip_with_words(tmp_path / "folder"), "captioner")
+    fresh = Weights.open(there.root)
+    assert "words.txt" in {file.path for file in fresh.manifest.entry("mine").files}
+    for setting in ("quantisation", "min_tokens", "max_tokens"):
+        value = "int8" if setting == "quantisation" else 7
+        config = read_config({"captions": {"model": "mine", setting: value}})
+        told = rf"captions\.{setting} is {value}, and mine \(CLIP with words\) has no such setting"
+        with pytest.raises(BadConfig, match=told):
+            opening.check_settings(("captioner",), config, fresh)
+    plain = read_config({"captions": {"model": "mine"}})
+    opening.check_settings(("captioner", "target"), plain, fresh)
 
 
 def test_a_network_of_torchvision_with_weights_of_ones_own(there, tmp_path):

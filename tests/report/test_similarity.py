@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnd_local.evaluate.label_vectors import Vectors
+from dnd_local.pipeline.label_vectors import Vectors
 from dnd_local.report.similarity import layout
 
 

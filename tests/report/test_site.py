@@ -15,8 +15,8 @@ from dnd_local.core.errors import Refused, UserError
 from dnd_local.core.ledger_rows import ROWS
 from dnd_local.evaluate.comparisons import Compared, remember
 from dnd_local.evaluate.groups import SWEEP
-from dnd_local.evaluate.label_vectors import neighbours, neuron_vectors
 from dnd_local.pipeline.lab import Lab
+from dnd_local.pipeline.label_vectors import neighbours, neuron_vectors
 from dnd_local.pipeline.reading import StoredRun, open_run
 from dnd_local.report.site import NEIGHBOURS, Site, build_site
 from tests.bench import Bench

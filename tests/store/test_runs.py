@@ -5,16 +5,19 @@ from __future__ import annotations
 import shutil
 import threading
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from dnd_local.core.config import Config
 from dnd_local.core.config_reading import read_config
+from dnd_local.core.digest import key
 from dnd_local.core.errors import DamagedFile, Refused, UnknownName, UserError
 from dnd_local.core.ledger_rows import sides
 from dnd_local.core.records import Neuron
-from dnd_local.store.runs import SCHEMA, RunFolder, default_name, run_names
+from dnd_local.store.naming import default_name
+from dnd_local.store.runs import SCHEMA, RunFolder, run_names
 
 CONFIG = Config()
 
@@ -210,12 +213,22 @@ def test_where_parts_lie_is_read_back(tmp_path: Path) -> None:
         run.places()
 
 
+def without_later_settings(config: Config) -> dict[str, Any]:
+    settings: dict[str, Any] = msgspec.to_builtins(config)
+    del settings["scores"]["alike_above"]
+    return settings
+
+
 def test_default_names() -> None:
     pocket = default_name(CONFIG, ["layer4"])
     assert pocket.startswith("pocket-layer4-")
     assert len(pocket.rpartition("-")[2]) == 8
     other = read_config({"seed": 1})
     assert default_name(other, ["layer4"]).rpartition("-")[2] != pocket.rpartition("-")[2]
+    # As before there was `scores.alike_above`: a command's run keeps its name.
+    assert pocket == f"pocket-layer4-{key(without_later_settings(CONFIG))[:8]}"
+    alike = read_config({"scores": {"alike_above": 0.81}})
+    assert default_name(alike, ["layer4"]) != pocket
     own = read_config({"network": {"name": "/my dir/net.py:make"}})
     assert default_name(own, ["a.b", "fc"]).startswith("net-a.b_fc-")
     long = default_name(CONFIG, ["encoder.layers." * 20])

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from dnd_local.core.errors import UserError
-from dnd_local.evaluate.label_vectors import (
+from dnd_local.pipeline.lab import Lab
+from dnd_local.pipeline.label_vectors import (
     encoder_name,
     most_alike,
     neighbours,
     neuron_vectors,
     text_vectors,
 )
-from dnd_local.pipeline.lab import Lab
 from tests.bench import Bench
 
 
