@@ -8,6 +8,7 @@ never on the other inputs of its batch. Pictures are uint8 RGB arrays of shape (
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -85,6 +86,17 @@ class LanguageModel(Protocol):
 
         Raises:
             NoReply: the server failed for good.
+        """
+
+
+@runtime_checkable
+class Beginning(Protocol):
+    """What a `LanguageModel` has too if it is asked over a network, and need not be waited for."""
+
+    def begin(self, requests: Sequence[Request]) -> Future[list[Reply]]:
+        """Return at once the future of what `reply` returns or raises.
+
+        Several may be under way. Cancelling one gives up its requests.
         """
 
 

@@ -1,6 +1,6 @@
 """A language model behind a server that speaks the OpenAI chat API: vLLM, ours or one named.
 
-All requests of a call are under way at once, up to a bound; each has its own time limit and a few
+Requests of all calls are under way at once, up to a bound; each has its own time limit and a few
 tries. A request that fails for good becomes a reply without text whose `finish` says why, for the
 stage to record; a server that fails for good is an exception.
 """
@@ -12,8 +12,8 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -26,6 +26,7 @@ from dnd_local.core.errors import NoReply
 from dnd_local.core.sequences import distinct
 from dnd_local.engines.llm_address import Address, read_address
 from dnd_local.engines.llm_body import chat_body
+from dnd_local.engines.llm_lanes import Calls, Lanes, LoopThread
 from dnd_local.engines.llm_patience import (
     AT_ONCE_OURS,
     AT_ONCE_THEIRS,
@@ -90,6 +91,9 @@ class VllmLanguageModel:
         self._patience = patience
         self._silence = Silence(patience)
         self._check = check
+        self._loop = LoopThread()
+        self._lanes = Lanes(patience.at_once, lambda: address.lane(key))
+        self._calls = Calls()
 
     def reply(self, requests: Sequence[Request]) -> list[Reply]:
         """Return one raw reply a request; equal requests are asked once.
@@ -97,38 +101,46 @@ class VllmLanguageModel:
         Raises:
             NoReply: the server is gone, refuses us, or fails every one of many requests.
         """
-        asked = distinct(requests)
-        if not asked:
-            return []
+        asked = self.begin(requests)
         try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            replies = asyncio.run(self._reply_all(asked))
-        else:  # in a notebook a loop runs already, in this very thread
-            with ThreadPoolExecutor(1) as pool:
-                replies = pool.submit(asyncio.run, self._reply_all(asked)).result()
+            return asked.result()
+        except BaseException:  # Ctrl-C
+            asked.cancel()
+            raise
+
+    def begin(self, requests: Sequence[Request]) -> Future[list[Reply]]:
+        """Return at once the future of what `reply` returns or raises; it may be cancelled."""
+        return self._loop.submit(self._reply_all(requests))
+
+    def close(self) -> None:
+        """Give up what is under way."""
+        self._loop.close()
+
+    async def _reply_all(self, requests: Sequence[Request]) -> list[Reply]:
+        """Return one reply a request; where the server is given up, every other call ends too."""
+        try:
+            return await self._calls.run(self._reply_each(requests))
+        finally:
+            if not self._calls:  # an idle connection lasts until the server hangs up
+                await self._lanes.close()
+
+    async def _reply_each(self, requests: Sequence[Request]) -> list[Reply]:
+        asked = distinct(requests)
+        tasks = [asyncio.create_task(self._in_turn(one)) for one in asked]
+        try:
+            replies = await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        if replies:
+            await self._judge(replies)
         book = dict(zip(asked, replies, strict=True))
         return [book[request] for request in requests]
 
-    async def _reply_all(self, requests: list[Request]) -> list[Reply]:
-        replies = [Reply("")] * len(requests)
-        waiting = iter(enumerate(requests))
-
-        async def work() -> None:
-            async with self.address.lane(self._key) as lane:
-                for place, request in waiting:  # shared: each lane takes the next that waits
-                    replies[place] = await self._reply_one(lane, request)
-
-        count = min(self._patience.at_once, len(requests))
-        lanes = [asyncio.create_task(work()) for _ in range(count)]
-        try:
-            await asyncio.gather(*lanes)
-        finally:
-            for task in lanes:
-                task.cancel()
-            await asyncio.gather(*lanes, return_exceptions=True)
-        await self._judge(replies)
-        return replies
+    async def _in_turn(self, request: Request) -> Reply:
+        async with self._lanes.turn() as lane:
+            return await self._reply_one(lane, request)
 
     async def _reply_one(self, lane: httpx.AsyncClient, request: Request) -> Reply:
         reason = ""
@@ -255,20 +267,20 @@ def open_vllm(
         patience = _patience(execution, AT_ONCE_THEIRS)
         facts = survey(address, key, llm.model, llm.root)
         facts = replace(facts, has_switch=has_switch(address, key, facts, execution.llm_timeout))
-        yield VllmLanguageModel(address, facts, key=key, patience=patience)
+        with closing(VllmLanguageModel(address, facts, key=key, patience=patience)) as named:
+            yield named
         return
     assert model is not None  # only a named server does without
     settings = ServerSettings.of(llm, model, execution, devices)
     python = find_vllm(execution.vllm_python, environ)
     log = execution.workspace / "logs" / f"vllm-{'-'.join(settings.devices)}.log"
     with serve(settings, python, log=log, progress=progress, environ=environ) as server:
-        yield VllmLanguageModel(
-            server.address,
-            survey(server.address, server.key),
-            key=server.key,
-            patience=_patience(execution, AT_ONCE_OURS),
-            check=server.check,
+        facts, patience = survey(server.address, server.key), _patience(execution, AT_ONCE_OURS)
+        started = VllmLanguageModel(
+            server.address, facts, key=server.key, patience=patience, check=server.check
         )
+        with closing(started):
+            yield started
 
 
 def _patience(execution: Execution, at_once: int) -> Patience:

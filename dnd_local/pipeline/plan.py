@@ -160,7 +160,7 @@ PHRASES = Stage(
     name="phrases", title="phrases: captions cut short", kind=NEURON,
     version=2, record=Phrases, needs=(CAPTIONS,),
     settings=lambda c: (c.llm, c.seed, c.ledger.wording, c.ledger.draws), roles=("language-model",),
-    prompts=("simplify",), batches=groups_of(64),
+    prompts=("simplify",), batches=groups_of(64), at_once=4,
     run=lambda lab, items: simplify(
         CAPTIONS.read(lab, items), lab.language_model, lab.prompts, lab.config.llm, lab.config.seed,
         lab.config.ledger,
@@ -174,7 +174,7 @@ CONCEPTS = Stage(
         c.llm, c.concepts, c.seed, c.ledger.wording, c.ledger.top_up, c.ledger.draws,
     ),
     roles=("language-model",),
-    prompts=("summarise", "merge"), batches=groups_of(64),
+    prompts=("summarise", "merge"), batches=groups_of(64), at_once=4,
     run=lambda lab, items: conceive(
         PHRASES.read(lab, items), lab.language_model, lab.prompts, lab.config.llm,
         lab.config.concepts, lab.config.seed, lab.config.ledger,

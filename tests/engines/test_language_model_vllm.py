@@ -5,6 +5,7 @@ import json
 import re
 import sys
 import time
+from concurrent.futures import Future
 from dataclasses import replace
 
 import pytest
@@ -40,8 +41,20 @@ def request(text="a horse", seed=1, **changes):
     return Request(turns, temperature=0.3, seed=seed, max_tokens=40, **changes)
 
 
+OPEN = []
+"""The clients of a test, which are closed after it."""
+
+
+@pytest.fixture(autouse=True)
+def _closed():
+    yield
+    while OPEN:
+        OPEN.pop().close()
+
+
 def language_model(server, patience=CALM, facts=FACTS, **more):
-    return VllmLanguageModel(server.address, facts, patience=patience, **more)
+    OPEN.append(VllmLanguageModel(server.address, facts, patience=patience, **more))
+    return OPEN[-1]
 
 
 def one_bad(bad):
@@ -162,6 +175,70 @@ class TestReply:
 
         with FakeServer(lambda text, attempt: said("fine")) as server:
             assert asyncio.run(cell()) == [Reply("fine")]
+
+
+class TestBegin:
+    """Calls that overlap share one bound, and the order in which they came."""
+
+    def test_calls_are_under_way_together_and_share_the_bound(self):
+        with FakeServer(lambda text, attempt: said(text), delay_s=0.05) as server:
+            model = language_model(server, Patience(at_once=12))
+            calls = [model.begin([request(f"{n} {i}") for i in range(5)]) for n in range(4)]
+            replies = [[reply.text for reply in call.result(60)] for call in calls]
+        assert replies == [[f"{n} {i}" for i in range(5)] for n in range(4)]
+        assert 5 < server.most <= 12
+
+    def test_who_asks_first_is_answered_first(self):
+        with FakeServer(lambda text, attempt: said(text)) as server:
+            model = language_model(server, Patience(at_once=1))
+            calls = [model.begin([request(f"{n} {i}") for i in range(2)]) for n in range(3)]
+            for call in calls:
+                call.result(60)
+        assert list(server.asked) == [f"{n} {i}" for n in range(3) for i in range(2)]
+
+    def test_a_server_that_is_given_up_ends_every_call(self):
+        calm = replace(HASTE, timeout_s=0.3, in_doubt_s=0.2, short_s=0.2, at_once=8)
+        with FakeServer(lambda text, attempt: SILENCE) as server:
+            model = language_model(server, calm)
+            calls = [model.begin([request(f"{n} {i}") for i in range(20)]) for n in range(3)]
+            for call in calls:
+                with pytest.raises(NoReply, match="hangs or is too slow"):
+                    call.result(60)
+        assert server.asked["Say yes."] == 1
+
+    def test_one_that_is_cancelled_leaves_the_others_alone(self):
+        answers = one_bad(SILENCE)
+        with FakeServer(answers) as server:
+            model = language_model(server)
+            bad, good = model.begin([request("bad")]), model.begin([request("one")])
+            assert good.result(60) == [Reply("fine")]
+            bad.cancel()
+            assert model.reply([request("two")]) == [Reply("fine")]
+
+    def test_closing_gives_up_what_is_under_way(self):
+        with FakeServer(one_bad(SILENCE)) as server:
+            model = language_model(server)
+            bad = model.begin([request("bad")])
+            while not server.under_way:
+                time.sleep(0.01)
+            model.close()
+        assert bad.cancelled()
+
+    def test_an_interrupt_gives_up_what_is_under_way(self, monkeypatch):
+        begun = []
+
+        class Interrupted(Future):
+            def result(self, timeout=None):
+                raise KeyboardInterrupt
+
+        with FakeServer(one_bad(BROKEN)) as server:
+            model = language_model(server)
+            monkeypatch.setattr(
+                model, "begin", lambda asked: begun.append(Interrupted()) or begun[0]
+            )
+            with pytest.raises(KeyboardInterrupt):
+                model.reply([request()])
+        assert begun[0].cancelled()
 
 
 class TestMisbehaviour:

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from dnd_local.core.errors import EngineError
+from dnd_local.core.conversations import Reply, Request
+from dnd_local.core.errors import EngineError, NoReply
 from dnd_local.core.records import Captions, Neuron, Pictures, Pixels
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.making import make_parts
@@ -159,6 +160,97 @@ def test_what_nobody_has_answered_is_turned_down_at_the_end() -> None:
         calls.close()
         with pytest.raises(CancelledError):
             asked.result(timeout=60)
+
+
+# ---- a language model behind a server: asked by one thread, waited for by many ------------------
+
+
+class Server:
+    """A language model whose replies come when the test says so."""
+
+    def __init__(self) -> None:
+        self.threads: list[threading.Thread] = []
+        self.begun: list[Future[list[Reply]]] = []
+
+    def reply(self, requests: Sequence[Request]) -> list[Reply]:
+        raise AssertionError("nobody waits in the thread that serves")
+
+    def begin(self, requests: Sequence[Request]) -> Future[list[Reply]]:
+        self.threads.append(threading.current_thread())
+        self.begun.append(Future())
+        return self.begun[-1]
+
+
+def test_questions_of_several_tasks_are_under_way_together() -> None:
+    class Waiting(Server):
+        def begin(self, requests: Sequence[Request]) -> Future[list[Reply]]:
+            future = super().begin(requests)
+            if len(self.begun) == 3:  # the first is answered only now
+                for number, one in enumerate(self.begun):
+                    one.set_result([Reply(str(number))])
+            return future
+
+    engine, calls = Waiting(), EngineCalls()
+    proxy = calls.through(engine)
+    found = list(in_order([lambda: proxy.reply([])] * 3, 3, calls))
+    assert found == [[Reply("0")], [Reply("1")], [Reply("2")]]
+    assert set(engine.threads) == {threading.current_thread()}
+
+
+def test_a_task_that_is_done_makes_room_for_another_before_the_first_has_ended() -> None:
+    calls, last = EngineCalls(), threading.Event()
+    proxy = calls.through(Doubler())
+
+    def task(number: int) -> int:
+        if number == 0:
+            proxy.twice(0)
+            assert last.wait(60)
+        if number == 5:
+            last.set()
+        return number
+
+    assert list(in_order([partial(task, i) for i in range(6)], 2, calls)) == list(range(6))
+
+
+def test_what_was_asked_is_given_up_when_a_task_fails() -> None:
+    engine, calls = Server(), EngineCalls()
+    proxy = calls.through(engine)
+
+    def asks() -> None:
+        proxy.reply([])
+
+    def fails() -> None:
+        proxy.reply([])
+
+    def serve() -> None:
+        while len(engine.begun) < 2:
+            time.sleep(0.001)
+        engine.begun[0].set_exception(NoReply("it hangs"))
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(serve)
+        with (
+            pytest.raises(NoReply, match="it hangs"),
+            closing(in_order([fails, asks], 2, calls)) as x,
+        ):
+            list(x)
+    assert engine.begun[1].cancelled()
+
+
+def test_what_is_asked_after_the_end_is_given_up_at_once() -> None:
+    engine, calls = Server(), EngineCalls()
+
+    def begin() -> Future[list[Reply]]:
+        future = engine.begin([])
+        calls.close()  # Ctrl-C comes now
+        return future
+
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(calls.wait, begin)
+        calls.serve(asked, before=lambda: None)
+        with pytest.raises(CancelledError):
+            asked.result()
+    assert engine.begun[0].cancelled()
 
 
 # ---- parts -------------------------------------------------------------------------------------
