@@ -163,7 +163,7 @@ def _write_report(dissection: Dissection, run: str) -> None:
     typer.echo(f"Report: {write_report(stored).index}", err=True)
 
 
-@with_settings("network", "probe.chunk", "triage", "compat")
+@with_settings("network", "probe.chunk", "probe.keep", "probe.sample", "triage", "compat")
 def triage(
     model: Model,
     layer: Layers,

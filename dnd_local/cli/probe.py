@@ -67,7 +67,8 @@ def prepare(
 @app.command()
 def info(
     probe: Annotated[
-        str, typer.Argument(help="pocket, imagenet-val, broden, a folder, or A+B.")
+        str,
+        typer.Argument(help="pocket, imagenet-val, broden, a folder or file, or A+B."),
     ] = "pocket",
     data: Data = None,
     workspace: Workspace = None,
@@ -80,6 +81,8 @@ def info(
       dnd-local probe info ~/pictures
 
       dnd-local probe info imagenet-val+broden --json
+
+      dnd-local probe info 'shards/{000..009}.tar'
     """
     from dnd_local.pipeline.opening import pocket_probe
     from dnd_local.store.probe_sets import open_probe
@@ -107,13 +110,12 @@ def _places(data: Path | None, workspace: Path | None) -> tuple[Path, Path]:
 def _facts(probe: ProbeSet, progress: Callable[[int], None]) -> dict[str, Any]:
     """Return what `info` says; sizes are (width, height) in pixels, or bytes."""
     from dnd_local.pipeline.opening import decoding_threads
-    from dnd_local.store.probe_folder import FolderProbe
-    from dnd_local.store.probe_sets import JoinedProbe
+    from dnd_local.store.probe_subset import parts_of
     from dnd_local.store.probe_survey import survey
 
     seen = survey(probe, decoding_threads(), progress)
-    sets = [one for _, one in probe.sets] if isinstance(probe, JoinedProbe) else [probe]
-    folders = [one for one in sets if isinstance(one, FolderProbe)]
+    sets = parts_of(probe)
+    on_disk = [one for one in sets if hasattr(one, "size_on_disk")]
     return {
         "schema": 1,
         "images": seen.images,
@@ -121,8 +123,10 @@ def _facts(probe: ProbeSet, progress: Callable[[int], None]) -> dict[str, Any]:
         "skipped": [asdict(image) for image in seen.skipped],
         "smallest": seen.smallest,
         "largest": seen.largest,
-        "bytes": sum(folder.size_on_disk() for folder in folders),
-        "other_files": sum(folder.ignored for folder in folders),
+        "kinds": [getattr(one, "kind", "drawn") for one in sets],
+        "bands": getattr(probe, "bands", 0) or 3,
+        "bytes": sum(one.size_on_disk() for one in on_disk),
+        "other_files": sum(one.ignored for one in on_disk),
         "digest": probe.digest,
     }
 
@@ -131,6 +135,8 @@ def _table(facts: dict[str, Any]) -> Table:
     """Return the same for people."""
     skipped = facts["skipped"]
     table = Table(show_header=False, box=None, pad_edge=False)
+    bands = "" if facts["bands"] == 3 else f" of {facts['bands']} bands"
+    table.add_row("Kind", " + ".join(facts["kinds"]) + bands)
     table.add_row("Images", f"{facts['images']:,}")
     table.add_row("Usable", f"{facts['usable']:,}")
     for name in ("smallest", "largest"):

@@ -63,7 +63,7 @@ class ProbeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """The probe set: the images whose responses are read."""
 
     sets: Annotated[
-        tuple[str, ...], Meta(min_length=1, description="names or folders, joined in order")
+        tuple[str, ...], Meta(min_length=1, description="names or paths, joined in order")
     ] = ("imagenet-val", "broden")
     holdout: Annotated[
         float, Meta(ge=0, le=0.9, description="share that never yields exemplars, for evaluation")
@@ -71,6 +71,10 @@ class ProbeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     chunk: Annotated[
         int, Meta(ge=1, le=65_536, description="images in one stored part of responses")
     ] = 512
+    keep: Annotated[str, Meta(description="take images whose name is like this: */dog/*")] = ""
+    sample: Annotated[
+        int, Meta(ge=0, le=10**9, description="take so many images, drawn by the seed; 0: all")
+    ] = 0
 
 
 class TriageConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from dnd_local.core.config import Config
+from dnd_local.core.digest import key
 from dnd_local.core.errors import BadConfig
 from dnd_local.core.regular import read_regular
 
@@ -52,6 +53,22 @@ def read_config(values: Mapping[str, Any], source: str = "settings") -> Config:
         return msgspec.convert(values, Config)
     except (msgspec.ValidationError, OverflowError) as error:
         raise BadConfig(f"{source}: {_plain(str(error), values)}") from None
+
+
+_ADDED: Final[Mapping[str, Any]] = {
+    "probe.keep": "", "probe.sample": 0, "scores.alike_above": 1,
+}  # fmt: skip
+"""Settings that came later, and the values that mean what was before them."""
+
+
+def config_digest(config: Config) -> str:
+    """Return the SHA-256 of settings; one that came later counts only where it was set."""
+    values = msgspec.to_builtins(config)
+    for path, usual in _ADDED.items():
+        section, _, name = path.partition(".")
+        if values[section][name] == usual:
+            del values[section][name]
+    return key(values)
 
 
 def check_setting(name: str, value: object, kind: Any) -> None:

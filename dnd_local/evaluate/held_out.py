@@ -20,6 +20,7 @@ from dnd_local.core.errors import EngineError, UnknownName, UserError
 from dnd_local.core.protocols import ProbeSet
 from dnd_local.core.records import Pixels, SkippedImage
 from dnd_local.core.sequences import distinct, grouped
+from dnd_local.core.tiles import shown
 from dnd_local.evaluate.null_labels import POOL
 from dnd_local.evaluate.null_tests import CONSTANT_WORD, PictureEvidence, ProbeEvidence, judge
 from dnd_local.evaluate.response_measures import sklearn_metrics
@@ -188,13 +189,14 @@ def other_probe(run: StoredRun, sets: str) -> HeldOut:
         raise UserError(
             f"--probe {sets} is the set that the exemplars come from; a judge needs other images"
         )
-    images = read_ahead(probe, range(len(probe)), opening.decoding_threads())
+    seen = lab.as_seen(probe)
+    images = read_ahead(seen, range(len(probe)), opening.decoding_threads())
     responses: dict[str, list[NDArray[np.float32]]] = {layer: [] for layer in layers}
     embeddings: list[NDArray[np.float32]] = []
     for group in _grouped(images):
         for layer, values in lab.target.responses(group, layers).items():
             responses[layer].append(values)
-        embeddings.append(lab.embedder.embed_pictures(group))
+        embeddings.append(lab.embedder.embed_pictures([shown(seen, one) for one in group]))
     if not embeddings:
         raise UserError(f"no image of --probe {sets} could be read")
     return HeldOut(

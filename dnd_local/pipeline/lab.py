@@ -28,11 +28,14 @@ from dnd_local.core.protocols import (
 )
 from dnd_local.core.records import Pixels, SkippedImage
 from dnd_local.core.sequences import distinct
+from dnd_local.core.tiles import Tiles, TileSet, seen_by
 from dnd_local.engines.registry import check_engines
 from dnd_local.pipeline import opening
 from dnd_local.pipeline.overlap import EngineCalls
+from dnd_local.pipeline.tile_target import TileTarget
 from dnd_local.store.blobs import BlobFolder
 from dnd_local.store.probe_sets import holdout_mask, read_ahead
+from dnd_local.store.probe_subset import subset
 from dnd_local.store.prompts import PromptFolder
 from dnd_local.store.weights import Weights
 
@@ -131,7 +134,11 @@ class Lab:
 
     @property
     def target(self) -> Target:
-        return cast(Target, self._engine("target"))
+        target = cast(Target, self._engine("target"))
+        bands = self._bands()
+        if not bands:
+            return target
+        return TileTarget(target, bands, lambda picture: self._tile_set().lift(picture))
 
     @property
     def captioner(self) -> Captioner:
@@ -175,7 +182,30 @@ class Lab:
 
     @cached_property
     def probe(self) -> ProbeSet:
-        return opening.open_probe_set(self.config.probe, self.execution)
+        config = self.config.probe
+        whole = opening.open_probe_set(config, self.execution)
+        return subset(whole, config.keep, config.sample, self.config.seed)
+
+    @property
+    def seen_probe(self) -> ProbeSet:
+        """The probe set as the network sees it: of tiles all bands."""
+        return self.as_seen(self.probe)
+
+    def as_seen(self, probe: ProbeSet) -> ProbeSet:
+        """Return a probe set as the network sees it.
+
+        Raises:
+            UserError: the network takes tiles of other bands than the set has.
+        """
+        self._engine("target")
+        return seen_by(self._bands(), probe)
+
+    def _bands(self) -> int:
+        """Return the bands of the tiles that the opened network takes, 0 for pictures."""
+        return int(getattr(self._engines["target"][0], "bands", 0))
+
+    def _tile_set(self) -> TileSet:
+        return cast(Tiles, self.seen_probe).tiles
 
     @cached_property
     def eligible(self) -> NDArray[np.bool_]:
@@ -186,6 +216,12 @@ class Lab:
     def read_ahead(self, indices: Sequence[int]) -> Iterator[tuple[int, Pixels | SkippedImage]]:
         """Yield (index, picture or why there is none), decoded in parallel, in order."""
         return read_ahead(self.probe, indices, opening.decoding_threads())
+
+    def read_ahead_as_seen(
+        self, indices: Sequence[int]
+    ) -> Iterator[tuple[int, Pixels | SkippedImage]]:
+        """Yield the same as the network sees it."""
+        return read_ahead(self.seen_probe, indices, opening.decoding_threads())
 
     @property
     def chunks(self) -> int:

@@ -93,7 +93,7 @@ def _responses(lab: Lab, items: Sequence[Item]) -> list[Responses]:
     first = chunk * lab.config.probe.chunk
     indices = range(first, min(first + lab.config.probe.chunk, len(lab.probe)))
     layers = [item.layer for item in items]
-    images = lab.read_ahead(indices)
+    images = lab.read_ahead_as_seen(indices)
     return respond(images, first, len(indices), layers, lab.target, lab.config.network.batch * 2)
 
 
@@ -135,7 +135,7 @@ def _exemplars(lab: Lab, items: Sequence[Item]) -> list[Exemplars]:
     top = top_images(responses_of(lab, layer), wanted, config.exemplars.images, lab.eligible)
     neurons = [Neuron(config.network.name, layer, index) for index in wanted]
     return exemplify(
-        neurons, top, lab.target, lab.probe, lab.blobs, config.exemplars, config.ledger
+        neurons, top, lab.target, lab.seen_probe, lab.blobs, config.exemplars, config.ledger
     )
 
 

@@ -19,6 +19,7 @@ from dnd_local.core.ledger import OURS, Ledger, Side
 from dnd_local.core.protocols import Blobs, ProbeSet, ResponseMap, Target
 from dnd_local.core.ranking import highest
 from dnd_local.core.records import BlobId, Box, Exemplar, Exemplars, Neuron, Pixels, Responses
+from dnd_local.core.tiles import shown
 
 RELEASED_SIDE: Final = 375
 """The square of pixels that the released code squashes every picture to."""
@@ -99,6 +100,7 @@ def exemplify(
     Args:
         neurons: neurons of the same layer.
         top: for each, the probe indices of its highest responses.
+        probe: the images as the network sees them.
         ledger: how maps become boxes, and in which shape pictures and crops are seen.
     """
     layer = neurons[0].layer
@@ -224,7 +226,7 @@ def _choose(
             name=probe.name(views[i].image),
             box=views[i].box,
             response=responses[i],
-            blob=blobs.put(views[i].pixels),
+            blob=blobs.put(shown(probe, views[i].pixels)),
             map=views[i].map,
             seen=views[i].seen,
         )

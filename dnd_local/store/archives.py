@@ -27,7 +27,7 @@ from typing import IO, Final, cast
 from dnd_local.core.digest import CHUNK_BYTES, canonical
 from dnd_local.core.errors import DamagedFile, DiskError, Refused, UserError
 from dnd_local.store.files import write_atomic
-from dnd_local.store.images import image_suffixes
+from dnd_local.store.images import is_image
 from dnd_local.store.probe_folder import RECORD, FolderProbe
 from dnd_local.store.probe_sets import Prepared, known_set, read_record
 from dnd_local.store.stamps import stamp_of
@@ -188,7 +188,7 @@ def _zip_members(archive: Path, opened: zipfile.ZipFile) -> Iterator[_Member]:
             raise UserError(f"{archive} is encrypted; decrypt it first")
     listed = _listed(opened, infos)
     for path, info in infos:
-        if not info.is_dir() and _is_image(path) and (not listed or path in listed):
+        if not info.is_dir() and is_image(path) and (not listed or path in listed):
             yield _Member(path, info.file_size, partial(opened.open, info))
 
 
@@ -214,7 +214,7 @@ def _tar_members(archive: Path, opened: tarfile.TarFile) -> Iterator[_Member]:
             continue
         if not info.isreg():
             raise Refused(f"{archive}: {info.name} is a link or device; it was not taken out")
-        if _is_image(path):
+        if is_image(path):
             yield _Member(path, info.size, partial(_tar_file, opened, info))
     # A compressed tar's checksum stands behind its last member, and is compared when read.
     rest = cast(IO[bytes], opened.fileobj)
@@ -238,8 +238,3 @@ def _safe(archive: Path, name: str) -> PurePosixPath:
     if outside or _CONTROL.search(name):
         raise Refused(f"{archive}: member {name!r} would not stay in its folder; refused")
     return path
-
-
-def _is_image(path: PurePosixPath) -> bool:
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-    return not hidden and path.suffix.lower() in image_suffixes()

@@ -15,11 +15,12 @@
 from __future__ import annotations
 
 import errno
+import io
 import struct
 import warnings
 import zlib
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 import numpy as np
@@ -89,15 +90,22 @@ def _formats() -> tuple[str, ...]:
     return tuple(kind for kind in Image.ID if kind not in _UNFIT)
 
 
-def decode(path: Path) -> Pixels:
-    """Return an image file as RGB, uint8 of shape (height, width, 3), by the rules above.
+def is_image(name: PurePosixPath) -> bool:
+    """Return whether a file in an archive is an image: by its ending, and not hidden."""
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in name.parts)
+    return not hidden and name.suffix.lower() in image_suffixes()
+
+
+def decode(source: Path | bytes) -> Pixels:
+    """Return an image file, or its bytes, as RGB, uint8 (height, width, 3), by the rules above.
 
     Raises:
         UnreadableImage: it cannot be used; the reason names no path, so that it may enter parts.
         DiskError: the system does not give the file, so nobody knows whether it could be used.
     """
     try:
-        with Image.open(path, formats=_formats()) as image:
+        file = source if isinstance(source, Path) else io.BytesIO(source)
+        with Image.open(file, formats=_formats()) as image:
             _refuse_size(*image.size)
             image.load()
             return _rgb(_upright(image))
@@ -106,11 +114,12 @@ def decode(path: Path) -> Pixels:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise UnreadableImage(_too_large("hundreds of")) from None
     except _BROKEN as error:
-        _raise_system_error(error, path)
+        if isinstance(source, Path):
+            raise_system_error(error, source)
         raise UnreadableImage(_reason(error)) from None
 
 
-def _raise_system_error(error: BaseException, path: Path) -> None:
+def raise_system_error(error: BaseException, path: Path) -> None:
     """Tell a disk that fails from an image that is broken: a part must never blame the image."""
     if not isinstance(error, OSError) or error.errno is None:
         return

@@ -6,10 +6,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-import msgspec
-
 from dnd_local.core.config import Config
-from dnd_local.core.digest import key
+from dnd_local.core.config_reading import config_digest
 
 
 def default_name(config: Config, layers: Iterable[str]) -> str:
@@ -17,9 +15,6 @@ def default_name(config: Config, layers: Iterable[str]) -> str:
 
     A setting that came later counts only where it is used: a command's run keeps its name.
     """
-    settings = msgspec.to_builtins(config)
-    if config.scores.alike_above == 1:
-        del settings["scores"]["alike_above"]
     target = Path(config.network.name.partition(":")[0]).stem
     words = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{target}-{'+'.join(layers)}")
-    return f"{words.strip('._-')[:100]}-{key(settings)[:8]}"
+    return f"{words.strip('._-')[:100]}-{config_digest(config)[:8]}"

@@ -19,6 +19,10 @@ RECORD: Final = "probe.json"
 """The file at the top of a prepared folder that says what is in it."""
 
 
+class NoImages(UserError):
+    """A folder without images; it may be a probe set of another kind."""
+
+
 class FolderProbe:
     """The images of a folder and its subfolders, by relative path.
 
@@ -31,8 +35,11 @@ class FolderProbe:
         cached_as: the path under which they are remembered, if not `root`.
 
     Raises:
-        UserError: no such folder, one that cannot be read, or no image in it.
+        UserError: no such folder, or one that cannot be read.
+        NoImages: no image in it.
     """
+
+    kind = "folder"
 
     def __init__(self, root: Path, cache_dir: Path, cached_as: Path | None = None) -> None:
         self.root = root
@@ -40,12 +47,12 @@ class FolderProbe:
         self._memory = cache_dir / f"{sha256(os.fsencode(place))[:16]}.json"
         if place == os.path.dirname(place):
             raise UserError(f"{place} is the whole file system; name a folder of images")
-        files = list(_files(root))
+        files = list(files_of(root))
         images = [file for file in files if Path(file).suffix.lower() in image_suffixes()]
         self._files = tuple(file for _, file in sorted((shown(file), file) for file in images))
         self.ignored = len(files) - len(images) - (RECORD in files)
         if not images:
-            raise UserError(f"folder {root} holds no image ({self.ignored} other files)")
+            raise NoImages(f"folder {root} holds no image ({self.ignored} other files)")
 
     @cached_property
     def digest(self) -> str:
@@ -84,7 +91,7 @@ def shown(path: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def _files(root: Path) -> Iterator[str]:
+def files_of(root: Path) -> Iterator[str]:
     """Yield the path in `root` of every file that does not start with a dot, with slashes.
 
     Raises:

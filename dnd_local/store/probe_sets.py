@@ -7,7 +7,6 @@ never stops a run: reading it gives its `SkippedImage`.
 
 from __future__ import annotations
 
-import hashlib
 from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, cast
 
 import msgspec
 import numpy as np
@@ -28,7 +27,10 @@ from dnd_local.core.digest import key
 from dnd_local.core.errors import BadConfig, DamagedFile, UnknownName, UserError
 from dnd_local.core.protocols import ProbeSet, UnreadableImage
 from dnd_local.core.records import Pixels, SkippedImage
+from dnd_local.core.tiles import TileSet
 from dnd_local.store.probe_folder import RECORD, FolderProbe
+from dnd_local.store.probe_kinds import open_path
+from dnd_local.store.probe_subset import draw
 
 AHEAD: Final = 4
 """Pictures in flight a worker, so that decoding goes on while the network runs on a batch."""
@@ -99,6 +101,25 @@ class JoinedProbe:
         _, probe, inner = self._find(index)
         return probe.pixels(inner)
 
+    @property
+    def bands(self) -> int:
+        """Bands of the tiles, 0 where a set holds pictures, or is shown in another way."""
+        looks = {(getattr(one, "bands", 0), repr(getattr(one, "look", ""))) for _, one in self.sets}
+        return looks.pop()[0] if len(looks) == 1 else 0
+
+    def tile(self, index: int) -> NDArray[Any]:
+        """Return an image of all bands, see `core.tiles.TileSet`."""
+        _, probe, inner = self._find(index)
+        return cast(TileSet, probe).tile(inner)
+
+    def display(self, tile: NDArray[Any]) -> Pixels:
+        """Return a tile as it is shown; all sets show theirs alike."""
+        return cast(TileSet, self.sets[0][1]).display(tile)
+
+    def lift(self, picture: Pixels) -> NDArray[Any]:
+        """Return a picture as a tile of the first set."""
+        return cast(TileSet, self.sets[0][1]).lift(picture)
+
     def _find(self, index: int) -> tuple[str, ProbeSet, int]:
         if not 0 <= index < len(self):
             raise IndexError(f"probe image {index} of {len(self)}")
@@ -134,11 +155,11 @@ def open_probe(
     cache_dir: Path,
     named: Mapping[str, Callable[[], ProbeSet]],
 ) -> ProbeSet:
-    """Return the probe set of names and folders, joined in order where there are several.
+    """Return the probe set of names and paths, joined in order where there are several.
 
     Args:
-        spec: names of `named` or `KNOWN_SETS`, or paths of folders; a name goes before a folder
-            of the same name in the current folder (write ``./name`` for that).
+        spec: names of `named` or `KNOWN_SETS`, or paths (`probe_kinds.open_path`); a name goes
+            before a folder of the same name in the current folder (``./name`` means that).
         data_root: where prepared sets lie, one folder a name.
         cache_dir: where content hashes are remembered.
         named: further sets by name, made when asked for.
@@ -146,7 +167,7 @@ def open_probe(
     Raises:
         UserError: sets that are not there, a line each with the command that gets it; a folder
             without images.
-        UnknownName: neither a name nor a folder; near names are offered.
+        UnknownName: neither a name nor a path; near names are offered.
         BadConfig: a set given twice.
         DamagedFile: a prepared set that has lost or gained images since.
     """
@@ -177,10 +198,13 @@ def _open(
         return named[entry]()
     if entry in KNOWN_SETS:
         return _open_prepared(entry, data_root, cache_dir)
-    folder = Path(entry).expanduser()
-    if folder.exists() or len(folder.parts) > 1 or entry.startswith((".", "~")):
-        return FolderProbe(folder, cache_dir)
-    raise UnknownName("probe set", entry, [*named, *KNOWN_SETS], "Or give the path of a folder.")
+    path = Path(entry.partition("::")[0]).expanduser()
+    a_path = len(path.parts) > 1 or entry.startswith((".", "~")) or set("*?{:") & set(entry)
+    if path.exists() or a_path:
+        return open_path(entry, cache_dir)
+    raise UnknownName(
+        "probe set", entry, [*named, *KNOWN_SETS], "Or give the path of a folder or file."
+    )
 
 
 def _open_prepared(name: str, data_root: Path, cache_dir: Path) -> FolderProbe:
@@ -222,12 +246,7 @@ def holdout_mask(digest: str, n: int, share: float, seed: int) -> NDArray[np.boo
     Every image has a fixed place in a draw by (seed, set, index), and the first places are held
     out: a larger share holds out the same images and more.
     """
-    start = hashlib.sha256(f"holdout {seed} {digest} ".encode())
-    places = np.empty(n, dtype=np.uint64)
-    for index in range(n):
-        draw = start.copy()
-        draw.update(str(index).encode())
-        places[index] = int.from_bytes(draw.digest()[:8], "big")
+    places = draw("holdout", seed, digest, n)
     mask = np.zeros(n, dtype=np.bool_)
     mask[np.argsort(places, kind="stable")[: round(n * share)]] = True
     return mask
@@ -238,8 +257,8 @@ def read_ahead(
 ) -> Iterator[tuple[int, Pixels | SkippedImage]]:
     """Yield (index, picture or why there is none) in the order of `indices`.
 
-    Decoded by `workers` threads; no more than `AHEAD` pictures a worker exist at a time, however
-    many are asked for. Closing the iterator ends the threads.
+    Decoded by `workers` threads; no more than `AHEAD` pictures a worker exist at a time. Closing
+    the iterator ends the threads.
     """
     waiting: deque[tuple[int, Future[Pixels | SkippedImage]]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="read-ahead")

@@ -19,8 +19,7 @@ from filelock import FileLock
 from msgspec import Struct
 
 from dnd_local.core.config import Config
-from dnd_local.core.config_reading import flat
-from dnd_local.core.digest import key
+from dnd_local.core.config_reading import config_digest, flat
 from dnd_local.core.errors import DamagedFile, Refused, UnknownName, UserError
 from dnd_local.core.ledger import Side
 from dnd_local.core.ledger_rows import sides
@@ -178,7 +177,7 @@ class RunFolder:
             )
             self.write_json("run.json", record)
             if old is None or record.neurons != old.neurons:
-                self.event("asked", neurons=record.neurons, settings=key(config))
+                self.event("asked", neurons=record.neurons, settings=config_digest(config))
             return record
 
     def check(self, config: Config) -> RunRecord | None:
@@ -207,7 +206,7 @@ class RunFolder:
         neurons: dict[str, tuple[int, ...]] = {}
         for event in self.events():
             if event["event"] == "asked":
-                if event["settings"] != key(config):
+                if event["settings"] != config_digest(config):
                     raise Refused(
                         f"{self.folder / 'run.json'} is damaged, and the run '{self.name}' was "
                         "made with other settings; give another --run NAME"

@@ -84,6 +84,8 @@ def test_info_lists_what_was_skipped_and_why(tmp_path: Path) -> None:
         ],
         "smallest": [4, 3],
         "largest": [40, 30],
+        "kinds": ["folder"],
+        "bands": 3,
         "other_files": 1,
     }
     shown = run("info", tmp_path / "set").stdout

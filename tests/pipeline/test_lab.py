@@ -43,6 +43,8 @@ SETTINGS: dict[str, tuple[Any, set[str]]] = {
     "network.layout": ("tokens:1+14x14", FROM_RESPONSES),
     "probe.chunk": (5, FROM_RESPONSES),
     "probe.holdout": (0.25, FROM_EXEMPLARS),
+    "probe.keep": ("*1", FROM_RESPONSES),
+    "probe.sample": (5, FROM_RESPONSES),
     "triage.dead_below": (0.5, {"triage"}),
     "triage.constant_below": (0.5, {"triage"}),
     "triage.duplicate_above": (0.5, {"triage"}),

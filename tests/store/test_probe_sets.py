@@ -185,7 +185,7 @@ def test_an_unknown_name_offers_near_ones(tmp_path: Path) -> None:
     with pytest.raises(UnknownName) as caught:
         opened(tmp_path, "imagenetval", pocket=lambda: made(1))
     assert caught.value.near == ("imagenet-val",)
-    assert str(caught.value).endswith("Or give the path of a folder.")
+    assert str(caught.value).endswith("Or give the path of a folder or file.")
     with pytest.raises(UnknownName, match="Did you mean pocket"):
         opened(tmp_path, "poket", pocket=lambda: made(1))
 
@@ -198,7 +198,9 @@ def test_what_looks_like_a_path_is_a_missing_folder(tmp_path: Path, path: str) -
 
 def test_a_file_is_no_probe_set(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"x")
-    with pytest.raises(UserError, match="Not a directory"):
+    with pytest.raises(
+        UserError, match=r"a\.png is no probe set: it is one image; give the folder"
+    ):
         opened(tmp_path, str(tmp_path / "a.png"))
 
 

@@ -213,9 +213,14 @@ def test_where_parts_lie_is_read_back(tmp_path: Path) -> None:
         run.places()
 
 
+LATER = (("scores", "alike_above"), ("probe", "keep"), ("probe", "sample"))
+"""Settings that came after runs had names."""
+
+
 def without_later_settings(config: Config) -> dict[str, Any]:
     settings: dict[str, Any] = msgspec.to_builtins(config)
-    del settings["scores"]["alike_above"]
+    for section, name in LATER:
+        del settings[section][name]
     return settings
 
 
@@ -225,7 +230,7 @@ def test_default_names() -> None:
     assert len(pocket.rpartition("-")[2]) == 8
     other = read_config({"seed": 1})
     assert default_name(other, ["layer4"]).rpartition("-")[2] != pocket.rpartition("-")[2]
-    # As before there was `scores.alike_above`: a command's run keeps its name.
+    # As before there were later settings: a command's run keeps its name.
     assert pocket == f"pocket-layer4-{key(without_later_settings(CONFIG))[:8]}"
     alike = read_config({"scores": {"alike_above": 0.81}})
     assert default_name(alike, ["layer4"]) != pocket
