@@ -150,11 +150,12 @@ ROWS: Final[tuple[Row, ...]] = (
     Row(
         number=10,
         released="Often one or two of five labels are distinct",
-        ours="Drawn again until enough are distinct, within a bound",
+        ours="Drawn again until enough are distinct or four in a row repeat, within a bound",
         choice="top_up",
         checked="By hand: the number of questions on both sides",
         tests=(
             "test_repeats_are_made_up_for_until_there_are_enough",
+            "test_four_repeats_in_a_row_end_it",
             "test_repeats_are_not_made_up_for",
         ),
     ),

@@ -169,7 +169,7 @@ PHRASES = Stage(
 
 CONCEPTS = Stage(
     name="concepts", title="concepts: candidate labels", kind=NEURON,
-    version=2, record=Concepts, needs=(PHRASES,),
+    version=3, record=Concepts, needs=(PHRASES,),
     settings=lambda c: (
         c.llm, c.concepts, c.seed, c.ledger.wording, c.ledger.top_up, c.ledger.draws,
     ),

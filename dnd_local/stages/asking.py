@@ -27,7 +27,7 @@ from dnd_local.stages.letter import (
     join_by_commas,
     read_letter,
 )
-from dnd_local.stages.refusals import has_markup, no_answer, unlisted, unquoted
+from dnd_local.stages.refusals import NEVER_STOPPED, has_markup, no_answer, unlisted, unquoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,8 @@ def ask(
         for i, request in zip(open_ones, requests, strict=True):
             question, reply = questions[i], replies[request]
             text, problem = wording.read(reply, question.max_words, request.max_characters)
+            if _only_thought(request, reply):
+                text, problem = "", NEVER_STOPPED
             exchanges[i] += (
                 Exchange(question.purpose, question.draw, attempt, request, reply, text, problem),
             )
@@ -164,6 +166,11 @@ WORDINGS: Final[Mapping[Side, Wording]] = {
 
 _MAX_TOKENS: Final[Mapping[Side, int]] = {"ours": 40, "released": 0}
 """Row 19 of the ledger: the longest reply where the user sets no limit; 0 is the context's."""
+
+
+def _only_thought(request: Request, reply: Reply) -> bool:
+    """Return whether a reply was cut off in a thought whose first tag its template wrote."""
+    return bool(request.thinking) and reply.finish == "length" and "</think>" not in reply.text
 
 
 def _label_problem(text: str, max_words: int) -> str:

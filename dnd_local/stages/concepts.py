@@ -22,6 +22,9 @@ _DRAWS: Final[Mapping[Side, Callable[[ConceptsConfig], int]]] = {
 }
 """Row 10 of the ledger: how many draws a neuron may have."""
 
+MOST_REPEATS: Final = 4
+"""When so many draws in a row repeat a label, another is hardly ever new (docs/performance.md)."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Manner:
@@ -70,13 +73,17 @@ class _Draws:
     wording: Wording
     drawn: int = 0
     distinct: int = 0
+    repeats: int = 0
     candidates: list[Candidate] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
     exchanges: list[Exchange] = field(default_factory=list)
 
     def wanted(self, count: int, bound: int) -> range:
-        """Return the numbers of the next draws: as many as `count` lacks, within the bound."""
-        if not self.phrases.texts:
+        """Return the numbers of the next draws: as many as `count` lacks, within the bound.
+
+        None where there is no phrase, or where the last draws only repeated what was there.
+        """
+        if not self.phrases.texts or self.repeats >= MOST_REPEATS:
             return range(0)
         more = min(count - self.distinct, bound - self.drawn)
         return range(self.drawn, self.drawn + max(more, 0))
@@ -92,8 +99,9 @@ class _Draws:
         label, *twins = self.wording.enter(last.text)
         known = {candidate.text for candidate in self.candidates}
         if label in known:
+            self.repeats += 1
             return
-        self.distinct += 1
+        self.distinct, self.repeats = self.distinct + 1, 0
         self.candidates += [
             Candidate(text, last.reply.text, draw) for text in (label, *twins) if text not in known
         ]
@@ -110,9 +118,10 @@ def conceive(
 ) -> list[Concepts]:
     """Return each neuron's candidate concepts.
 
-    `count` draws at first; where labels repeat, more until `count` are distinct or `max_draws`
-    are spent (none under the released side of `ledger`). A reply that lists several is sent back
-    once, alone, to be merged. The questions of all neurons of a round go out together.
+    `count` draws at first; where labels repeat, more until `count` are distinct, `MOST_REPEATS` in
+    a row repeat, or `max_draws` are spent (none under the released side of `ledger`). A reply that
+    lists several is sent back once, alone, to be merged. The questions of all neurons of a round go
+    out together.
     """
     wording, bound = WORDINGS[ledger.wording], _DRAWS[ledger.top_up](config)
     manner = _MANNERS[ledger.draws]

@@ -8,6 +8,9 @@ from typing import Final
 
 from dnd_local.core.conversations import Reply
 
+NEVER_STOPPED: Final = "never stopped thinking"
+"""What is wrong with a reply that the limit cut off before its thought had ended."""
+
 _PAIRS: Final[Mapping[str, str]] = {'"': '"', "'": "'", "“": "”", "‘": "’", "«": "»", "„": "“"}
 """Quotation marks that open, and those that close them."""
 
@@ -45,7 +48,7 @@ def no_answer(reply: Reply) -> str:
         return "stopped by a content filter"
     thought, _, rest = reply.text.rpartition("</think>")
     if not thought and rest.lstrip().startswith("<think>"):
-        return "never stopped thinking"
+        return NEVER_STOPPED
     if reply.finish == "refusal" or _REFUSAL.match(unquoted(rest.strip())):
         return "refused to answer"
     return ""

@@ -178,3 +178,17 @@ def test_the_released_side_never_asks_again() -> None:
     (made,) = ask([question("a")], model, LLM, 0, RELEASED)
     assert [e.problem for e in made] == ["empty"]
     assert len(model.asked) == 1
+
+
+def test_a_cut_off_thought_whose_first_tag_the_template_wrote_is_no_answer() -> None:
+    thinking = msgspec.structs.replace(LLM, thinking=8)
+    question = Question("summarise", (Message("user", "x"),), ("x",), max_words=WORDS)
+    thought = Reply("perhaps these are red squares", "length")
+    for ledger in (OURS, RELEASED):
+        ((*_, last),) = ask([question], Scripted(thought), thinking, 0, ledger)
+        assert (last.text, last.problem) == ("", "never stopped thinking")
+    ((*_, last),) = ask([question], Scripted(thought), LLM, 0)
+    assert last.problem == "cut off at the token limit"
+    ended = Reply("perhaps</think>red squares", "stop")
+    ((last,),) = ask([question], Scripted(ended), thinking, 0)
+    assert (last.text, last.problem) == ("red squares", "")

@@ -72,10 +72,25 @@ def test_repeats_are_made_up_for_until_there_are_enough() -> None:
 
 
 def test_draws_are_bounded() -> None:
-    model = Scripted("red")
+    model = Scripted("red", "red", "red", "blue", "red")
     found = concepts(model, ConceptsConfig(count=3, max_draws=7))
-    assert texts(found) == ["red"]
+    assert texts(found) == ["red", "blue"]
     assert len(model.asked) == 7
+
+
+def test_four_repeats_in_a_row_end_it() -> None:
+    model = Scripted("red")
+    assert texts(concepts(model)) == ["red"]
+    assert len(model.asked) == CONFIG.count
+    model = Scripted("red", "blue", "red", "blue", "Red.", "blue", "red")
+    assert texts(concepts(model)) == ["red", "blue"]
+    # The first five end with three repeats, the three that are missing begin with one more.
+    assert [len(one) for one in model.rounds] == [5, 3]
+
+
+def test_a_bad_reply_is_no_repeat() -> None:
+    model = Scripted("red", *["what: a label"] * 8, "green", "blue", "dot", "square")
+    assert texts(concepts(model)) == ["red", "green", "blue", "dot", "square"]
 
 
 def test_a_list_is_sent_back_once_alone_to_be_merged() -> None:
