@@ -174,6 +174,8 @@ class FakeEmbedder:
 class Broken:
     """Raises whatever is asked of it."""
 
+    bands = 0
+
     def __getattr__(self, name: str) -> Callable[..., None]:
         def fail(*_: object, **__: object) -> None:
             raise EngineError("it broke")

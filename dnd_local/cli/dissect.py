@@ -55,6 +55,15 @@ def dissect(
     workers: Annotated[
         int, typer.Option(help="Processes. Default: one a device.", min=0, rich_help_panel=RARE)
     ] = 0,
+    shared: Annotated[
+        bool,
+        typer.Option(
+            "--shared",
+            help="Share the work with every process that is started with this option too, on any "
+            "machine that sees the workspace.",
+            rich_help_panel=RARE,
+        ),
+    ] = False,
     seed: RunSeed = None,
     manifest: Annotated[
         Path | None,
@@ -131,8 +140,8 @@ def dissect(
     dissection = asked.Dissection(
         model=model, layer=layer, ids=ids, probe=probe, preset=preset, config=config, run=run,
         workspace=workspace, weights=weights, manifest=manifest, devices=devices, workers=workers,
-        seed=seed, prompts=prompts, llm_url=llm_url, allow_remote_llm=allow_remote_llm,
-        llm_timeout=llm_timeout, llm_concurrency=llm_concurrency,
+        shared=shared, seed=seed, prompts=prompts, llm_url=llm_url,
+        allow_remote_llm=allow_remote_llm, llm_timeout=llm_timeout, llm_concurrency=llm_concurrency,
         vllm_python=vllm_python, vllm_options=vllm_options, settings=settings,
     )  # fmt: skip
     if dry_run:

@@ -106,6 +106,8 @@ class ProgressLines:
 
         titles = {one.name: one.title for one in PLAN}
         title = titles.get(stage, stage)
+        if stage in self._tasks:  # gone over again: its line moves to the end
+            self._bars.remove_task(self._tasks[stage])
         self._tasks[stage] = self._bars.add_task(title, total=total, completed=total - missing)
 
     def advance(self, stage: str, done: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import TypeVar
 
 _Value = TypeVar("_Value")
@@ -20,3 +20,9 @@ def grouped(values: Iterable[_Value], by: Callable[[_Value], _Name]) -> dict[_Na
     for value in values:
         groups.setdefault(by(value), []).append(value)
     return groups
+
+
+def sums(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
+    """Return the sum of two tables of numbers by name, to a thousandth; a missing name is 0."""
+    names = distinct([*one, *other])
+    return {name: round(one.get(name, 0.0) + other.get(name, 0.0), 3) for name in names}

@@ -19,7 +19,7 @@ from dnd_local.evaluate.ablation_sets import Controls, Matched, control_sets
 from dnd_local.evaluate.class_folders import ClassFolders
 from dnd_local.evaluate.intervals import Interval, bootstrap_mean
 from dnd_local.pipeline.lab import Lab
-from dnd_local.pipeline.runner import Progress
+from dnd_local.pipeline.session import Progress
 from dnd_local.store.outputs import Cell
 
 Classifier: TypeAlias = Literal["head", "forest"]

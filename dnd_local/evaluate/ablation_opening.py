@@ -19,7 +19,7 @@ from dnd_local.pipeline.dissection import Dissection, read_devices
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.opening import probe_cache
 from dnd_local.pipeline.reading import StoredRun, list_runs, open_run
-from dnd_local.pipeline.runner import Progress
+from dnd_local.pipeline.session import Progress
 from dnd_local.pipeline.settings import default_workspace
 
 

@@ -18,8 +18,9 @@ from dnd_local.evaluate.held_out import GROUP
 from dnd_local.evaluate.tables import read_text
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.plan import responses_of
-from dnd_local.pipeline.runner import Progress, triage_layers
+from dnd_local.pipeline.runner import triage_layers
 from dnd_local.pipeline.selection import Selection
+from dnd_local.pipeline.session import Progress
 from dnd_local.stages.clip_dissect import Similarity, describe
 
 

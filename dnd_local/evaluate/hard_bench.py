@@ -38,8 +38,9 @@ from dnd_local.evaluate.verdicts import Verdict, write_verdicts
 from dnd_local.pipeline.describing import read_scores
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.reading import StoredRun, open_run
-from dnd_local.pipeline.runner import Progress, dissect_neurons
+from dnd_local.pipeline.runner import dissect_neurons
 from dnd_local.pipeline.selection import Selection
+from dnd_local.pipeline.session import Progress
 from dnd_local.pipeline.settings import make_config
 from dnd_local.pocket import words, world
 from dnd_local.stages.clip_dissect import Similarity

@@ -36,7 +36,7 @@ from dnd_local.pipeline.plan import (
     responses_of,
 )
 from dnd_local.pipeline.reading import OUTDATED, StoredRun
-from dnd_local.pipeline.runner import Progress, Quiet
+from dnd_local.pipeline.session import Progress, Quiet
 from dnd_local.stages.pictures import join_blocks
 from dnd_local.store.in_use import at_work
 from dnd_local.store.probe_sets import read_ahead
@@ -221,13 +221,15 @@ def fresh_pictures(
     watch.start(JUDGE_PICTURES.name, len(items), len(todo))
     if todo:
         with at_work(lab.execution.workspace):
-            failed = InProcess(lab).make(
-                JUDGE_PICTURES, todo, lambda done: watch.advance(JUDGE_PICTURES.name, done)
+            failures = (
+                InProcess(lab)
+                .make(JUDGE_PICTURES, todo, lambda done: watch.advance(JUDGE_PICTURES.name, done))
+                .failures
             )
         # The painter is not asked again, and the target needs its memory.
         lab.close()
-        if failed:
-            raise EngineError(f"{len(failed)} texts were not painted: {failed[0].reason}")
+        if failures:
+            raise EngineError(f"{len(failures)} texts were not painted: {failures[0].reason}")
     watch.finish(JUDGE_PICTURES.name, 0.0)
     reactions: dict[str, dict[str, NDArray[np.float32]]] = {layer: {} for layer in layers}
     for pictures in join_blocks(JUDGE_PICTURES.read(lab, items)):

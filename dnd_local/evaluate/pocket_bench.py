@@ -36,9 +36,9 @@ from dnd_local.evaluate.pocket_figures import (
 )
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.plan import CAPTIONS, EXEMPLARS, PICTURES, SCORES, picture_blocks
-from dnd_local.pipeline.runner import Progress, Session, open_session
 from dnd_local.pipeline.runner import dissect_neurons as dissect
 from dnd_local.pipeline.selection import Selection
+from dnd_local.pipeline.session import Progress, Session, open_session
 from dnd_local.pipeline.settings import make_config
 from dnd_local.pipeline.stage import Item
 from dnd_local.pocket import captions as grammar

@@ -21,8 +21,9 @@ from dnd_local.engines.language_model_replay import ReplayLanguageModel, Replies
 from dnd_local.pipeline.plan import CAPTIONS
 from dnd_local.pipeline.reading import StoredRun
 from dnd_local.pipeline.replies import book_path, read_book
-from dnd_local.pipeline.runner import Progress, RunResult, dissect_neurons
+from dnd_local.pipeline.runner import RunResult, dissect_neurons
 from dnd_local.pipeline.selection import Selection
+from dnd_local.pipeline.session import Progress
 from dnd_local.pipeline.stage import Item
 from dnd_local.stages.concepts import conceive
 from dnd_local.stages.phrases import simplify

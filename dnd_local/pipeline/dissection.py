@@ -15,9 +15,10 @@ from dnd_local.core.errors import BadConfig
 from dnd_local.engines.llm_address import read_address
 from dnd_local.engines.vllm_options import read_vllm_options
 from dnd_local.pipeline.forecast import Forecast, forecast
-from dnd_local.pipeline.runner import Progress, RunResult, dissect_neurons
+from dnd_local.pipeline.runner import RunResult, dissect_neurons
 from dnd_local.pipeline.selection import Selection, read_selection
 from dnd_local.pipeline.served import SERVER, choose_server
+from dnd_local.pipeline.session import Progress
 from dnd_local.pipeline.settings import default_data, default_workspace, make_config, writable
 from dnd_local.store.weights import default_root
 
@@ -43,6 +44,7 @@ class Dissection:
     data: Path | None = None
     devices: str = "cpu"
     workers: int = 0
+    shared: bool = False
     seed: int | None = None
     prompts: Path | None = None
     llm_url: str = ""
@@ -99,11 +101,17 @@ class Dissection:
 
         Raises:
             UserError: a workspace that cannot be written.
-            BadConfig: devices that are neither "cpu" nor CUDA indices, or an address or options
-                of vLLM that cannot be read.
+            BadConfig: devices that are neither "cpu" nor CUDA indices, several for a process that
+                shares the work, or an address or options of vLLM that cannot be read.
             Refused: an option of vLLM that is not passed on, or the address of another machine.
         """
         devices = read_devices(self.devices)
+        if self.shared and max(self.workers, len(devices)) > 1:
+            raise BadConfig(
+                f"--shared is for processes of one device each, and here are --devices "
+                f"{self.devices} and --workers {self.workers or len(devices)}; start the command "
+                "once for each device, with one of --devices each"
+            )
         if self.llm_url:
             read_address(self.llm_url, allow_remote=self.allow_remote_llm)
         return Execution(
@@ -114,6 +122,7 @@ class Dissection:
             prompts=self.prompts,
             devices=devices,
             workers=self.workers or len(devices),
+            shared=self.shared,
             llm_url=self.llm_url,
             allow_remote_llm=self.allow_remote_llm,
             llm_timeout=self.llm_timeout,

@@ -1,7 +1,7 @@
 """Who makes a stage's missing parts: this process, or one process a device.
 
 Parts are per item, so there is no queue and nothing to merge: a worker takes every n-th batch of
-what is missing, writes parts and exits. Exit frees the device.
+what is missing, writes parts and exits. Exit frees the device. `sharing` has a third way.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from dnd_local.core.errors import (
     UserError,
 )
 from dnd_local.pipeline.lab import Lab
-from dnd_local.pipeline.making import Failure, make_parts
+from dnd_local.pipeline.making import Failure, Made, make_parts
 from dnd_local.pipeline.stage import Item, Stage
 from dnd_local.store.guard import child_environment
 from dnd_local.store.netns import isolated_with_loopback, why_no_loopback
@@ -40,10 +40,15 @@ POLL_SECONDS = 0.2
 class Executor(Protocol):
     """Makes parts."""
 
+    def free(self, stage: Stage[Any], items: Sequence[Item]) -> list[Item]:
+        """Return those of the missing `items` that nobody else has in hand."""
+
     def make(
         self, stage: Stage[Any], items: Sequence[Item], advance: Callable[[int], None]
-    ) -> list[Failure]:
+    ) -> Made:
         """Make the parts of `items`; `advance` hears of each few that are done.
+
+        What is neither made nor failed afterwards, another process has in hand.
 
         Raises:
             UserError: something that the user can mend and that stops every item.
@@ -57,9 +62,13 @@ class InProcess:
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
 
+    def free(self, stage: Stage[Any], items: Sequence[Item]) -> list[Item]:
+        """See `Executor`."""
+        return list(items)
+
     def make(
         self, stage: Stage[Any], items: Sequence[Item], advance: Callable[[int], None]
-    ) -> list[Failure]:
+    ) -> Made:
         """See `Executor`. An engine stays open while the stages that follow each other use it."""
         if stage.roles:
             self.lab.keep(stage.roles)
@@ -90,9 +99,13 @@ class Processes:
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
 
+    def free(self, stage: Stage[Any], items: Sequence[Item]) -> list[Item]:
+        """See `Executor`."""
+        return list(items)
+
     def make(
         self, stage: Stage[Any], items: Sequence[Item], advance: Callable[[int], None]
-    ) -> list[Failure]:
+    ) -> Made:
         """See `Executor`. Ctrl-C and errors end every worker; what they wrote stays.
 
         One language model server serves all, with every device: that stage runs in this process.
@@ -127,7 +140,8 @@ class Processes:
                     process.terminate()
                     process.wait()
                     raise
-            return _gather(Path(scratch), execution.workers, stage)
+            failures = _gather(Path(scratch), execution.workers, stage)
+            return Made(len(items) - len(failures), failures)
 
     def _watch(
         self,
@@ -189,7 +203,7 @@ def _threads(execution: Execution) -> int:
     return cpu_threads()
 
 
-def _gather(scratch: Path, workers: int, stage: Stage[Any]) -> list[Failure]:
+def _gather(scratch: Path, workers: int, stage: Stage[Any]) -> tuple[Failure, ...]:
     """Return all workers' failures, or raise the error that stopped one of them."""
     failures: list[Failure] = []
     for rank in range(workers):
@@ -204,7 +218,7 @@ def _gather(scratch: Path, workers: int, stage: Stage[Any]) -> list[Failure]:
         if outcome.error:
             raise _ERRORS.get(outcome.error, EngineError)(outcome.message)
         failures += outcome.failures
-    return failures
+    return tuple(failures)
 
 
 _ERRORS: dict[str, type[DndError]] = {

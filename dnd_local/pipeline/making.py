@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from dnd_local.core.errors import EngineError, NoReply, OutOfMemory
 from dnd_local.pipeline.lab import Lab
@@ -23,13 +23,29 @@ class Failure:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """How many parts were made, and the items that failed on their own."""
+
+    parts: int = 0
+    failures: tuple[Failure, ...] = ()
+
+    def __add__(self, other: Made) -> Made:
+        return Made(self.parts + other.parts, self.failures + other.failures)
+
+
+Holding: TypeAlias = Callable[[Sequence[Item]], AbstractContextManager[Sequence[Item]]]
+"""Gives, for as long as a batch is being made, those of its items that this process makes."""
+
+
 def make_parts(
     stage: Stage[Any],
     lab: Lab,
     batches: Sequence[Sequence[Item]],
     advance: Callable[[int], None],
-) -> list[Failure]:
-    """Make and store the parts of every batch; return the items that failed on their own.
+    holding: Holding = nullcontext,
+) -> Made:
+    """Make and store the parts of every batch; say how many there are and which items failed.
 
     A batch that fails is halved until the failing items stand alone, so that one bad item does
     not fail the others. If no part exists yet and the first batch fails completely, the engine is
@@ -39,26 +55,24 @@ def make_parts(
     folder = stage.parts(lab)
     may_be_the_items = folder.any_made()
     folder.describe(stage.meaning(lab))
-    failures: list[Failure] = []
-    done = 0
-    with closing(_made(stage, lab, batches)) as results:
-        for number, (batch, failed) in enumerate(zip(batches, results, strict=True)):
-            failures += failed
-            done += len(batch) - len(failed)
-            if failed and not done and (number or not may_be_the_items):
+    every = Made()
+    with closing(_results(stage, lab, batches, holding)) as results:
+        for number, result in enumerate(results):
+            every += result
+            if result.failures and not every.parts and (number or not may_be_the_items):
                 raise EngineError(
-                    f"{stage.name} fails on every item; the first says: {failed[0].reason}"
+                    f"{stage.name} fails on every item; the first says: {result.failures[0].reason}"
                 )
-            if len(failed) < len(batch):
-                advance(len(batch) - len(failed))
-    return failures
+            if result.parts:
+                advance(result.parts)
+    return every
 
 
-def _made(
-    stage: Stage[Any], lab: Lab, batches: Sequence[Sequence[Item]]
-) -> Generator[list[Failure], None, None]:
-    """Yield the failures of each batch in order, as soon as its parts are written."""
-    tasks = [partial(_make_batch, stage, lab, batch) for batch in batches]
+def _results(
+    stage: Stage[Any], lab: Lab, batches: Sequence[Sequence[Item]], holding: Holding
+) -> Generator[Made, None, None]:
+    """Yield what came of each batch in order, as soon as its parts are written."""
+    tasks = [partial(_make_held, stage, lab, batch, holding) for batch in batches]
     if min(stage.at_once, len(batches)) <= 1:
         yield from (task() for task in tasks)
         return
@@ -70,20 +84,25 @@ def _made(
         yield from results
 
 
-def _make_batch(stage: Stage[Any], lab: Lab, batch: Sequence[Item]) -> list[Failure]:
+def _make_held(stage: Stage[Any], lab: Lab, batch: Sequence[Item], holding: Holding) -> Made:
+    with holding(batch) as held:
+        return _make_batch(stage, lab, held) if held else Made()
+
+
+def _make_batch(stage: Stage[Any], lab: Lab, batch: Sequence[Item]) -> Made:
     try:
         records = stage.run(lab, batch)
     except NoReply:
         raise
     except EngineError as error:
         if len(batch) == 1:
-            return [Failure(stage.name, batch[0].name, _reason(error))]
+            return Made(0, (Failure(stage.name, batch[0].name, _reason(error)),))
         middle = len(batch) // 2
         return _make_batch(stage, lab, batch[:middle]) + _make_batch(stage, lab, batch[middle:])
     folder = stage.parts(lab)
     for item, record in zip(batch, records, strict=True):
         folder.write(item.name, record)
-    return []
+    return Made(len(batch))
 
 
 def _reason(error: EngineError) -> str:

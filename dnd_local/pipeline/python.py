@@ -9,7 +9,8 @@ from typing import Any
 from dnd_local.core.config import TIMEOUT_S
 from dnd_local.pipeline.dissection import Dissection
 from dnd_local.pipeline.notebook_progress import notebook_progress
-from dnd_local.pipeline.runner import Progress, RunResult
+from dnd_local.pipeline.runner import RunResult
+from dnd_local.pipeline.session import Progress
 
 
 def dissect(
@@ -29,6 +30,7 @@ def dissect(
     prompts: str | Path | None = None,
     devices: str = "cpu",
     workers: int = 0,
+    shared: bool = False,
     seed: int | None = None,
     llm_url: str = "",
     allow_remote_llm: bool = False,
@@ -58,6 +60,7 @@ def dissect(
         prompts: a folder of prompts in place of the shipped one.
         devices: ``cpu``, or CUDA indices: ``0`` or ``0,1``.
         workers: processes; 0 is one a device.
+        shared: whether to share the work with every process that is started so.
         seed: the run's seed.
         llm_url: a language model's server that runs already.
         allow_remote_llm: whether that server may be on another machine.
@@ -86,6 +89,7 @@ def dissect(
         prompts=_path(prompts),
         devices=devices,
         workers=workers,
+        shared=shared,
         seed=seed,
         llm_url=llm_url,
         allow_remote_llm=allow_remote_llm,

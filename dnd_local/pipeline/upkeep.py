@@ -20,7 +20,7 @@ from dnd_local.pipeline.reading import open_run
 from dnd_local.pipeline.replies import read_book
 from dnd_local.pipeline.stage import Stage, places
 from dnd_local.store.blobs import BlobFolder
-from dnd_local.store.files import SUFFIX, read_whole
+from dnd_local.store.files import LEASE, SUFFIX, read_whole
 from dnd_local.store.parts import PartFolder
 from dnd_local.store.runs import PLACES, RunFolder
 
@@ -280,9 +280,9 @@ def _folders(root: Path) -> list[Path]:
 
 
 def _files(folder: Path) -> list[Path]:
-    """Return a folder's files but for what says of it, and temporary ones."""
+    """Return a folder's files but for what says of it, temporary ones and leases."""
     return [
         path
         for path in sorted(folder.iterdir())
-        if path.name != "key.json" and not path.name.endswith(SUFFIX)
+        if path.name != "key.json" and not path.name.endswith((SUFFIX, LEASE))
     ]

@@ -35,7 +35,7 @@ def work(job: Job, rank: int, workers: int, device: str) -> None:
     try:
         # A worker may outlive the command that started it.
         with at_work(job.execution.workspace):
-            failures = make_parts(stage, lab, batches, lambda done: None)
+            result = make_parts(stage, lab, batches, lambda done: None)
     except DndError as error:
         write_outcome(job, rank, outcome_of(error))
     except OSError as error:
@@ -43,7 +43,7 @@ def work(job: Job, rank: int, workers: int, device: str) -> None:
             raise
         write_outcome(job, rank, outcome_of(refused))
     else:
-        write_outcome(job, rank, Outcome(failures=tuple(failures)))
+        write_outcome(job, rank, Outcome(failures=result.failures))
     finally:
         lab.close()
 

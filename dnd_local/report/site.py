@@ -33,7 +33,7 @@ from dnd_local.pipeline.label_vectors import (
     text_vectors,
 )
 from dnd_local.pipeline.reading import StoredRun
-from dnd_local.pipeline.runner import Progress, Quiet
+from dnd_local.pipeline.session import Progress, Quiet
 from dnd_local.report.cards import CardView, card_of, page_of
 from dnd_local.report.compare_view import compare_view
 from dnd_local.report.gather import exemplar_blobs, histograms, ranges

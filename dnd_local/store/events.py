@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from dnd_local.core.digest import canonical
 from dnd_local.store.files import naming, read_whole
 from dnd_local.store.sealed import sealed, unseal
@@ -24,8 +26,11 @@ class EventLog:
         line = canonical(sealed({"time": round(time.time(), 3), "event": kind, **facts})) + b"\n"
         with naming(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            # One write of one line in append mode: lines of two processes do not mix.
-            with self.path.open("a+b", buffering=0) as file:
+            # One write of one line in append mode; the lock is for machines that share a disk.
+            with (
+                FileLock(self.path.with_suffix(".lock")),
+                self.path.open("a+b", buffering=0) as file,
+            ):
                 if _is_cut(file.fileno()):
                     line = b"\n" + line
                 file.write(line)

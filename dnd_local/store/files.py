@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Final
 
 SUFFIX: Final = ".tmp"
+LEASE: Final = ".lease"
+"""What says who has a part in hand; see `leases`."""
 LEFT_AFTER_SECONDS: Final = 3600.0
 """Age from which a temporary file has no writer any more: writing one takes seconds."""
 SETTLED_SECONDS: Final = 10.0
@@ -69,15 +71,17 @@ def sweep(folder: Path, older_than: float = LEFT_AFTER_SECONDS) -> int:
 
     Args:
         folder: where to look.
-        older_than: age in seconds from which a file's writer is taken for dead.
+        older_than: age in seconds from which a file's writer is taken for dead; the holder of a
+            lease, which may be on another machine, from `LEFT_AFTER_SECONDS` on.
     """
     swept = 0
     for place, _, names in os.walk(folder):
         for name in names:
-            if name.startswith(".") and name.endswith(SUFFIX):
+            if name.startswith(".") and name.endswith((SUFFIX, LEASE)):
                 path = Path(place, name)
+                age = max(older_than, LEFT_AFTER_SECONDS) if name.endswith(LEASE) else older_than
                 with suppress(OSError):
-                    if time.time() - path.stat().st_mtime > older_than:
+                    if time.time() - path.stat().st_mtime > age:
                         path.unlink()
                         swept += 1
     return swept

@@ -52,7 +52,7 @@ def alone(workspace: Path) -> Iterator[None]:
 
 def tidy(workspace: Path) -> None:
     """Remove what killed writers left: what is an hour old, or of just now if nobody is at work."""
-    places = [workspace / part for part in ("artefacts", "blobs", "runs")]
+    places = [workspace / part for part in ("artefacts", "blobs", "runs", ".shared")]
     if not workspace.is_dir():
         return
     try:

@@ -24,6 +24,7 @@ from dnd_local.core.errors import DamagedFile, Refused, UnknownName, UserError
 from dnd_local.core.ledger import Side
 from dnd_local.core.ledger_rows import sides
 from dnd_local.core.records import Neuron
+from dnd_local.core.sequences import sums
 from dnd_local.store.events import EventLog
 from dnd_local.store.files import read_whole, write_atomic
 from dnd_local.store.sealed import SEAL, sealed_text, unseal
@@ -165,9 +166,8 @@ class RunFolder:
             merged = {layer: set(ids) for layer, ids in (old.neurons if old else {}).items()}
             for layer, ids in neurons.items():
                 merged.setdefault(layer, set()).update(ids)
-            new = RunRecord(schema=SCHEMA, name=self.name, config=config, neurons={})
             record = msgspec.structs.replace(
-                old or new,
+                old or RunRecord(schema=SCHEMA, name=self.name, config=config, neurons={}),
                 schema=SCHEMA,
                 neurons={layer: tuple(sorted(ids)) for layer, ids in sorted(merged.items())},
                 ledger=sides(config.ledger),
@@ -214,10 +214,11 @@ class RunFolder:
                 neurons = {layer: tuple(ids) for layer, ids in event["neurons"].items()}
         return RunRecord(schema=SCHEMA, name=self.name, config=config, neurons=neurons)
 
-    def update(self, **changes: Any) -> RunRecord:
-        """Change facts of the record that are not inputs (software, devices, seconds)."""
+    def update(self, seconds: Mapping[str, float] = {}, **changes: Any) -> RunRecord:
+        """Change facts of the record that are no inputs; `seconds` of stages are added up."""
         with self._locked():
-            record = msgspec.structs.replace(self.read(), **changes)
+            old = self.read()
+            record = msgspec.structs.replace(old, seconds=sums(old.seconds, seconds), **changes)
             self.write_json("run.json", record)
             return record
 
@@ -232,8 +233,7 @@ class RunFolder:
             FileNotFoundError: there is no such file.
             DamagedFile: it is not what its checksum promises, or is another run's.
         """
-        path = self.folder / name
-        data = read_whole(path)
+        data = read_whole(path := self.folder / name)
         try:
             return unseal(data, kind, f"{self.name}/{name}")
         except ValueError as error:  # bad JSON, or bad UTF-8

@@ -30,14 +30,16 @@ from dnd_local.core.config import Config, Execution, ProbeConfig
 from dnd_local.engines import language_model_vllm, language_models, registry
 from dnd_local.evaluate import hard_bench, null_tests, pocket_bench
 from dnd_local.evaluate.intervals import Interval
-from dnd_local.pipeline import doctor, opening, runner, smoke
+from dnd_local.pipeline import doctor, opening, runner, session, smoke
 from dnd_local.pipeline.describers import import_replies, next_round
 from dnd_local.pipeline.doctor import Finding
 from dnd_local.pipeline.executors import InProcess
 from dnd_local.pipeline.reading import open_run
 from dnd_local.pipeline.selection import Selection
+from dnd_local.pipeline.sharing import Shared
 from dnd_local.store import add, commands, pull
 from dnd_local.store import weights as weights_store
+from dnd_local.store.leases import Leases
 from dnd_local.store.resources import shipped
 from dnd_local.store.weights import Weights
 from tests.bench import Bench
@@ -133,7 +135,8 @@ class OptionWorld:
         bench = Bench(root / "workspace", monkeypatch)
         monkeypatch.setattr(opening, "open_engine", self._open_engine(bench))
         monkeypatch.setattr(opening, "open_probe_set", Probe)
-        monkeypatch.setattr(runner, "Processes", self._processes)
+        monkeypatch.setattr(session, "Processes", self._processes)
+        monkeypatch.setattr(session, "Shared", self._shared)
         self._fake_metrics()
 
     def run_line(self, line: str) -> Outcome:
@@ -195,6 +198,10 @@ class OptionWorld:
     def _processes(self, lab: Any) -> InProcess:
         self.asked.append(f"{lab.execution.workers} processes")
         return InProcess(lab)
+
+    def _shared(self, lab: Any, leases: Leases) -> Shared:
+        self.asked.append("parts that nobody has in hand")
+        return Shared(lab, leases)
 
     def _fake_metrics(self) -> None:
         def encoder(*given: Any) -> WordEncoder:

@@ -126,6 +126,7 @@ CASES = {
     ("triage", "--devices"): Case("--workspace new --devices 0", "--workspace new"),
     ("dissect", "--run"): Case("--run another"),
     ("dissect", "--workers"): Case("--workers 2"),
+    ("dissect", "--shared"): Case("--shared"),
     ("dissect", "--manifest"): Case("--manifest broken-manifest.json", refused="broken-manifest"),
     ("dissect", "--llm-url"): Case(
         "--llm vllm --llm-url unix:/tmp/none-b", "--llm vllm --llm-url unix:/tmp/none-a"

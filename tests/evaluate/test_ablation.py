@@ -15,7 +15,7 @@ from dnd_local.evaluate.ablation_opening import label_source, laboratory, output
 from dnd_local.evaluate.ablation_sets import Matched, control_sets, match_labels
 from dnd_local.evaluate.ablation_words import sentences
 from dnd_local.evaluate.class_folders import output_columns, read_class_folders
-from dnd_local.pipeline.runner import Quiet
+from dnd_local.pipeline.session import Quiet
 from tests.bench import Bench
 from tests.fakes import LAYER, NAMES, flat
 

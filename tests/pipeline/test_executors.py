@@ -41,7 +41,7 @@ from dnd_local.pipeline.executors import (
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.making import Failure, make_parts
 from dnd_local.pipeline.plan import CAPTIONS, PHRASES, PLAN
-from dnd_local.pipeline.runner import open_session
+from dnd_local.pipeline.session import open_session
 from dnd_local.pipeline.stage import Item, Stage
 from dnd_local.store.netns import isolated_with_loopback
 from tests.bench import Bench
@@ -67,8 +67,9 @@ class Kitchen:
     def make(self, bench: Bench, size: int = 10) -> tuple[list[Failure], list[int]]:
         advanced: list[int] = []
         groups = [ITEMS[i : i + size] for i in range(0, len(ITEMS), size)]
-        failures = make_parts(self.stage, bench.lab(), groups, advanced.append)
-        return failures, advanced
+        result = make_parts(self.stage, bench.lab(), groups, advanced.append)
+        assert sum(advanced) == result.parts
+        return list(result.failures), advanced
 
 
 def has(*bad: int) -> Callable[[Sequence[Item]], DndError | None]:
@@ -125,8 +126,8 @@ def test_an_engine_that_fails_on_every_item_stops_the_stage(bench: Bench) -> Non
 def test_what_failed_before_may_fail_again_without_stopping_the_rest(bench: Bench) -> None:
     Kitchen(has(0, 1)).make(bench, 4)
     stage = Kitchen(has(0, 1)).stage
-    failures = make_parts(stage, bench.lab(), [ITEMS[:2]], lambda done: None)
-    assert [failure.item for failure in failures] == [ITEMS[0].name, ITEMS[1].name]
+    result = make_parts(stage, bench.lab(), [ITEMS[:2]], lambda done: None)
+    assert [failure.item for failure in result.failures] == [ITEMS[0].name, ITEMS[1].name]
     broken = Kitchen(has(*range(10)))
     with pytest.raises(EngineError, match="fails on every item"):
         broken.make(bench, 2)
@@ -195,7 +196,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, *outcomes: dict[str, Any]) -> Non
 
 def make_with(bench: Bench, stage: Stage = CAPTIONS) -> list[Failure]:
     lab = Lab(bench.config(), bench.execution(workers=2))
-    return Processes(lab).make(stage, ITEMS, lambda done: None)
+    return list(Processes(lab).make(stage, ITEMS, lambda done: None).failures)
 
 
 def test_failures_of_all_workers_come_together(
@@ -292,7 +293,7 @@ def test_one_language_model_server_serves_all(
     stage = replace(PHRASES, record=Captions, run=kitchen.run)
     config = bench.config(llm={"engine": "vllm"})
     lab = Lab(config, bench.execution(workers=2))
-    assert Processes(lab).make(stage, ITEMS, lambda done: None) == []
+    assert Processes(lab).make(stage, ITEMS, lambda done: None).failures == ()
     assert len(kitchen.batches) == 1
     answering(monkeypatch, {}, {})
     assert make_with(bench, stage) == []
@@ -324,7 +325,7 @@ def test_an_outcome_is_left_where_it_is_looked_for(bench: Bench, tmp_path: Path)
     failure = Failure("captions", "a", "x")
     write_outcome(job, 0, Outcome(failures=(failure,)))
     write_outcome(job, 1, Outcome())
-    assert executors._gather(tmp_path, 2, CAPTIONS) == [failure]
+    assert executors._gather(tmp_path, 2, CAPTIONS) == (failure,)
 
 
 @pytest.mark.parametrize("stage", PLAN, ids=lambda stage: stage.name)

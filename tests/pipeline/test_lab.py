@@ -227,6 +227,7 @@ EXECUTION: dict[str, Any] = {
     "prompts": shipped("prompts"),
     "devices": ("0", "1"),
     "workers": 4,
+    "shared": True,
     "llm_url": "unix:/run/llm",
     "allow_remote_llm": True,
     "llm_timeout": 7.0,

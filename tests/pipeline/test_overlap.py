@@ -278,8 +278,8 @@ def made(bench: Bench, stage: Stage) -> list[int]:
 def test_failures_are_told_in_the_order_of_items(bench: Bench) -> None:
     advanced: list[int] = []
     stage = Captioning(bad=(3, 8, 9)).stage
-    failures = make_parts(stage, bench.lab(), GROUPS, advanced.append)
-    assert [failure.item for failure in failures] == [ITEMS[i].name for i in (3, 8, 9)]
+    result = make_parts(stage, bench.lab(), GROUPS, advanced.append)
+    assert [failure.item for failure in result.failures] == [ITEMS[i].name for i in (3, 8, 9)]
     assert made(bench, stage) == [0, 1, 2, 4, 5, 6, 7, 10, 11]
     assert advanced == [2, 1, 2, 2, 2]
 

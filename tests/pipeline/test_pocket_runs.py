@@ -12,7 +12,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from dnd_local.pipeline.opening import model_ids
 from dnd_local.pipeline.settings import make_config
 from dnd_local.store.guard import child_environment
 from dnd_local.store.netns import isolated, why_no_loopback, why_not
+from dnd_local.store.runs import RunFolder
 from dnd_local.store.weights import Weights
 from tests.outside import ADDRESS, ask_for_a_way_out
 from tests.sharing import made_once
@@ -152,6 +155,36 @@ def test_two_workers(workspace: Path, reference: bytes) -> None:
     said = json.loads((workspace / "runs" / "same" / "run.json").read_bytes())["isolation"]
     assert said.startswith("this process guarded; workers guarded, ")
     assert ("in an empty network namespace" in said) == (not why_no_loopback())
+
+
+def test_three_share_the_work_and_one_is_killed(workspace: Path, reference: bytes) -> None:
+    command = [*COMMAND, "dissect", "pocket", LAYER, "--ids", "1,2,3", "--run", "same", *QUICK]
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [*command, "--shared", "--workspace", str(workspace)],
+                    env=child_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                )
+            )
+            for _ in range(3)
+        ]  # fmt: skip
+        while len(list(workspace.glob("artefacts/pictures-*/*.json"))) < 3:
+            assert not any(process.poll() for process in processes)
+            time.sleep(0.05)
+        processes[0].kill()
+        ends = [(process.communicate()[1], process.returncode) for process in processes[1:]]
+    assert [code for _, code in ends] == [0, 0], ends
+    assert outcome(workspace) == reference
+    made = Counter[str]()
+    for event in RunFolder(workspace, "same").events():
+        if event["event"] == "finish":
+            made[event["stage"]] += event["items"]
+    for stage in STAGES[1:]:
+        parts = list(workspace.glob(f"artefacts/{stage}-*/*.json"))
+        assert made[stage] <= len(parts) - 1, f"something of {stage} was made twice"
+    # The killed one's own file stays until it is an hour old.
+    assert len(list(workspace.rglob("*.lease"))) == 1
 
 
 @needs_namespaces

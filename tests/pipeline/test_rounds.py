@@ -17,7 +17,7 @@ from dnd_local.pipeline.plan import (
     SCORES,
     picture_blocks,
 )
-from dnd_local.pipeline.runner import Session, open_session
+from dnd_local.pipeline.session import Session, open_session
 from dnd_local.pipeline.stage import Asked, Item, Kind
 from dnd_local.stages.pictures import join_blocks
 from dnd_local.stages.scores import score

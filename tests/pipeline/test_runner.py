@@ -16,8 +16,9 @@ from dnd_local.core.records import LayerInfo, Pixels
 from dnd_local.pipeline.making import Failure
 from dnd_local.pipeline.plan import PLAN, RESPONSES
 from dnd_local.pipeline.reading import open_run
-from dnd_local.pipeline.runner import Quiet, dissect_neurons, triage_layers
+from dnd_local.pipeline.runner import dissect_neurons, triage_layers
 from dnd_local.pipeline.selection import read_selection
+from dnd_local.pipeline.session import Quiet
 from tests.bench import Bench
 from tests.fakes import (
     LAYER,
