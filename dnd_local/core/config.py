@@ -23,6 +23,7 @@ LlmQuantisation: TypeAlias = Literal["none", "int8", "int4", "fp8"]
 TIMEOUT_S: Final = 300.0
 """How long one request to a language model's server may take, if nothing else is said."""
 
+Sampler: TypeAlias = Literal["auto", "dpm++", "own", "lcm"]
 Compat: TypeAlias = Literal["default", "official"]
 
 MAX_BATCH: Final = 4096
@@ -185,7 +186,7 @@ class PicturesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         str, Meta(description="manifest id of the image generator, or file.py:factory")
     ] = "sd15"
     count: Annotated[int, Meta(ge=1, le=1000, description="Q, pictures a candidate")] = 10
-    steps: Annotated[int, Meta(ge=1, le=1000, description="DPM-Solver++ multistep steps")] = 50
+    steps: Annotated[int, Meta(ge=1, le=1000, description="denoising steps")] = 50
     guidance: Annotated[float, Meta(ge=0, le=100, description="classifier-free guidance scale")] = (
         7.5
     )
@@ -195,6 +196,8 @@ class PicturesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     batch: Annotated[int, Meta(ge=1, le=MAX_BATCH, description="padded batch shape")] = 10
     dtype: Annotated[Dtype, Meta(description="precision")] = "float16"
     decoder: Annotated[str, Meta(description="own, or the manifest id of a small decoder")] = "own"
+    sampler: Annotated[Sampler, Meta(description="noise schedule; auto: the model's kind")] = "auto"
+    lora: Annotated[str, Meta(description="manifest id of a LoRA that is added, or empty")] = ""
 
 
 class ClipConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -57,18 +57,27 @@ def read_config(values: Mapping[str, Any], source: str = "settings") -> Config:
 
 _ADDED: Final[Mapping[str, Any]] = {
     "probe.keep": "", "probe.sample": 0, "scores.alike_above": 1,
+    "pictures.sampler": "auto", "pictures.lora": "",
 }  # fmt: skip
 """Settings that came later, and the values that mean what was before them."""
 
 
 def config_digest(config: Config) -> str:
     """Return the SHA-256 of settings; one that came later counts only where it was set."""
-    values = msgspec.to_builtins(config)
-    for path, usual in _ADDED.items():
-        section, _, name = path.partition(".")
-        if values[section][name] == usual:
-            del values[section][name]
-    return key(values)
+    return key({
+        name: as_before(name, part) if isinstance(part, Struct) else part
+        for name, part in msgspec.structs.asdict(config).items()
+    })  # fmt: skip
+
+
+def as_before(section: str, settings: Struct) -> dict[str, Any]:
+    """Return a section of the settings as plain values, without later ones that were not set."""
+    values: dict[str, Any] = msgspec.to_builtins(settings)
+    return {
+        name: value
+        for name, value in values.items()
+        if (usual := _ADDED.get(f"{section}.{name}")) is None or value != usual
+    }
 
 
 def check_setting(name: str, value: object, kind: Any) -> None:

@@ -1,4 +1,4 @@
-"""Stable Diffusion as painter, through diffusers."""
+"""Image generators of diffusers' layout as painters: Stable Diffusion 1, 2 and XL, FLUX.2 klein."""
 
 from __future__ import annotations
 
@@ -13,34 +13,36 @@ from dnd_local.core.config import PicturesConfig
 from dnd_local.core.records import Pixels
 from dnd_local.engines.batching import PaddedBatches
 from dnd_local.engines.device import CPU, dtype_of, home, make_deterministic, no_bars, placement
-from dnd_local.engines.folders import settings_of
+from dnd_local.engines.lora import add_lora
+from dnd_local.engines.painter_kinds import Generator, generator_of
 
 # The pipelines import bitsandbytes wherever it is installed, and bitsandbytes then looks for
 # compiled code on a hub and reports that it found none. No painter here is quantised.
 import_utils._bitsandbytes_available = False
 
-from diffusers import (  # noqa: E402
-    AutoencoderTiny,
-    DPMSolverMultistepScheduler,
-    StableDiffusionPipeline,
-)
+import diffusers  # noqa: E402
+from diffusers import AutoencoderTiny, DPMSolverMultistepScheduler, LCMScheduler  # noqa: E402
 
 
 class DiffusersPainter:
-    """A `Painter`: a Stable Diffusion pipeline with DPM-Solver++ multistep.
+    """A `Painter`: a pipeline of one of `painter_kinds.GENERATORS`.
+
+    Stable Diffusion paints by DPM-Solver++ multistep unless the settings name another sampler; a
+    distilled XL (its schedule is spaced "trailing") and FLUX.2 keep their own.
 
     Each picture has a noise generator of its own, on the CPU, so that it is the same on every
     device and in every batch.
 
     Args:
         folder: a verified local folder in diffusers' layout.
-        config: size, steps, guidance, batch shape, precision.
+        config: size, steps, guidance, sampler, batch shape, precision.
         decoder: the folder of a small decoder (`AutoencoderTiny`); None for the pipeline's own.
+        lora: the folder of a LoRA that is added to the denoising network.
         devices: as in `Execution.devices`.
 
     Raises:
-        MissingWeights: the folder is no pipeline.
-        Refused: the folder asks to run code of its own.
+        BadConfig, MissingWeights, DamagedFile, Refused, UserError: as `generator_of`; or the LoRA
+            is of another network.
     """
 
     def __init__(
@@ -48,32 +50,29 @@ class DiffusersPainter:
         folder: Path,
         config: PicturesConfig,
         decoder: Path | None = None,
+        lora: Path | None = None,
         devices: Sequence[str] = CPU,
     ) -> None:
         make_deterministic()
         logging.disable_progress_bar()
         no_bars()
         logging.set_verbosity_error()
-        settings_of(folder, "model_index.json")
+        kind = generator_of(folder, config)
         how = {
             "dtype": dtype_of(config.dtype),
             "local_files_only": True,
             "use_safetensors": True,
         }
-        self.pipeline: Any = StableDiffusionPipeline.from_pretrained(
-            folder,
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
-            **how,
-        )
+        pipeline = getattr(diffusers, kind.name)
+        self.pipeline: Any = pipeline.from_pretrained(folder, **kind.leave_out, **how)
         if decoder is not None:
             small = AutoencoderTiny.from_pretrained(decoder, **how)
             self.pipeline.register_modules(vae=small)
-        self.pipeline.scheduler = DPMSolverMultistepScheduler.from_config(
-            self.pipeline.scheduler.config, algorithm_type="dpmsolver++"
-        )
-        self.pipeline.vae.enable_slicing()  # decoding a batch at once takes more than painting it
+        if lora is not None:
+            add_lora(self.pipeline.unet, lora)
+        self._sample(kind, config)
+        if kind.latent:
+            self.pipeline.vae.enable_slicing()  # decoding a batch at once takes more than painting
         self.pipeline.set_progress_bar_config(disable=True)
         self._config = config
         self._batches = PaddedBatches(config.batch)
@@ -101,6 +100,20 @@ class DiffusersPainter:
         # On the device, so that bytes are what it hands over.
         eight_bit = (pixels.float() * 255).round().to(torch.uint8)
         return list(eight_bit.permute(0, 2, 3, 1).contiguous().cpu().numpy())
+
+    def _sample(self, kind: Generator, config: PicturesConfig) -> None:
+        """Give the pipeline its sampler."""
+        schedule = self.pipeline.scheduler.config
+        sampler = config.sampler
+        if sampler == "auto":
+            distilled = kind.distilled_says and schedule.get("timestep_spacing") == "trailing"
+            sampler = "lcm" if config.lora else "own" if distilled or not kind.latent else "dpm++"
+        if sampler == "dpm++":
+            self.pipeline.scheduler = DPMSolverMultistepScheduler.from_config(
+                schedule, algorithm_type="dpmsolver++"
+            )
+        elif sampler == "lcm":
+            self.pipeline.scheduler = LCMScheduler.from_config(schedule)
 
     def _place(self, folder: Path, devices: Sequence[str]) -> None:
         """Put the pipeline on its device, part by part as each is needed if it is too large."""

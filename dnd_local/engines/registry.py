@@ -57,7 +57,7 @@ class EngineKind:
         module: the adapter's module in this package.
         build: its class; called with the folder, the role's settings and `devices`.
         file: a file that a folder of this kind holds.
-        types: the `model_type` that the file names, any if empty.
+        types: the `model_type` that the file names, or the `_class_name`; any if empty.
         without: settings of the role that mean nothing to this kind.
     """
 
@@ -76,27 +76,24 @@ class EngineKind:
         if not self.file.endswith(".json"):
             return True
         settings = adapter("folders").settings_of(folder, self.file)
-        return not self.types or settings.get("model_type") in self.types
+        named = settings.get("model_type", settings.get("_class_name"))
+        return not self.types or named in self.types
 
 
 BUILT_IN: Final[Mapping[EngineRole, tuple[EngineKind, ...]]] = {
     "captioner": (
         EngineKind("BLIP", "captioner_blip", "BlipCaptioner", "config.json", ("blip", "blip-2")),
-        EngineKind(
-            "CLIP with words",
-            "captioner_words",
-            "WordsCaptioner",
-            "words.txt",
-            without=("quantisation", "min_tokens", "max_tokens"),
-        ),
+        EngineKind("CLIP with words", "captioner_words", "WordsCaptioner", "words.txt",
+                   without=("quantisation", "min_tokens", "max_tokens")),
     ),
     "painter": (
-        EngineKind("diffusers", "painter_diffusers", "DiffusersPainter", "model_index.json"),
+        EngineKind("diffusers", "painter_diffusers", "DiffusersPainter", "model_index.json",
+                   ("StableDiffusionPipeline", "StableDiffusionXLPipeline", "Flux2KleinPipeline")),
     ),
     "embedder": (
         EngineKind("open_clip", "embedder_open_clip", "OpenClipEmbedder", "open_clip_config.json"),
     ),
-}
+}  # fmt: skip
 """The kinds of each role, in the order in which they are tried."""
 
 
@@ -108,7 +105,8 @@ def open_built_in(
     Args:
         role: which of them.
         settings: the role's section of the settings.
-        folders: the model's folder; after it the small decoder's, if a painter's settings name one.
+        folders: the model's folder; after it the small decoder's and the LoRA's, as far as a
+            painter's settings name them.
         devices: as in `Execution.devices`.
 
     Raises:
@@ -117,7 +115,9 @@ def open_built_in(
     folder = folders[0]
     kind = kind_of(role, folder)
     build = getattr(adapter(kind.module), kind.build)
-    more = {"decoder": folders[1]} if len(folders) > 1 else {}
+    beside = {"decoder": getattr(settings, "decoder", "own") != "own",
+              "lora": bool(getattr(settings, "lora", ""))}  # fmt: skip
+    more = dict(zip([name for name in beside if beside[name]], folders[1:], strict=True))
     return held(build(folder, settings, devices=devices, **more))
 
 
@@ -133,7 +133,10 @@ def kind_of(role: EngineRole, folder: Path) -> EngineKind:
     for kind in BUILT_IN[role]:
         if kind.reads(folder):
             return kind
-    known = ", ".join(f"{kind.name} (has {kind.file})" for kind in BUILT_IN[role])
+    known = ", ".join(
+        f"{kind.name} (has {kind.file}{' of ' * bool(kind.types)}{' or '.join(kind.types)})"
+        for kind in BUILT_IN[role]
+    )
     raise UserError(
         f"{folder} holds no {role} that is known here: {known}; for another one give "
         "path/to/file.py:factory"

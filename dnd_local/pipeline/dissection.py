@@ -20,7 +20,8 @@ from dnd_local.pipeline.selection import Selection, read_selection
 from dnd_local.pipeline.served import SERVER, choose_server
 from dnd_local.pipeline.session import Progress
 from dnd_local.pipeline.settings import default_data, default_workspace, make_config, writable
-from dnd_local.store.weights import default_root
+from dnd_local.store.painting import painting_of
+from dnd_local.store.weights import Weights, default_root
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,11 +69,20 @@ class Dissection:
             options["probe"] = {**options.get("probe", {}), "sets": sets}
         if self.seed is not None:
             options["seed"] = self.seed
-        config = make_config(self.model, self.preset, self.config, options)
-        given = {**self._file_settings().get("llm", {}), **options.get("llm", {})}
+        file = self._file_settings()
+        meant = self._meant_painting({**file.get("pictures", {}), **options.get("pictures", {})})
+        config = make_config(self.model, self.preset, self.config, options, meant)
+        given = {**file.get("llm", {}), **options.get("llm", {})}
         config = choose_server(config, self.llm_url, given)
         self._check_server_options(config.llm.engine)
         return config
+
+    def _meant_painting(self, pictures: Mapping[str, Any]) -> dict[str, Any]:
+        """Return how the image generator that the user names is meant to paint."""
+        if not pictures.get("model") and not pictures.get("lora"):
+            return {}
+        manifest = Weights.open(self.weights, self.manifest).manifest
+        return painting_of(manifest.entries, pictures)
 
     def _file_settings(self) -> dict[str, Any]:
         return read_toml(self.config) if self.config else {}

@@ -21,6 +21,7 @@ from dnd_local.core.protocols import EngineRole, ProbeSet
 from dnd_local.core.records import Pixels
 from dnd_local.engines import language_models, registry
 from dnd_local.engines.language_model_replay import ReplayLanguageModel
+from dnd_local.engines.painter_kinds import generator_of
 from dnd_local.pipeline.replies import replies_of
 from dnd_local.store.kept_digests import keep_digest, kept_digest, stamps_of
 from dnd_local.store.manifest import Manifest
@@ -67,22 +68,25 @@ def model_ids(config: Config) -> dict[EngineRole, tuple[str, ...]]:
     A user's own factory, a replay and a named server have none.
 
     Raises:
-        BadConfig: a folder in place of a name; a small decoder beside a painter of the user's own.
+        BadConfig: a folder in place of a name; a small decoder or a LoRA beside a painter of the
+            user's own.
     """
     name = config.network.name
     pictures = config.pictures
     decoder = () if pictures.decoder == "own" else (pictures.decoder,)
     elsewhere = config.llm.engine == "server" or config.llm.engine.startswith("replay:")
-    if decoder and is_factory(pictures.model):
+    lora = (pictures.lora,) if pictures.lora else ()
+    if (decoder or lora) and is_factory(pictures.model):
+        setting = f"decoder '{decoder[0]}'" if decoder else f"lora '{pictures.lora}'"
         raise BadConfig(
-            f"pictures.decoder '{pictures.decoder}' is for a painter of the weights folder, and "
-            f"{pictures.model} is your own; leave it out"
+            f"pictures.{setting} is for a painter of the weights folder, and {pictures.model} is "
+            "your own; leave it out"
         )
     ids: dict[EngineRole, tuple[str, ...]] = {
         "target": (POCKET_TARGETS.get(name, name),),
         "captioner": (config.captions.model,),
         "language-model": () if elsewhere else (config.llm.model,),
-        "painter": (pictures.model, *decoder),
+        "painter": (pictures.model, *decoder, *lora),
         "embedder": (config.clip.model,),
     }
     ids = {
@@ -138,6 +142,7 @@ def check_settings(roles: Iterable[EngineRole], config: Config, weights: Weights
 
     Raises:
         BadConfig: one was.
+        UserError: a kind of image generator that is not painted with.
     """
     for role in roles:
         ids = model_ids(config)[role]
@@ -145,6 +150,8 @@ def check_settings(roles: Iterable[EngineRole], config: Config, weights: Weights
             continue
         settings = settings_of(role, config)
         kind = registry.kind_of(role, weights.folder(ids[0]))
+        if role == "painter":
+            generator_of(weights.folder(ids[0]), settings)
         for name in kind.without:
             if (value := getattr(settings, name)) != getattr(type(settings)(), name):
                 raise BadConfig(

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from dnd_local.core.config import Config
+from dnd_local.core.config_reading import as_before
 from dnd_local.core.records import (
     Captions,
     Concepts,
@@ -190,7 +191,8 @@ def paint_blocks(lab: Lab, items: Sequence[Item], purpose: PicturePurpose) -> li
 
 def painted_alike(config: Config, purpose: PicturePurpose) -> Any:
     """Return what can change a picture: all its settings but how many pictures are asked for."""
-    return (msgspec.structs.replace(config.pictures, count=1), config.seed, purpose)
+    pictures = as_before("pictures", msgspec.structs.replace(config.pictures, count=1))
+    return (pictures, config.seed, purpose)
 
 
 PICTURES = Stage(

@@ -28,6 +28,7 @@ def make_config(
     preset: str = "",
     settings: Path | None = None,
     options: Mapping[str, Any] | None = None,
+    meant: Mapping[str, Any] | None = None,
 ) -> Config:
     """Return the settings of a run: preset, then settings file, then options, later ones winning.
 
@@ -36,6 +37,8 @@ def make_config(
         preset: a preset's name; by itself `pocket` for pocket targets, else `paper`.
         settings: a TOML file of settings.
         options: nested settings given one by one.
+        meant: how the image generator that the user names is meant to paint; wins over the
+            preset, whose numbers are for another one.
 
     Raises:
         UnknownName: no such preset.
@@ -49,7 +52,8 @@ def make_config(
     # Each source is checked on its own, so that a mistake is blamed on the right one.
     given = read_toml(settings) if settings else {}
     read_config(merge(base, given), str(settings) if settings else "preset")
-    values = merge(base, given, options or {}, {"network": {"name": target}})
+    pictures = {"pictures": meant} if meant else {}
+    values = merge(base, pictures, given, options or {}, {"network": {"name": target}})
     return read_config(values, "options")
 
 

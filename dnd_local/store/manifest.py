@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 
 from dnd_local.core.errors import BadConfig, UnknownName
 from dnd_local.core.regular import read_regular
+from dnd_local.store.painting import Painting
 from dnd_local.store.resources import shipped
 
 SCHEMA: Final = 1
@@ -146,7 +147,8 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `memory` is bytes of device memory it needs to run, roughly. `network` says how a target's
     files become a network: ``torchvision:resnet50@IMAGENET1K_V1`` is one member of torchvision's
-    weight enums, which names weights, transform and classes together.
+    weight enums, which names weights, transform and classes together. `painting` are the settings
+    of an image generator that is chosen by its name.
     """
 
     id: EntryId
@@ -160,6 +162,7 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     memory: Size | None
     note: str = ""
     network: Annotated[str, Meta(pattern=r"^([a-z0-9_]+(:\S{1,199})?)?\Z")] = ""
+    painting: Painting | None = None
 
     def __post_init__(self) -> None:
         if not self.files and not isinstance(self.source, Shipped):

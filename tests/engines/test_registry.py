@@ -49,7 +49,7 @@ def test_each_engine_opens_and_lets_go(models):
         ),
         Painter: registry.open_built_in(
             "painter",
-            PicturesConfig(batch=1, dtype="float32", size=16, steps=2),
+            PicturesConfig(batch=1, dtype="float32", size=16, steps=2, decoder="small"),
             [models("stable_diffusion"), models("small_decoder")],
             CPU,
         ),
@@ -164,10 +164,12 @@ def test_a_users_own_network_and_its_digest(tmp_path):
 def test_a_folder_of_another_kind_lists_the_known(tmp_path):
     with pytest.raises(MissingWeights, match="there is no folder"):
         registry.open_built_in("painter", PicturesConfig(), [tmp_path / "none"], CPU)
-    with pytest.raises(UserError, match=r"holds no painter .* diffusers \(has model_index.json\)"):
+    with pytest.raises(
+        UserError, match=r"holds no painter .* diffusers \(has model_index.json of "
+    ):
         registry.open_built_in("painter", PicturesConfig(), [tmp_path], CPU)
     (tmp_path / "config.json").write_text('{"model_type": "git"}')
-    with pytest.raises(UserError, match=r"holds no captioner .* BLIP \(has config.json\)"):
+    with pytest.raises(UserError, match=r"holds no captioner .* BLIP \(has config.json of blip"):
         registry.open_built_in("captioner", CaptionsConfig(), [tmp_path], CPU)
 
 

@@ -122,3 +122,17 @@ def test_mistakes_come_before_anything_is_opened(bench: Bench) -> None:
         dissect("pocket", LAYER, "x", workspace=bench.workspace)
     assert not bench.calls.opened
     assert not bench.workspace.exists()
+
+
+def test_a_named_generator_paints_as_it_is_meant_to_unless_told_otherwise() -> None:
+    def pictures(**settings: Any) -> tuple[int, float, int, str]:
+        asked = Dissection(
+            model="pocket", layer="a", preset="draft", settings={"pictures": settings}
+        )
+        config = asked.make_config().pictures
+        return config.steps, config.guidance, config.size, config.sampler
+
+    assert pictures() == pictures(model="sd15") == (8, 7.5, 512, "auto")
+    assert pictures(model="sdxl-turbo") == (4, 0.0, 512, "own")
+    assert pictures(model="sdxl-turbo", steps=1) == (1, 0.0, 512, "own")
+    assert pictures(lora="lcm-lora-sdv1-5") == (4, 1.0, 512, "lcm")

@@ -80,6 +80,8 @@ SETTINGS: dict[str, tuple[Any, set[str]]] = {
     "pictures.batch": (7, FROM_PICTURES),
     "pictures.dtype": ("bfloat16", FROM_PICTURES),
     "pictures.decoder": ("small", FROM_PICTURES),
+    "pictures.sampler": ("lcm", FROM_PICTURES),
+    "pictures.lora": ("another", FROM_PICTURES),
     "clip.model": ("another", {"scores"}),
     "clip.batch": (7, {"scores"}),
     "clip.dtype": ("bfloat16", {"scores"}),

@@ -209,3 +209,17 @@ def test_a_run_finds_its_own_models_again_without_being_told(tmp_path, bench):
     assert open_run("mine", bench.workspace, tmp_path).lab.weights.root == tmp_path
     folder.update(weights=str(tmp_path / "gone"))
     assert open_run("mine", bench.workspace).lab.weights.root == default_root()
+
+
+def test_what_a_generator_cannot_follow_is_refused_before_it_is_loaded(there, tmp_path):
+    folder = tiny.save_stable_diffusion(tmp_path / "folder")
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(
+        json.dumps(index | {"_class_name": "Flux2KleinPipeline"})
+    )
+    register(there, folder, "painter")
+    fresh = Weights.open(there.root)
+    opening.check_settings(("painter",), read_config({"pictures": {"model": "mine"}}), fresh)
+    config = read_config({"pictures": {"model": "mine", "sampler": "lcm"}})
+    with pytest.raises(BadConfig, match=r"pictures\.sampler lcm is for Stable Diffusion"):
+        opening.check_settings(("painter",), config, fresh)

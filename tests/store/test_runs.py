@@ -213,7 +213,13 @@ def test_where_parts_lie_is_read_back(tmp_path: Path) -> None:
         run.places()
 
 
-LATER = (("scores", "alike_above"), ("probe", "keep"), ("probe", "sample"))
+LATER = (
+    ("scores", "alike_above"),
+    ("probe", "keep"),
+    ("probe", "sample"),
+    ("pictures", "sampler"),
+    ("pictures", "lora"),
+)
 """Settings that came after runs had names."""
 
 
