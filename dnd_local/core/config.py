@@ -111,8 +111,11 @@ class ExemplarsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         float, Meta(ge=0, le=1, description="drop a box whose IoU with a kept one exceeds this")
     ] = 0.5
     whole_iou: Annotated[
-        float, Meta(ge=0, le=1, description="drop a box whose IoU with the picture is this or more")
+        float, Meta(ge=0, le=1, description="drop a box whose IoU with the whole is this or more")
     ] = 0.8
+    whole: Annotated[Literal["picture", "seen"], Meta(description="what that whole is")] = "picture"
+    min_side: Annotated[int, Meta(ge=0, le=4096, description="drop a narrower box, pixels")] = 0
+    views: Annotated[int, Meta(ge=0, le=1000, description="exemplars of one image; 0: any")] = 0
 
 
 class CaptionsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

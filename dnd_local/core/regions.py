@@ -71,6 +71,8 @@ def attention_boxes(
     crop_iou: float,
     whole_iou: float,
     resize: Resize = bilinear,
+    whole: Box | None = None,
+    min_side: int = 0,
 ) -> tuple[Box, ...]:
     """Return the boxes around what lights up, largest first.
 
@@ -82,8 +84,10 @@ def attention_boxes(
         seen: the region of the picture that the map covers.
         count: boxes at most.
         crop_iou: a box is dropped if its IoU with a kept one exceeds this.
-        whole_iou: a box is dropped if its IoU with the whole picture is this or more.
+        whole_iou: a box is dropped if its IoU with the whole is this or more.
         resize: how the map is brought to the size of `seen`.
+        whole: the whole; the picture if not given.
+        min_side: a box is dropped if its shorter side has fewer pixels.
     """
     if count == 0:
         return ()
@@ -97,8 +101,9 @@ def attention_boxes(
     boxes = []
     for contour in contours:
         x, y, w, h = cv2.boundingRect(contour)
-        boxes.append(Box(seen.left + x, seen.top + y, seen.left + x + w, seen.top + y + h))
-    whole = Box(0, 0, width, height)
+        if min(w, h) >= min_side:
+            boxes.append(Box(seen.left + x, seen.top + y, seen.left + x + w, seen.top + y + h))
+    whole = whole or Box(0, 0, width, height)
     return keep_apart(boxes, whole, count=count, crop_iou=crop_iou, whole_iou=whole_iou)
 
 

@@ -144,7 +144,7 @@ EXEMPLARS = Stage(
     name="exemplars", title="exemplars: top images and crops", kind=NEURON,
     version=1, record=Exemplars, needs=(RESPONSES,),
     settings=lambda c: (
-        c.exemplars, c.probe.holdout, c.seed if c.probe.holdout else 0,
+        as_before("exemplars", c.exemplars), c.probe.holdout, c.seed if c.probe.holdout else 0,
         c.ledger.map_values, c.ledger.map_place, c.ledger.map_resize, c.ledger.crop_shape,
     ),
     roles=("target",), reads_probe=True, batches=groups_of(6), at_once=3, run=_exemplars,

@@ -6,6 +6,7 @@ up, compete by response; the best are the exemplars.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -117,7 +118,7 @@ def exemplify(
     chosen = []
     for neuron, competing, note in zip(neurons, views, notes, strict=True):
         view_responses = [float(next(responses)[neuron.index]) for _ in competing]
-        chosen.append(_choose(neuron, competing, view_responses, note, probe, blobs, config.count))
+        chosen.append(_choose(neuron, competing, view_responses, note, probe, blobs, config))
     return chosen
 
 
@@ -183,6 +184,8 @@ def _views(
             crop_iou=config.crop_iou,
             whole_iou=config.whole_iou,
             resize=_RESIZED[ledger.map_resize],
+            whole=seen if config.whole == "seen" else None,
+            min_side=config.min_side,
         ):
             cut = SHAPED[ledger.crop_shape](regions.crop(pixels, box))
             views.append(_View(index, box, cut, stored, seen))
@@ -210,6 +213,17 @@ _FRAMED: Final[Mapping[Side, Callable[[float], _Prepare]]] = {
 """Row 4 again: a view as the network is given it, from the share of a square that it sees."""
 
 
+def _of_few_images(order: Sequence[int], views: Sequence[_View], most: int) -> list[int]:
+    """Return `order` without an image's views beyond its first `most`; all of them for 0."""
+    seen: Counter[int] = Counter()
+    chosen = []
+    for i in order:
+        seen[views[i].image] += 1
+        if not most or seen[views[i].image] <= most:
+            chosen.append(i)
+    return chosen
+
+
 def _choose(
     neuron: Neuron,
     views: Sequence[_View],
@@ -217,9 +231,9 @@ def _choose(
     note: str,
     probe: ProbeSet,
     blobs: Blobs,
-    count: int,
+    config: ExemplarsConfig,
 ) -> Exemplars:
-    """Return the `count` views of highest response as the neuron's exemplars."""
+    """Return the views of highest response as the neuron's exemplars."""
     chosen = tuple(
         Exemplar(
             image=views[i].image,
@@ -230,7 +244,7 @@ def _choose(
             map=views[i].map,
             seen=views[i].seen,
         )
-        for i in highest(responses, count)
+        for i in _of_few_images(highest(responses, len(views)), views, config.views)[: config.count]
     )
     boxes: dict[int, list[Box]] = {}
     for view in views:

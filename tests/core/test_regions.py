@@ -181,6 +181,21 @@ def test_largest_first_and_no_more_than_asked_for() -> None:
     assert attention_boxes(eight_bit, seen, 20, 20, count=0, **arguments) == ()
 
 
+def test_a_box_has_a_least_side_and_is_held_against_what_was_seen() -> None:
+    eight_bit = np.zeros((20, 20), dtype=np.uint8)
+    eight_bit[1:3, 1:19] = eight_bit[6:18, 4:16] = 255
+    arguments = {"count": 4, "crop_iou": 0.5, "whole_iou": 0.8}
+    seen = Box(10, 0, 30, 20)
+    wide, square = Box(11, 1, 29, 3), Box(14, 6, 26, 18)
+    assert attention_boxes(eight_bit, seen, 20, 40, **arguments) == (square, wide)
+    assert attention_boxes(eight_bit, seen, 20, 40, min_side=3, **arguments) == (square,)
+    lit = np.full((20, 20), 255, dtype=np.uint8)
+    lit[0] = 0
+    # Nearly all that was seen, and under half of the picture.
+    assert attention_boxes(lit, seen, 20, 40, **arguments) == (Box(10, 1, 30, 20),)
+    assert attention_boxes(lit, seen, 20, 40, whole=seen, **arguments) == ()
+
+
 def test_a_map_lit_all_over_the_picture_gives_no_crop() -> None:
     eight_bit = np.full((10, 10), 200, dtype=np.uint8)
     eight_bit[0, 0] = 0

@@ -320,3 +320,45 @@ def test_images_and_crops_are_squashed_and_not_padded() -> None:
     square = (RELEASED_SIDE, RELEASED_SIDE, 3)
     assert [picture.shape for picture in target.given] == [square, square]
     assert {picture.shape for picture in blobs.kept.values()} == {square, (8, 8, 3)}
+
+
+def test_an_image_has_no_more_views_among_exemplars_than_asked_for() -> None:
+    (every,) = exemplars(neurons(0), config=ExemplarsConfig(count=200))
+    for most in (1, 2):
+        (few,) = exemplars(neurons(0), config=ExemplarsConfig(count=200, views=most))
+        expected = [
+            one
+            for place, one in enumerate(every.exemplars)
+            if [before.image for before in every.exemplars[:place]].count(one.image) < most
+        ]
+        assert few.exemplars == tuple(expected)
+        assert len(few.exemplars) < len(every.exemplars)
+    (three,) = exemplars(neurons(0), config=ExemplarsConfig(count=3, views=1))
+    assert len({one.image for one in three.exemplars}) == 3
+
+
+def test_the_least_side_and_the_whole_reach_the_boxes() -> None:
+    (usual,) = exemplars(neurons(0))
+    widest = max(min(box.width, box.height) for _, boxes in usual.boxes for box in boxes)
+    (none,) = exemplars(neurons(0), config=ExemplarsConfig(min_side=widest + 1))
+    assert none.boxes == ()
+    target = PartTarget()
+    (by_picture,) = exemplars(neurons(0), target)
+    (by_seen,) = exemplars(neurons(0), target, ExemplarsConfig(whole="seen"))
+    assert by_picture.boxes
+    assert by_seen.boxes == ()
+
+
+class PartTarget(FakeTarget):
+    """Sees the left half of a picture, and lights up nearly all of it."""
+
+    def __init__(self) -> None:
+        super().__init__(Calls())
+
+    def maps(self, pictures, layer, neurons):
+        values = np.ones((20, 20), np.float32)
+        values[0] = 0
+        return [
+            [ResponseMap(values, Box(0, 0, one.shape[1] // 2, one.shape[0])) for _ in asked]
+            for one, asked in zip(pictures, neurons, strict=True)
+        ]

@@ -219,6 +219,9 @@ LATER = (
     ("probe", "sample"),
     ("pictures", "sampler"),
     ("pictures", "lora"),
+    ("exemplars", "whole"),
+    ("exemplars", "min_side"),
+    ("exemplars", "views"),
 )
 """Settings that came after runs had names."""
 
