@@ -38,7 +38,7 @@ Workspace = Annotated[
 Probe = Annotated[
     str | None,
     typer.Option(
-        help="Probe set: pocket, imagenet-val, broden, a folder, or A+B.",
+        help="Probe set: pocket, imagenet-val, broden, a folder or file of images, or A+B.",
         autocompletion=completion.probe_sets,
     ),
 ]

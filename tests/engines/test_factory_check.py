@@ -152,3 +152,11 @@ def test_the_digest_is_that_of_the_network_as_it_was_built(tmp_path: Path) -> No
     whole = examine(target(tmp_path, "return seeded(), fixed")).digest
     assert half != whole
     assert state_digest(nn.Linear(1, 1)) not in (half, whole)
+
+
+def test_a_network_of_tiles_is_examined_on_tiles(tmp_path: Path) -> None:
+    head = f"{HEAD}\nfrom dnd_local.engines.bands import BandTransform\n"
+    tiles = "BandTransform(side=8, mean=[0.0] * 13, std=[3000.0] * 13)"
+    body = f"torch.manual_seed(0); return nn.Sequential(nn.Conv2d(13, 4, 1)), {tiles}"
+    found = examine(target(tmp_path, body, head))
+    assert (found.input, found.output, found.followed) == ((13, 8, 8), (2, 4, 8, 8), True)
