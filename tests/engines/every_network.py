@@ -36,18 +36,30 @@ def pictures() -> list[np.ndarray]:
     return [rng.integers(0, 256, (240, 320, 3), dtype=np.uint8) for _ in range(2)]
 
 
-def load(name: str, folder: Path) -> tuple[TorchTarget, torch.nn.Module, torch.Tensor]:
-    """Return a target with random weights from a file, its network, and the pictures' inputs."""
+def published_as(name: str) -> str:
+    """Return the network and member that the manifest means by a name."""
+    return Manifest.read().entry(name).network.removeprefix("torchvision:")
+
+
+def save_random(name: str, folder: Path) -> Path:
+    """Write a network's weights, never trained, into a folder; return the file."""
     torch.manual_seed(0)
-    entry = Manifest.read().entry(name)
-    published = entry.network.removeprefix("torchvision:")
+    published = published_as(name)
     network, _, _ = published.partition("@")
-    path = folder / "model.safetensors"
     options = published_options(network, member_of(published))
     random = get_model_builder(network)(weights=None, **options)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "model.safetensors"
     save_file({key: value.contiguous() for key, value in random.state_dict().items()}, path)
-    del random
-    module, transform = load_torchvision(published, path, entry.origin)
+    return path
+
+
+def load(name: str, folder: Path) -> tuple[TorchTarget, torch.nn.Module, torch.Tensor]:
+    """Return a target with random weights from a file, its network, and the pictures' inputs."""
+    path = save_random(name, folder)
+    module, transform = load_torchvision(
+        published_as(name), path, Manifest.read().entry(name).origin
+    )
     target = TorchTarget(module, transform, NetworkConfig(batch=2))
     inputs = torch.stack([target._prepare(picture) for picture in pictures()])
     return target, module, inputs
