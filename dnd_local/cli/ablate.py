@@ -10,8 +10,9 @@ import typer
 
 from dnd_local.cli import tables
 from dnd_local.cli.arguments import AsJson, Devices, Model, Out, Seed, Settings, Weights, Workspace
-from dnd_local.cli.figures import say, show_records, write_all
+from dnd_local.cli.figures import show_records, write_all
 from dnd_local.cli.progress import ProgressLines
+from dnd_local.cli.wordwise import say
 from dnd_local.core.errors import BadConfig
 from dnd_local.core.sequences import distinct
 

@@ -22,9 +22,10 @@ from dnd_local.cli.arguments import (
     Weights,
     Workspace,
 )
-from dnd_local.cli.figures import checked_file, say, show_records
+from dnd_local.cli.figures import checked_file, show_records
 from dnd_local.cli.options import with_settings
 from dnd_local.cli.progress import ProgressLines
+from dnd_local.cli.wordwise import say
 
 
 class Method(StrEnum):

@@ -9,7 +9,7 @@ import typer
 
 from dnd_local.cli import tables
 from dnd_local.cli.arguments import Workspace
-from dnd_local.cli.figures import say, say_figure, write_all
+from dnd_local.cli.figures import say_figure, write_all
 from dnd_local.cli.text_figures import (
     TextOptions,
     figure_title,
@@ -17,6 +17,7 @@ from dnd_local.cli.text_figures import (
     say_read,
     with_text_options,
 )
+from dnd_local.cli.wordwise import say
 from dnd_local.core.amounts import count_text
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import typer
 
 from dnd_local.cli import tables
 from dnd_local.cli.arguments import AsJson, Out, Run, Weights, Workspace
-from dnd_local.cli.figures import say, show_records, write_all
+from dnd_local.cli.figures import show_records, write_all
+from dnd_local.cli.wordwise import say
 from dnd_local.core.amounts import count_text
 from dnd_local.core.descriptions import SAME_CONCEPT
 from dnd_local.core.errors import UserError

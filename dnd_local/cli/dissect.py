@@ -25,6 +25,7 @@ from dnd_local.cli.arguments import (
 from dnd_local.cli.options import with_settings
 from dnd_local.cli.progress import ProgressLines
 from dnd_local.cli.report import write_report
+from dnd_local.cli.wordwise import say
 from dnd_local.store.guard import go_offline
 
 if TYPE_CHECKING:
@@ -80,7 +81,9 @@ def dissect(
     allow_remote_llm: Annotated[
         bool,
         typer.Option(
-            help="Let --llm-url leave this machine; the run says so.", rich_help_panel=SERVER
+            "--allow-remote-llm",
+            help="Let --llm-url leave this machine; the run says so.",
+            rich_help_panel=SERVER,
         ),
     ] = False,
     llm_timeout: Annotated[
@@ -169,7 +172,7 @@ def _write_report(dissection: Dissection, run: str) -> None:
         dissection.prompts,
         dissection.manifest,
     )
-    typer.echo(f"Report: {write_report(stored).index}", err=True)
+    say(f"Report: {write_report(stored).index}", err=True)
 
 
 @with_settings("network", "probe.chunk", "probe.keep", "probe.sample", "triage", "compat")

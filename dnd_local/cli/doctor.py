@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from dnd_local.cli import tables
+from dnd_local.cli.wordwise import console, print_rows
 from dnd_local.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -71,11 +71,9 @@ def _show(findings: Iterable[Finding], as_json: bool) -> None:
     if as_json:
         tables.echo_json({"version": 1, "findings": [asdict(one) for one in findings]})
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("Looked at", "", "State", "Found"):
-        table.add_column(name)
+    rows: list[tuple[str | Text, ...]] = []
     for one in findings:
-        table.add_row(one.subject, one.name, MARKS[one.state], escape(one.found))
+        rows.append((one.subject, one.name, Text.from_markup(MARKS[one.state]), one.found))
         if one.cure:
-            table.add_row("", "", "", f"[bold]-> {escape(one.cure)}[/]")
-    tables.console().print(table)
+            rows.append(("", "", "", Text(f"-> {one.cure}", "bold")))
+    print_rows(console(), ("Looked at", "", "State", "Found"), rows, head=3)

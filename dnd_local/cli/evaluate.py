@@ -10,8 +10,9 @@ import typer
 
 from dnd_local.cli import tables
 from dnd_local.cli.arguments import AsJson, Devices, Out, Run, Seed, Weights, Workspace
-from dnd_local.cli.figures import say, show_records, write_all
+from dnd_local.cli.figures import show_records, write_all
 from dnd_local.cli.progress import ProgressLines
+from dnd_local.cli.wordwise import say
 from dnd_local.core.amounts import count_text
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def _show(
     words: dict[Cell, str] = {verdict.ruling: verdict.word for verdict in verdicts}
     show_records(
         [{**record, "verdict": words.get(record["verdict"], NO_LABEL)} for record in records],
-        SHOWN,
+        SHOWN if len({record["layer"] for record in records}) > 1 else SHOWN[1:],
     )
     counted = ", ".join(f"{count} {ruling}" for ruling, count in counts(verdicts).items())
     say("", f"{describer}, {count_text(len(verdicts), 'label')}: {counted}")

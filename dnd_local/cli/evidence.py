@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
-from dnd_local.cli.verdicts import figures, one_line
-from dnd_local.cli.wordwise import print_rows
+from dnd_local.cli.verdicts import one_line, print_figures
+from dnd_local.cli.wordwise import print_line, print_rows
 from dnd_local.core.amounts import number_text
 from dnd_local.core.ranking import LOWER_IS_BETTER, best_first
 from dnd_local.core.records import RULES, Captions, Exemplars, Phrases, Rule, Scores
@@ -21,15 +21,16 @@ if TYPE_CHECKING:
 def print_evidence(out: Console, evidence: Evidence, verdict: Verdict | None, run: str) -> None:
     """Print everything that is known about a neuron of a run."""
     description = evidence.description
-    out.print(f"[bold]{escape(str(evidence.neuron))}[/bold]: {evidence.triage.verdict}")
+    print_line(out, f"[bold]{escape(str(evidence.neuron))}[/bold]: {evidence.triage.verdict}")
     labels = ", ".join(f"{label.text} ({number_text(label.score)})" for label in description.labels)
-    out.print(f"Labels: [bold]{escape(labels or description.reason)}[/bold]")
+    print_line(out, f"Labels: [bold]{escape(labels or description.reason)}[/bold]")
     if verdict:
-        out.print(f"Verdict: {one_line(verdict)}\n")
-        out.print(figures(verdict))
+        print_line(out, f"Verdict: {one_line(verdict)}\n")
+        print_figures(out, verdict)
+        out.print()
     if description.labels:
         for line in about_scores(description.rule, run, judged=verdict is not None):
-            out.print(line)
+            print_line(out, line)
     if evidence.exemplars and evidence.captions and evidence.phrases:
         out.print()
         _print_exemplars(out, evidence.exemplars, evidence.captions, evidence.phrases)
@@ -37,7 +38,7 @@ def print_evidence(out: Console, evidence: Evidence, verdict: Verdict | None, ru
         out.print()
         _print_candidates(out, evidence.scores, description.rule)
     for reject in evidence.concepts.rejects if evidence.concepts else ():
-        out.print(escape(f"rejected: {reject.text!r} ({reject.reason})"))
+        print_line(out, escape(f"rejected: {reject.text!r} ({reject.reason})"))
 
 
 def about_scores(rule: Rule, run: str, *, judged: bool) -> list[str]:
@@ -82,4 +83,4 @@ def _print_candidates(out: Console, scores: Scores, rule: Rule) -> None:
     print_rows(out, names, rows, right=names[1:])
     lower = ", ".join(each for each in RULES if each in LOWER_IS_BETTER)
     higher = ", ".join(each for each in RULES if each not in LOWER_IS_BETTER)
-    out.print(f"[dim]* orders the labels. Lower is better: {lower}. Higher: {higher}.[/dim]")
+    print_line(out, f"[dim]* orders the labels. Lower is better: {lower}. Higher: {higher}.[/dim]")

@@ -9,7 +9,8 @@ import typer
 
 from dnd_local.cli import tables
 from dnd_local.cli.arguments import AsJson, Run, Weights, Workspace
-from dnd_local.cli.figures import checked_folder, say
+from dnd_local.cli.figures import checked_folder
+from dnd_local.cli.wordwise import say
 
 
 def export(

@@ -7,11 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import typer
-from rich.markup import escape
-from rich.table import Table
-
-from dnd_local.cli import tables
+from dnd_local.cli.wordwise import console, print_rows, say
 from dnd_local.core.errors import UserError
 from dnd_local.core.libraries import library
 from dnd_local.evaluate.exports import ENDINGS, write_records
@@ -30,18 +26,13 @@ def show_records(records: Sequence[Mapping[str, Cell]], columns: Sequence[str] =
         for name in (columns or list(records[0]))
         if any(not _empty(record.get(name)) for record in records)
     ]
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in names:
-        numeric = any(isinstance(record.get(name), float | int) for record in records)
-        # Folded, never cut: a figure without its last digits is another figure.
-        table.add_column(
-            escape(name.replace("_", " ")),
-            justify="right" if numeric else "left",
-            overflow="fold",
-        )
-    for record in records:
-        table.add_row(*(escape(_shown(record.get(name))) for name in names))
-    tables.console().print(table)
+    numeric = [
+        name.replace("_", " ")
+        for name in names
+        if any(isinstance(record.get(name), float | int) for record in records)
+    ]
+    rows = [[_shown(record.get(name)) for name in names] for record in records]
+    print_rows(console(), [name.replace("_", " ") for name in names], rows, right=numeric, head=2)
 
 
 def say_figure(title: str, value: str, record: Mapping[str, Cell]) -> None:
@@ -123,13 +114,7 @@ def write_all(out: Path | None, files: Mapping[str, Sequence[Mapping[str, Cell]]
                 write_records(records, out / f"{name}{ending}")
     written = ", ".join(name for name, records in files.items() if records)
     # Beside the output, not in it: what --json prints must stay one document.
-    typer.echo(f"Written as .csv and .jsonl in {out}: {written}", err=True)
-
-
-def say(*lines: str) -> None:
-    """Print lines of plain text."""
-    for line in lines:
-        typer.echo(line)
+    say(f"Written as .csv and .jsonl in {out}: {written}", err=True)
 
 
 def _empty(value: Cell) -> bool:

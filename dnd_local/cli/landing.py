@@ -6,20 +6,23 @@ import sys
 from threading import Lock
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.progress import TransferSpeedColumn as Speed
+from rich.text import Text
+
+from dnd_local.cli.progress import bar_width
+from dnd_local.cli.wordwise import console, print_line
 
 
 class LandingBar:
     """A `Progress` of `store/fetch.py` as one bar; use as a context manager."""
 
     def __init__(self, what: str) -> None:
-        self._console = Console(stderr=True, highlight=False)
+        self._console = console(err=True)
         self._bars = Bars(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=32),
+            BarColumn(bar_width=bar_width(self._console.width, 40 + len(what), 32)),
             DownloadColumn(),
             Speed(),
             TimeRemainingColumn(),
@@ -54,4 +57,4 @@ class LandingBar:
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""
-        self._console.print(text, soft_wrap=True, markup=False)
+        print_line(self._console, Text(text))

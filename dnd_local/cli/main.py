@@ -30,8 +30,10 @@ from dnd_local.cli import (
     upkeep,
     weights,
 )
+from dnd_local.cli.progress import NARROW
 from dnd_local.cli.stopping import Stoppable
 from dnd_local.cli.usage import UsageError, usage_line
+from dnd_local.cli.wordwise import console, say
 from dnd_local.core.errors import DndError, Interrupted, UserError, disk_error
 from dnd_local.core.libraries import not_installed
 from dnd_local.store.guard import go_offline
@@ -97,6 +99,8 @@ app.add_typer(prompts.app, name="prompts", cls=Stoppable)
 def run() -> None:
     """Run the command line; an error of ours, or of the disk, is one line and its exit code."""
     _print_anything()
+    if console().width < NARROW:
+        app.rich_markup_mode = None  # plain help: columns side by side would cut names of options
     try:
         try:
             code = app(prog_name="dnd-local", standalone_mode=False)
@@ -128,7 +132,7 @@ def _print_anything() -> None:
 
 
 def _stop(error: DndError) -> NoReturn:
-    typer.secho(f"dnd-local: {error}", err=True, fg="red")
+    say(f"dnd-local: {error}", err=True, style="red")
     sys.exit(error.exit_code)
 
 

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 def forecast_lines(forecast: Forecast) -> list[str]:
     """Return pictures, time, disk and memory of a run, how to shorten it, and what is missing."""
     neurons = "one neuron" if forecast.neurons is None else count_text(forecast.neurons, "neuron")
+    memory = f" Largest model: {size_text(forecast.memory_bytes)} of memory."
     lines = [
         f"\nPictures to paint: {forecast.pictures:,} at most, for {neurons}.",
         f"Disk: about {size_text(forecast.disk_bytes)} in {count_text(forecast.files, 'file')}, "
-        f"{size_text(forecast.free_bytes)} free. Largest model: {size_text(forecast.memory_bytes)} "
-        "of memory.",
+        f"{size_text(forecast.free_bytes)} free.{memory if forecast.memory_bytes else ''}",
     ]
     if forecast.neurons is None:
         lines.insert(0, "\nHow many neurons a layer has is not known before the weights are here.")

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
-from rich.table import Table
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from dnd_local.cli import tables
 from dnd_local.cli.arguments import AsJson, Workspace
+from dnd_local.cli.progress import bar_width
+from dnd_local.cli.wordwise import console, say
 from dnd_local.core.amounts import count_text, size_text
 
 if TYPE_CHECKING:
@@ -59,9 +59,9 @@ def prepare(
     expected = known_set(name).images
     with _progress(f"preparing {name}", expected) as step:
         done = prepare(name, archive, root, cache, step)
-    typer.echo(f"{name}: {count_text(done.images, 'image')} in {root / name}, digest {done.digest}")
+    say(f"{name}: {count_text(done.images, 'image')} in {root / name}, digest {done.digest}")
     if done.images != expected:
-        typer.secho(f"note: the full set has {expected:,} images", err=True, fg="yellow")
+        say(f"note: the full set has {expected:,} images", err=True, style="yellow")
 
 
 @app.command()
@@ -96,7 +96,7 @@ def info(
     if as_json:
         tables.echo_json(facts)
     else:
-        tables.console().print(_table(facts), markup=False)
+        say(*(f"{name:13}{value}" for name, value in _rows(facts)))
 
 
 def _places(data: Path | None, workspace: Path | None) -> tuple[Path, Path]:
@@ -131,32 +131,33 @@ def _facts(probe: ProbeSet, progress: Callable[[int], None]) -> dict[str, Any]:
     }
 
 
-def _table(facts: dict[str, Any]) -> Table:
-    """Return the same for people."""
+def _rows(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the same for people, as names and values."""
     skipped = facts["skipped"]
-    table = Table(show_header=False, box=None, pad_edge=False)
     bands = "" if facts["bands"] == 3 else f" of {facts['bands']} bands"
-    table.add_row("Kind", " + ".join(facts["kinds"]) + bands)
-    table.add_row("Images", f"{facts['images']:,}")
-    table.add_row("Usable", f"{facts['usable']:,}")
+    yield "Kind", " + ".join(facts["kinds"]) + bands
+    yield "Images", f"{facts['images']:,}"
+    yield "Usable", f"{facts['usable']:,}"
     for name in ("smallest", "largest"):
         if facts[name]:
-            table.add_row(name.capitalize(), " x ".join(map(str, facts[name])))
+            yield name.capitalize(), " x ".join(map(str, facts[name]))
     if facts["bytes"]:
-        table.add_row("On disk", size_text(facts["bytes"]))
-        table.add_row("Other files", f"{facts['other_files']:,}")
-    table.add_row("Digest", facts["digest"])
-    table.add_row("Skipped", f"{len(skipped):,}")
+        yield "On disk", size_text(facts["bytes"])
+        yield "Other files", f"{facts['other_files']:,}"
+    yield "Digest", facts["digest"]
+    yield "Skipped", f"{len(skipped):,}"
     for image in skipped[:SHOWN]:
-        table.add_row("", f"{image['name']}: {image['reason']}")
+        yield "", f"{image['name']}: {image['reason']}"
     if len(skipped) > SHOWN:
-        table.add_row("", f"and {len(skipped) - SHOWN:,} more; --json names all")
-    return table
+        yield "", f"and {len(skipped) - SHOWN:,} more; --json names all"
 
 
 @contextmanager
 def _progress(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """Show a progress line on a terminal, nothing elsewhere; give what moves it."""
-    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+    out = console(err=True)
+    bar = BarColumn(bar_width=bar_width(out.width, 20 + len(title), 40))
+    columns = (TextColumn("{task.description}"), bar, TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=out, disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task(title, total=total)
         yield lambda done: progress.update(task, completed=done)

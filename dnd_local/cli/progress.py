@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import sys
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -24,6 +23,14 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 from rich.text import Text
+
+from dnd_local.cli.wordwise import console, print_line
+
+ROOMY = 100
+"""Width of a terminal, in characters, from which a stage's line has a bar and a rate."""
+
+NARROW = 80
+"""Width below which a stage's line has the stage's name without what it does."""
 
 LONGEST_NOTE = 72
 """Characters of what an engine says that are shown."""
@@ -42,28 +49,39 @@ class _Rate(ProgressColumn):
     """Items a second, or seconds an item where that is easier to read."""
 
     def render(self, task: Task) -> Text:
-        if not task.speed:
+        speed = task.speed
+        if task.finished_time:  # the whole stage's, not that of its last moments
+            speed = task.fields["missing"] / task.finished_time
+        if not speed:
             return Text("")
-        if task.speed >= 1:
-            return Text(f"{task.speed:.1f}/s")
-        return Text(f"{1 / task.speed:.1f} s each")
+        return Text(f"{speed:.1f}/s" if speed >= 1 else f"{1 / speed:.1f} s each")
+
+
+def _columns(width: int) -> list[ProgressColumn]:
+    """Return the columns of a stage's line that fit into a terminal without being cut."""
+    title = "{task.description:<42}" if width >= NARROW else "{task.fields[short]:<20}"
+    bar: list[ProgressColumn] = [BarColumn(bar_width=bar_width(width, 92, 24)), _Count(), _Rate()]
+    return [
+        SpinnerColumn(finished_text="[green]✓[/green]"),
+        TextColumn(title),
+        *(bar if width >= ROOMY else [_Count()]),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    ]
+
+
+def bar_width(width: int, rest: int, most: int) -> int:
+    """Return how wide a bar is beside what takes `rest` columns of characters of a terminal."""
+    return max(4, min(most, width - rest))
 
 
 class ProgressLines:
     """A `Progress` as one line a stage; use as a context manager."""
 
     def __init__(self) -> None:
-        self._bars = Bars(
-            SpinnerColumn(finished_text="[green]✓[/green]"),
-            TextColumn("{task.description:<42}"),
-            BarColumn(bar_width=24),
-            _Count(),
-            _Rate(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=not sys.stderr.isatty(),
-        )
+        out = console(err=True)
+        self._longest = min(LONGEST_NOTE, out.width - 20)
+        self._bars = Bars(*_columns(out.width), console=out, disable=not sys.stderr.isatty())
         self._tasks: dict[str, TaskID] = {}
         self._note: TaskID | None = None
         self._listener = _Listener(self)
@@ -84,15 +102,14 @@ class ProgressLines:
 
     def note(self, text: str) -> None:
         """Show what an engine is at, below the stages, until the stage moves on."""
-        line = text if len(text) <= LONGEST_NOTE else text[: LONGEST_NOTE - 1] + "…"
+        line = text if len(text) <= self._longest else text[: self._longest - 1] + "…"
         if self._note is None:
-            self._note = self._bars.add_task(escape(line), total=None)
-        else:
-            self._bars.update(self._note, description=escape(line))
+            self._note = self._bars.add_task("", total=None)
+        self._bars.update(self._note, description=escape(line), short=escape(line))
 
     def warn(self, text: str) -> None:
         """Print what an engine warns of."""
-        self._bars.console.print(text, style="yellow", markup=False, soft_wrap=True)
+        print_line(self._bars.console, Text(text, "yellow"))
 
     def _forget(self) -> None:
         if self._note is not None:
@@ -108,7 +125,10 @@ class ProgressLines:
         title = titles.get(stage, stage)
         if stage in self._tasks:  # gone over again: its line moves to the end
             self._bars.remove_task(self._tasks[stage])
-        self._tasks[stage] = self._bars.add_task(title, total=total, completed=total - missing)
+        self._tasks[stage] = self._bars.add_task(
+            title, total=total, completed=total - missing,
+            missing=missing, short=title.partition(":")[0],
+        )  # fmt: skip
 
     def advance(self, stage: str, done: int) -> None:
         """Move a stage's line on."""
@@ -118,6 +138,7 @@ class ProgressLines:
     def finish(self, stage: str, seconds: float) -> None:
         """Leave a stage's line as it is."""
         self._forget()
+        self._bars.advance(self._tasks[stage], 0)  # or one with nothing to do is never done
         self._bars.stop_task(self._tasks[stage])
 
 

@@ -11,6 +11,7 @@ import typer
 from dnd_local.cli import tables
 from dnd_local.cli.arguments import AsJson, Devices, Run, Weights, Workspace
 from dnd_local.cli.progress import ProgressLines
+from dnd_local.cli.wordwise import say
 from dnd_local.core.amounts import count_text
 
 if TYPE_CHECKING:
@@ -98,11 +99,11 @@ def export(
         )
     elif questions.requests:
         written = ", ".join(str(place) for place in paths)
-        typer.echo(f"{written}: {_count(questions)} about {_neurons(questions)} for {describer}")
-        typer.echo(f"Take the replies in with: dnd-local prompts import {run} REPLIES.jsonl "
+        say(f"{written}: {_count(questions)} about {_neurons(questions)} for {describer}")
+        say(f"Take the replies in with: dnd-local prompts import {run} REPLIES.jsonl "
                    f"--describer {describer}")  # fmt: skip
     else:
-        typer.echo(f"{describer} has answered everything about {_neurons(questions)}")
+        say(f"{describer} has answered everything about {_neurons(questions)}")
 
 
 @app.command("import")
@@ -171,10 +172,10 @@ def import_release(
         return
     for prompt in release.prompts:
         turns = count_text(len(prompt.roles), "turn")
-        typer.echo(f"{prompt.path}: {turns}, {prompt.source} line {prompt.line}")
+        say(f"{prompt.path}: {turns}, {prompt.source} line {prompt.line}")
         if joining := _JOINING.get(prompt.name, ""):
-            typer.echo(f"  ({joining})")
-    typer.echo("To send what the release sends, to the byte: dnd-local dissect MODEL LAYER "
+            say(f"  ({joining})")
+    say("To send what the release sends, to the byte: dnd-local dissect MODEL LAYER "
                f"--compat official --prompts {release.folder}")  # fmt: skip
 
 
@@ -188,11 +189,11 @@ def _show_import(imported: Imported, run: str, describer: str, as_json: bool) ->
             }
         )
         return
-    typer.echo(f"Entered for {describer}: {count_text(imported.entered, 'reply', 'replies')}")
+    say(f"Entered for {describer}: {count_text(imported.entered, 'reply', 'replies')}")
     for problem in imported.problems:
-        typer.echo(f"  {problem}", err=True)
+        say(f"  {problem}", err=True)
     if imported.left.requests:
-        typer.echo(f"{_count(imported.left)} left; write them with: dnd-local prompts export {run} "
+        say(f"{_count(imported.left)} left; write them with: dnd-local prompts export {run} "
                    f"--describer {describer}")  # fmt: skip
 
 

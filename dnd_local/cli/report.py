@@ -12,6 +12,7 @@ import typer
 from dnd_local.cli import tables
 from dnd_local.cli.arguments import AsJson, Run, Weights, Workspace
 from dnd_local.cli.progress import ProgressLines
+from dnd_local.cli.wordwise import say
 from dnd_local.core.amounts import count_text, size_text
 from dnd_local.core.descriptions import SAME_CONCEPT
 from dnd_local.core.errors import BadConfig
@@ -102,7 +103,7 @@ def report(
         tables.echo_json({**said, "figures": [str(path) for path in drawn]})
     else:
         if figures:
-            typer.echo(f"{count_text(len(drawn) // 2, 'figure')} in {figures}")
+            say(f"{count_text(len(drawn) // 2, 'figure')} in {figures}")
         _say(said, page)
     if show:
         webbrowser.open(page.absolute().as_uri())
@@ -173,8 +174,8 @@ def _others(stored: StoredRun, names: list[str], layer: str) -> list[Compared] |
 
 def _say(said: Mapping[str, Any], page: Path) -> None:
     if said["missing"]:
-        typer.echo(f"{count_text(said['missing'], 'picture')} left out, not on disk any more")
+        say(f"{count_text(said['missing'], 'picture')} left out, not on disk any more")
     for line in said["left_out"]:
-        typer.echo(line)
+        say(line)
     size = f", {size_text(said['bytes'])}" if "bytes" in said else ""
-    typer.echo(f"Report of {count_text(said['neurons'], 'neuron')}: {page}{size}")
+    say(f"Report of {count_text(said['neurons'], 'neuron')}: {page}{size}")

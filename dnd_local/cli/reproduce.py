@@ -10,13 +10,14 @@ import typer
 
 from dnd_local.cli import tables
 from dnd_local.cli.arguments import AgreeAbove, AllNeurons, AsJson, Out, Seed
-from dnd_local.cli.figures import say, say_figure, write_all
+from dnd_local.cli.figures import say_figure, write_all
 from dnd_local.cli.text_figures import (
     TextOptions,
     least_agreement,
     show_text_figures,
     with_text_options,
 )
+from dnd_local.cli.wordwise import say
 from dnd_local.core.amounts import count_text
 
 if TYPE_CHECKING:

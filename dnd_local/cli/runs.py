@@ -10,6 +10,7 @@ from dnd_local.cli import tables
 from dnd_local.cli.arguments import AsJson, Run, Weights, Workspace
 from dnd_local.cli.evidence import print_evidence
 from dnd_local.cli.verdicts import summary, tally
+from dnd_local.cli.wordwise import console
 
 
 def runs(workspace: Workspace = None, as_json: AsJson = False) -> None:
@@ -79,6 +80,6 @@ def show(
             worth = verdict.record() if verdict else None
             tables.echo_json({**evidence.as_json(), "verdict": worth})
         else:
-            print_evidence(tables.console(), evidence, verdict, run)
+            print_evidence(console(), evidence, verdict, run)
     else:
         tables.show_descriptions(run, stored.descriptions(), verdicts, as_json)

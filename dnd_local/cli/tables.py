@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +10,12 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
 from dnd_local.cli.evidence import about_scores
 from dnd_local.cli.outcomes import forecast_lines, why_barren
 from dnd_local.cli.verdicts import COLUMNS, cells, summary
-from dnd_local.cli.wordwise import print_rows
+from dnd_local.cli.wordwise import console, print_line, print_rows, say
 from dnd_local.core.amounts import count_text, duration_text, number_text
 from dnd_local.core.descriptions import Description
 from dnd_local.core.digest import canonical
@@ -34,11 +33,6 @@ if TYPE_CHECKING:
 STATUS_COLOURS = {"described": "green", "failed": "red", "abstained": "yellow"}
 
 
-def console() -> Console:
-    """Return the console that tables go to."""
-    return Console(highlight=False, emoji=False)
-
-
 def echo_json(value: Any) -> None:
     """Print a value as one JSON document."""
     typer.echo(msgspec.json.format(canonical(value)).decode())
@@ -54,22 +48,26 @@ def print_descriptions(
 ) -> None:
     """Print neurons with their labels, what scores are, and the verdicts where there are any."""
     judged = bool(verdicts.on(descriptions))
-    names = ("Neuron", "Label", "Score", *(COLUMNS if judged else ()), "Second", "Third", "Status")
+    more = max((len(one.labels) for one in descriptions), default=0) - 1
+    others = ("Second", "Third")[: max(more, 0)]
+    names = ("Neuron", "Label", "Score", *(COLUMNS if judged else ()), *others, "Status")
     rows = []
     for description in descriptions:
-        first, second, third = [*(label.text for label in description.labels), "", "", ""][:3]
+        texts = [*(label.text for label in description.labels), "", "", ""][: 1 + len(others)]
         score = number_text(description.labels[0].score) if description.labels else ""
         status = Text(description.status, style=STATUS_COLOURS.get(description.status, "dim"))
         if description.reason:
             status += Text(f" ({description.reason})", style="dim")
         neuron = f"{description.neuron.layer} {description.neuron.index}"
         worth = cells(verdicts.of(description)) if judged else ()
-        rows.append((neuron, Text(first, style="bold"), score, *worth, second, third, status))
-    print_rows(out, names, rows, right=("Neuron", "Score", "Support", "Reach"), head=2)
+        rows.append((neuron, Text(texts[0], style="bold"), score, *worth, *texts[1:], status))
+    print_rows(
+        out, names, rows, right=("Neuron", "Score", "Support", "Reach"), whole=("Neuron",), head=2
+    )
     if any(description.labels for description in descriptions):
         out.print()
         for line in about_scores(descriptions[0].rule, run, judged=judged):
-            out.print(line)
+            print_line(out, line)
     _print_summary(out, summary(descriptions, verdicts, run))
 
 
@@ -86,7 +84,7 @@ def show_descriptions(
 
 def _print_summary(out: Console, lines: Sequence[str]) -> None:
     if lines:
-        out.print("\n" + "\n".join(lines), soft_wrap=True)
+        print_line(out, "\n" + "\n".join(lines))
 
 
 def show_result(result: RunResult, as_json: bool) -> None:
@@ -103,14 +101,14 @@ def show_result(result: RunResult, as_json: bool) -> None:
         out = console()
         print_descriptions(out, result.descriptions, verdicts, result.record.name)
         if not result.made:
-            out.print("\nAll of this was done before; nothing was computed again.")
+            print_line(out, "\nAll of this was done before; nothing was computed again.")
         folder = plain(result.folder)
-        out.print(f"\nRun [bold]{result.record.name}[/bold]: {folder}", soft_wrap=True)
-        out.print(f"Look closer: dnd-local show {result.record.name} NEURON", soft_wrap=True)
-        out.print(f"Pages:       dnd-local report {result.record.name} --open", soft_wrap=True)
+        print_line(out, f"\nRun [bold]{result.record.name}[/bold]: {folder}")
+        print_line(out, f"Look closer: dnd-local show {result.record.name} NEURON")
+        print_line(out, f"Pages:       dnd-local report {result.record.name} --open")
         for failure in result.failures:
             what = plain(f"{failure.stage} {failure.item}: {failure.reason}")
-            out.print(f"[red]failed[/red] {what}", soft_wrap=True)
+            print_line(out, f"[red]failed[/red] {what}")
         _print_summary(out, why_barren(result) if result.barren else ())
     if result.failures or result.barren:
         raise typer.Exit(3)
@@ -123,31 +121,27 @@ def show_triage(results: Sequence[LayerTriage], as_json: bool) -> None:
         return
     out = console()
     for result in results:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for name in ("Neuron", "Class", "Min", "Mean", "Max", "Spread", "Active"):
-            table.add_column(name, justify="left" if name == "Class" else "right")
+        rows = []
         for neuron in result.neurons:
             verdict = (
                 neuron.verdict if neuron.twin is None else f"{neuron.verdict} of {neuron.twin}"
             )
             figures = (neuron.minimum, neuron.mean, neuron.maximum, neuron.spread)
-            table.add_row(
-                str(neuron.index),
-                verdict,
-                *(f"{x:.4g}" for x in figures),
-                f"{neuron.active_share:.1%}",
-            )
-        out.print(table)
+            numbers = (f"{x:.4g}" for x in figures)
+            rows.append((str(neuron.index), verdict, *numbers, f"{neuron.active_share:.1%}"))
+        names = ("Neuron", "Class", "Min", "Mean", "Max", "Spread", "Active")
+        print_rows(out, names, rows, right=tuple(set(names) - {"Class"}), head=2)
         counts: dict[str, int] = {}
         for neuron in result.neurons:
             counts[neuron.verdict] = counts.get(neuron.verdict, 0) + 1
         words = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
-        out.print(
+        print_line(
+            out,
             f"\n{plain(result.layer)}: {count_text(len(result.neurons), 'neuron')} over "
-            f"{count_text(result.n_images, 'image')} ({result.n_skipped} skipped): {words}"
+            f"{count_text(result.n_images, 'image')} ({result.n_skipped} skipped): {words}",
         )
         if result.kept_as != "float16":
-            out.print(f"Its responses are kept in {result.kept_as}: float16 would blur them.")
+            print_line(out, f"Its responses are kept in {result.kept_as}: float16 would blur them.")
 
 
 def show_layers(layers: Sequence[LayerInfo], as_json: bool) -> None:
@@ -155,14 +149,13 @@ def show_layers(layers: Sequence[LayerInfo], as_json: bool) -> None:
     if as_json:
         echo_json(layers)
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("Layer", "Kind", "Output", "Neurons", "Map"):
-        table.add_column(name, justify="right" if name == "Neurons" else "left")
-    for layer in layers:
-        shape = " x ".join(map(str, layer.shape))
-        spatial = "yes" if layer.spatial else "no"
-        table.add_row(plain(layer.path), layer.kind, shape, str(layer.neurons), spatial)
-    console().print(table)
+    rows = [
+        (layer.path, layer.kind, " x ".join(map(str, layer.shape)), str(layer.neurons),
+         "yes" if layer.spatial else "no")
+        for layer in layers
+    ]  # fmt: skip
+    names = ("Layer", "Kind", "Output", "Neurons", "Map")
+    print_rows(console(), names, rows, right=("Neurons",), whole=("Output",))
 
 
 def show_forecast(forecast: Forecast, as_json: bool) -> None:
@@ -171,15 +164,15 @@ def show_forecast(forecast: Forecast, as_json: bool) -> None:
         echo_json(forecast)
         return
     out = console()
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("Stage", "Items", "Done", "Time left"):
-        table.add_column(name, justify="left" if name == "Stage" else "right")
-    for stage in forecast.stages:
-        table.add_row(stage.stage, str(stage.items), str(stage.done), time_text(stage.seconds))
-    out.print(f"Run [bold]{forecast.run}[/bold] (nothing was computed)\n")
-    out.print(table)
+    rows = [
+        (stage.stage, str(stage.items), str(stage.done), time_text(stage.seconds))
+        for stage in forecast.stages
+    ]
+    print_line(out, f"Run [bold]{plain(forecast.run)}[/bold] (nothing was computed)\n")
+    names = ("Stage", "Items", "Done", "Time left")
+    print_rows(out, names, rows, right=names[1:], whole=names)
     for line in forecast_lines(forecast):
-        out.print(line, soft_wrap=True)
+        print_line(out, line)
 
 
 def plain(text: object) -> str:
@@ -193,8 +186,9 @@ def show_targets(targets: Sequence[KnownTarget], as_json: bool) -> None:
         echo_json(targets)
         return
     out = console()
-    out.print(_table(("Target", "Kind", "Weights"), ((t.name, t.kind, t.weights) for t in targets)))
-    out.print("\nAny other network: path/to/file.py:factory, returning (module, transform).")
+    rows = [(target.name, target.kind, target.weights) for target in targets]
+    print_rows(out, ("Target", "Kind", "Weights"), rows)
+    print_line(out, "\nAny other network: path/to/file.py:factory, returning (module, transform).")
 
 
 def show_runs(runs: Sequence[RunSummary], as_json: bool) -> None:
@@ -202,30 +196,24 @@ def show_runs(runs: Sequence[RunSummary], as_json: bool) -> None:
     if as_json:
         echo_json(runs)
         return
-    rows = (
-        (r.name, r.target, ", ".join(r.layers), str(r.neurons),
-         f"{r.captioner}, {r.llm}, {r.painter}")
-        for r in runs
-    )  # fmt: skip
-    table = _table(("Run", "Target", "Layers", "Neurons", "Captions, labels, pictures by"), rows)
-    table.columns[0].no_wrap = True  # every other command takes it
-    console().print(table if runs else "No runs here yet.")
+    rows = [
+        (run.name, run.target, ", ".join(run.layers), str(run.neurons),
+         f"{run.captioner}, {run.llm}, {run.painter}")
+        for run in runs
+    ]  # fmt: skip
+    if not runs:
+        say("No runs here yet.")
+        return
+    names = ("Run", "Target", "Layers", "Neurons", "Captions, labels, pictures by")
+    print_rows(console(), names, rows)
 
 
 def show_status(stages: Sequence[StageStatus], verdicts: Sequence[str]) -> None:
     """Print how far each stage of a run is, and the lines about its verdicts."""
-    rows = ((s.stage, f"{s.done} of {s.of}", time_text(s.seconds)) for s in stages)
-    console().print(_table(("Stage", "Done", "Time spent"), rows))
+    rows = [(one.stage, f"{one.done} of {one.of}", time_text(one.seconds)) for one in stages]
+    names = ("Stage", "Done", "Time spent")
+    print_rows(console(), names, rows, whole=names)
     _print_summary(console(), verdicts)
-
-
-def _table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in names:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*map(plain, row))
-    return table
 
 
 def show_figures(figures: Mapping[str, Interval], as_json: bool, out: Path | None) -> None:
@@ -235,9 +223,10 @@ def show_figures(figures: Mapping[str, Interval], as_json: bool, out: Path | Non
     if as_json:
         echo_json(figures)
         return
-    rows = (
+    rows = [
         (name, number_text(interval.value),
          f"{number_text(interval.low)} to {number_text(interval.high)}", str(interval.n))
         for name, interval in figures.items()
-    )  # fmt: skip
-    console().print(_table(("Figure", "Value", "95 % interval", "n"), rows))
+    ]  # fmt: skip
+    names = ("Figure", "Value", "95 % interval", "n")
+    print_rows(console(), names, rows, whole=names[1:])

@@ -8,6 +8,7 @@ import typer
 
 from dnd_local.cli import tables
 from dnd_local.cli.arguments import AsJson, Model, Weights
+from dnd_local.cli.wordwise import say
 from dnd_local.core.amounts import count_text
 
 if TYPE_CHECKING:
@@ -95,7 +96,6 @@ def _show(examined: Examined, as_json: bool) -> None:
         mapped = "with a map" if examined.layer.spatial else "without a map"
         what = f"{examined.layer.kind}, {count_text(examined.layer.neurons, 'neuron')} {mapped}"
         rows.append((f"layer {examined.layer.path}", what))
-    console = tables.console()
-    console.print(tables.plain(f"{examined.name} will do"))
+    say(f"{examined.name} will do")
     for what, value in rows:
-        console.print(tables.plain(f"  {what + ':':17}{value}"), soft_wrap=True)
+        say(f"  {what + ':':17}{value}")

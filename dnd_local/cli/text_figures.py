@@ -20,7 +20,8 @@ from dnd_local.cli.arguments import (
     Seed,
     Weights,
 )
-from dnd_local.cli.figures import say, say_figure, write_all
+from dnd_local.cli.figures import say_figure, write_all
+from dnd_local.cli.wordwise import say
 from dnd_local.core.amounts import count_text
 from dnd_local.core.errors import BadConfig
 

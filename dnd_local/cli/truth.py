@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -21,8 +22,9 @@ from dnd_local.cli.arguments import (
     Weights,
     Workspace,
 )
-from dnd_local.cli.figures import say, show_records, write_all
+from dnd_local.cli.figures import show_records, write_all
 from dnd_local.cli.text_figures import least_agreement, metrics_asked_for, show_text_figures
+from dnd_local.cli.wordwise import say
 from dnd_local.core.errors import BadConfig, UnknownName
 
 if TYPE_CHECKING:
@@ -97,9 +99,8 @@ def truth(
     least = least_agreement(agree_above, all_neurons)
     with metrics_asked_for(metric, weights, devices) as opened:
         from dnd_local.evaluate import reproduce
-        from dnd_local.evaluate.tables import ReadTable
 
-        labelled = ReadTable(table, table.describer, "a run of this workspace")
+        labelled = replace(read, table=table)
         figures = (
             reproduce.milannotations(texts, [labelled], opened, least, seed)
             if texts.stacked

@@ -11,6 +11,7 @@ import typer
 
 from dnd_local.cli import tables
 from dnd_local.cli.arguments import AsJson, Weights, Workspace
+from dnd_local.cli.wordwise import say
 from dnd_local.core.amounts import count_text, size_text
 
 if TYPE_CHECKING:
@@ -49,14 +50,14 @@ def verify(
         tables.echo_json(health)
     else:
         for fault in health.faults:
-            typer.echo(_line(fault))
+            say(_line(fault))
         read = (
             count_text(health.parts, "part"),
             count_text(health.pictures, "picture"),
             count_text(health.runs, "run"),
         )
         damaged = len(health.faults)
-        typer.echo(f"{', '.join(read)} read; {damaged or 'nothing'} damaged.")
+        say(f"{', '.join(read)} read; {damaged or 'nothing'} damaged.")
     if health.left:
         raise DamagedFile(f"{count_text(len(health.left), 'fault')} left in {place}")
 
@@ -94,9 +95,9 @@ def gc(
             return
         if yes or (sys.stdin.isatty() and typer.confirm("Remove them?", err=True)):
             remove_unneeded(unneeded)
-            typer.echo(f"Removed: {size_text(unneeded.size)}.", err=True)
+            say(f"Removed: {size_text(unneeded.size)}.", err=True)
         else:
-            typer.echo("Nothing was removed; --yes removes it.", err=True)
+            say("Nothing was removed; --yes removes it.", err=True)
 
 
 def _there(workspace: Path | None) -> Path:
@@ -116,14 +117,14 @@ def _line(fault: Fault) -> str:
 
 def _tell(unneeded: Unneeded) -> None:
     for folder in unneeded.unknown:
-        typer.echo(f"{folder} is of no stage that this version knows; it stays")
+        say(f"{folder} is of no stage that this version knows; it stays")
     if not (unneeded.folders or unneeded.pictures):
-        typer.echo("Every part and picture belongs to a run.")
+        say("Every part and picture belongs to a run.")
         return
     for folder in unneeded.folders:
-        typer.echo(str(folder))
+        say(str(folder))
     what = (
         count_text(len(unneeded.folders), "folder") + " of parts",
         count_text(len(unneeded.pictures), "picture"),
     )
-    typer.echo(f"No run refers to {' and '.join(what)}, {size_text(unneeded.size)}.")
+    say(f"No run refers to {' and '.join(what)}, {size_text(unneeded.size)}.")

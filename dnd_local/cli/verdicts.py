@@ -9,10 +9,11 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
+from dnd_local.cli.wordwise import print_rows
 from dnd_local.core.amounts import count_text, number_text
 
 if TYPE_CHECKING:
@@ -80,25 +81,23 @@ def one_line(verdict: Verdict) -> str:
     return f"{_coloured(verdict)} ({LEGEND[verdict.word]}; support {verdict.support:.2f}{reach})"
 
 
-def figures(verdict: Verdict) -> Table:
-    """Return the figures behind a verdict as a table."""
+def print_figures(out: Console, verdict: Verdict) -> None:
+    """Print the figures behind a verdict."""
     from dnd_local.evaluate.verdicts import DECIDING
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("Measure")
-    for name in ("Value", "95 % interval", "Other labels", "Their 95th", "One word", "Beats"):
-        table.add_column(name, justify="right")
-    for judged in verdict.measures:
-        table.add_row(
+    rows = [
+        (
             judged.measure + (" *" if judged.measure in DECIDING else ""),
             *_numbers((judged.value,)),
             " to ".join(_numbers((judged.low, judged.high))),
             *_numbers((judged.null_mean, judged.null_high, judged.word)),
             f"{judged.percentile:.0%}",
         )
-    table.caption = "* decides"
-    table.caption_justify = "left"
-    return table
+        for judged in verdict.measures
+    ]
+    names = ("Measure", "Value", "95 % interval", "Other labels", "Their 95th", "One word", "Beats")
+    print_rows(out, names, rows, right=names[1:], whole=("Measure",))
+    out.print("[dim]* decides[/dim]")
 
 
 def _coloured(verdict: Verdict) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import typer
-from rich.table import Table
+from rich.text import Text
 
 from dnd_local.cli import tables
+from dnd_local.cli.wordwise import console, print_rows, say
 from dnd_local.core.amounts import size_text
 from dnd_local.core.errors import DamagedFile, MissingWeights
 from dnd_local.store.cures import missing_text, repair
@@ -42,21 +42,19 @@ def show(reports: list[EntryReport], as_json: bool) -> None:
     if as_json:
         tables.echo_json({"version": 1, "weights": [_facts(report) for report in reports]})
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("Id", "Role", "State", "Size", "Licence", "Profiles"):
-        justify: Any = "right" if name == "Size" else "left"
-        table.add_column(name, justify=justify, no_wrap=name == "Id", overflow="fold")
-    for report in reports:
-        entry, size = report.entry, report.size or report.entry.known_size
-        table.add_row(
-            entry.id,
+    rows = [
+        (
+            (entry := report.entry).id,
             entry.role,
-            f"[{COLOURS[report.state]}]{report.state}[/]",
-            size_text(size) if size else "?",
+            Text(report.state, COLOURS[report.state]),
+            size_text(size) if (size := report.size or entry.known_size) else "?",
             (entry.licence.spdx or "none stated") + (" (gated)" if entry.gated else ""),
             ", ".join(entry.profiles),
         )
-    tables.console().print(table)
+        for report in reports
+    ]
+    names = ("Id", "Role", "State", "Size", "Licence", "Profiles")
+    print_rows(console(), names, rows, right=("Size",), whole=("Size",))
 
 
 def _facts(report: EntryReport) -> dict[str, Any]:
@@ -83,19 +81,19 @@ def tell(facts: dict[str, Any], as_json: bool) -> None:
         tables.echo_json({"version": 1, **facts})
         return
     if not any(facts.values()):
-        typer.echo("nothing to do: it ships with dnd-local")
+        say("nothing to do: it ships with dnd-local")
     for name, value in facts.items():
         if name == "by_hand":
             for one, page in value.items():
-                typer.echo(f"{one}: its terms leave the download to you: {page}")
+                say(f"{one}: its terms leave the download to you: {page}")
         elif name == "freed":
             for one, size in value.items():
-                typer.echo(f"{one}: {size_text(size)} freed")
+                say(f"{one}: {size_text(size)} freed")
         elif name == "pinned" and value:
-            typer.echo(f"hashes pinned: {len(value)}")
+            say(f"hashes pinned: {len(value)}")
         elif value:
             shown = size_text(value) if name == "size" else value
-            typer.echo(f"{name}: {shown if isinstance(shown, str) else ', '.join(shown)}")
+            say(f"{name}: {shown if isinstance(shown, str) else ', '.join(shown)}")
 
 
 def tell_added(facts: dict[str, Any], as_json: bool) -> None:
@@ -106,7 +104,7 @@ def tell_added(facts: dict[str, Any], as_json: bool) -> None:
     for name, value in facts.items():
         if name in ("size", "memory"):
             about = "about " if name == "memory" else ""
-            typer.echo(f"{name}: {about}{size_text(value)}")
+            say(f"{name}: {about}{size_text(value)}")
         elif value:
             shown = ", ".join(value) if isinstance(value, tuple) else value
-            typer.echo(f"{name.replace('_', ' ')}: {shown}")
+            say(f"{name.replace('_', ' ')}: {shown}")

@@ -209,8 +209,9 @@ def _profile_found(profile: str, reports: Sequence[EntryReport]) -> Finding:
     here = f"{len(reports) - len(absent)} of {len(reports)} here"
     if profile == "pocket":
         return Finding("weights", profile, "problem", here, "install dnd-local again")
-    size = size_text(sum(entry.known_size for entry in absent))
-    more = ", of sizes not all known" if not all(entry.known_size for entry in absent) else ""
+    known = sum(entry.known_size for entry in absent)
+    size = size_text(known) if known else "an unknown size"
+    more = ", of sizes not all known" if known and not all(e.known_size for e in absent) else ""
     cure = f"dnd-local weights pull {profile}"
     return Finding("weights", profile, "note", f"{here}, {size} to come{more}", cure)
 

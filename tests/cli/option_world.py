@@ -121,8 +121,10 @@ class PairScorer:
 class OptionWorld:
     """Runs commands in a folder of their own, `root`, over fake engines."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, made: Path, root: Path) -> None:
-        self.root, self.patch = root, monkeypatch
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, made: Path, root: Path, *, terminal: bool = False
+    ) -> None:
+        self.root, self.patch, self.terminal = root, monkeypatch, terminal
         self.asked: list[str] = []
         shutil.copytree(made, root)
         for name in ("WORKSPACE", "DATA", "WEIGHTS"):
@@ -151,7 +153,7 @@ class OptionWorld:
         """Return what a command came to."""
         out, err = SimpleNamespace(text=""), SimpleNamespace(text="")
         self.patch.setattr(sys, "argv", ["dnd-local", *words])
-        streams = (_Stream(out), _Stream(err))
+        streams = (_Stream(out, self.terminal), _Stream(err, False))
         self.patch.setattr(sys, "stdout", streams[0])
         self.patch.setattr(sys, "stderr", streams[1])
         try:
@@ -341,12 +343,12 @@ class OptionWorld:
 
 
 class _Stream:
-    """A text stream that is no terminal."""
+    """A text stream that says whether it is a terminal."""
 
     encoding = "utf-8"
 
-    def __init__(self, kept: Any) -> None:
-        self.kept = kept
+    def __init__(self, kept: Any, terminal: bool) -> None:
+        self.kept, self.terminal = kept, terminal
 
     def write(self, text: str) -> int:
         self.kept.text += text
@@ -356,7 +358,7 @@ class _Stream:
         pass
 
     def isatty(self) -> bool:
-        return False
+        return self.terminal
 
 
 def make_world(root: Path) -> None:

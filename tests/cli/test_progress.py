@@ -15,7 +15,10 @@ def described(lines: ProgressLines) -> list[str]:
     return [task.description for task in lines._bars.tasks]
 
 
-def test_what_an_engine_says_stands_below_the_stage_until_it_moves_on() -> None:
+def test_what_an_engine_says_stands_below_the_stage_until_it_moves_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     with ProgressLines() as lines:
         lines.start("phrases", 10, 10)
         stage = described(lines)
@@ -48,7 +51,8 @@ def test_a_warning_is_printed_even_where_nobody_watches(
     assert capsys.readouterr() == ("", "out of memory: going on with groups of 4 [/x]\n")
 
 
-def test_what_cannot_be_counted_has_no_count() -> None:
+def test_what_cannot_be_counted_has_no_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     with ProgressLines() as lines:
         lines.note("loading")
         count = lines._bars.columns[3]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from dnd_local.cli import tables
 from dnd_local.cli.evidence import print_evidence
 from dnd_local.cli.progress import ProgressLines
+from dnd_local.cli.wordwise import console
 from dnd_local.core.config import Config
 from dnd_local.core.descriptions import Description, Label
 from dnd_local.core.records import (
@@ -82,7 +84,7 @@ def test_labels_reasons_and_paths_are_printed_as_they_are(
 def test_evidence_and_rejects_are_printed_as_they_are(
     text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    print_evidence(tables.console(), evidence(text), None, "mine")
+    print_evidence(console(), evidence(text), None, "mine")
     out = capsys.readouterr().out
     assert "net layer[bold]4 3: live" in out
     assert f"Labels: {text} (0.500)" in out
@@ -109,7 +111,7 @@ def full(name: str = "ILSVRC2012_val_00012345.JPEG") -> Evidence:
 def test_candidates_come_in_the_order_of_the_labels_and_small_numbers_are_numbers(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    print_evidence(tables.console(), full(), None, "mine")
+    print_evidence(console(), full(), None, "mine")
     out = capsys.readouterr().out
     assert "4.0e-05" in out
     assert "3.0e-05" in out
@@ -127,7 +129,9 @@ def test_no_word_is_broken_at_any_width(
     columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
-    print_evidence(tables.console(), full(), None, "mine")
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("TERM", "dumb")
+    print_evidence(console(), full(), None, "mine")
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= columns
     for word in ("incomprehensible", "ILSVRC2012_val_00012345.JPEG", "photograph", "image-products",
@@ -151,10 +155,10 @@ def test_tables_of_runs_and_layers_are_printed_as_they_are(
 
 @given(st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]), max_size=20))
 def test_plain_text_survives_the_console(text: str) -> None:
-    console = tables.console()
-    with console.capture() as captured:
+    out = console()
+    with out.capture() as captured:
         # In tags, as it is printed: a backslash at the end must not undo the second one.
-        console.print(f"[bold]{tables.plain(text)}[/bold]", soft_wrap=True)
+        out.print(f"[bold]{tables.plain(text)}[/bold]", soft_wrap=True)
     assert captured.get() == text + "\n"
 
 
@@ -221,4 +225,14 @@ def test_a_rate_is_told_the_way_that_reads_well(speed: float | None, text: str) 
 
     from dnd_local.cli.progress import _Rate
 
-    assert _Rate().render(SimpleNamespace(speed=speed)).plain == text  # type: ignore[arg-type]
+    task: Any = SimpleNamespace(speed=speed, finished_time=None)
+    assert _Rate().render(task).plain == text
+
+
+def test_the_rate_of_a_stage_that_is_done_is_that_of_all_of_it() -> None:
+    from types import SimpleNamespace
+
+    from dnd_local.cli.progress import _Rate
+
+    task: Any = SimpleNamespace(speed=288.3, finished_time=30.0, fields={"missing": 15})
+    assert _Rate().render(task).plain == "2.0 s each"
