@@ -50,7 +50,10 @@ def about_scores(rule: Rule, run: str, *, judged: bool) -> list[str]:
         "[/dim]"
     ]
     if not judged:
-        lines.append(f"[dim]What a label is worth: dnd-local evaluate {escape(run)}[/dim]")
+        lines.append(
+            f"[dim]What a label is worth: dnd-local evaluate {escape(run)}, where images were held "
+            "out (--probe-holdout 0.1); else with --probe OTHER.[/dim]"
+        )
     return lines
 
 
