@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,12 +12,17 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from dnd_local.core.config import Execution, LlmConfig
 from dnd_local.core.conversations import Message, Request
 from dnd_local.engines.language_model_vllm import open_vllm
+from dnd_local.engines.llm_body import chat_body
 from dnd_local.engines.vllm_options import ALLOWED
+from dnd_local.stages.asking import Question
+from dnd_local.stages.asking import ask as stage_ask
+from dnd_local.store.openai_batch import ENDPOINT
 from tests.engines.contracts import LanguageModelContract
 from tests.engines.tiny_llama import make_tiny_llama
 from tests.real_vllm import MARKS, PYTHON, ROOT
@@ -27,9 +33,20 @@ CONFIG = LlmConfig(engine="vllm", dtype="float32", max_tokens=40)
 pytestmark = [*MARKS, pytest.mark.timeout(600)]
 
 
+THINKS = "{% if add_generation_prompt and enable_thinking %}<think>{% endif %}"
+"""At the end of a chat template: the switch, where the template itself opens the thought."""
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    return POCKET if POCKET.exists() else make_tiny_llama(tmp_path_factory.mktemp("llama"))
+    folder = tmp_path_factory.mktemp("model") / "llm"
+    if POCKET.exists():
+        shutil.copytree(POCKET, folder)
+    else:
+        make_tiny_llama(folder)
+    template = folder / "chat_template.jinja"
+    template.write_text(template.read_text().rstrip() + THINKS)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +112,24 @@ class TestVllm(LanguageModelContract):
         assert len(replies) == 64
         assert [reply.finish for reply in replies if reply.finish.startswith("error")] == []
         assert served.reply(long) == replies, "a seed decides the reply"
+
+    def test_the_switch_of_thinking_reaches_the_template(self, served):
+        def tokens(request):
+            with served.address.client(served._key, timeout_s=120) as client:
+                answer = client.post(ENDPOINT, json=chat_body(request, served.facts))
+            return answer.json()["usage"]
+
+        off, on = tokens(ask("horse", max_tokens=3)), tokens(ask("horse", max_tokens=3, thinking=2))
+        assert on["prompt_tokens"] > off["prompt_tokens"]
+        assert on["completion_tokens"] <= 5, "the budget and the reply's own limit"
+
+    def test_a_thought_that_is_cut_off_is_a_thought(self, served):
+        short = msgspec.structs.replace(CONFIG, max_tokens=1, thinking=1)
+        messages = (Message("user", "a horse on a wide green field"),)
+        ((first, second),) = stage_ask([Question("simplify", messages, ("x",))], served, short, 0)
+        for exchange in (first, second):
+            assert exchange.reply.finish == "length"
+            assert (exchange.text, exchange.problem) == ("", "never stopped thinking")
 
     @pytest.mark.skipif(not POCKET.exists(), reason="a random model's gibberish is no label")
     def test_says_what_the_engine_without_a_server_says(self, served, model):
