@@ -686,23 +686,22 @@ def _card(index: int, labels: list[str]) -> CardView:
 
 @dataclass
 class Grouped:
-    """A groups page of 200 neurons with 40 labels, the last neuron without, and what it is of."""
+    """A groups page, and the neurons and labels that it is of."""
 
     path: Path
     descriptions: list[Description]
     tree: LabelTree
 
 
-@pytest.fixture(scope="module")
-def grouped_page(tmp_path_factory: pytest.TempPathFactory) -> Grouped:
-    folder = tmp_path_factory.mktemp("grouped")
+def write_groups(folder: Path, neurons: int, labels: int) -> Grouped:
+    """Write a groups page; the last neuron has no label."""
     copy_static(folder)
     generator = np.random.default_rng(5)
-    texts = [plain_label(i, 0) for i in range(40)]
-    rows = generator.standard_normal((40, 4)).astype(np.float32)
+    texts = [f"{plain_label(i, 0)} {i}" for i in range(labels)]
+    rows = generator.standard_normal((labels, 4)).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     vectors = dict(zip(texts, rows, strict=True))
-    chosen = [[texts[i]] for i in generator.integers(0, 40, 199)] + [[]]
+    chosen = [[texts[i]] for i in generator.integers(0, labels, neurons - 1)] + [[]]
     cards = [_card(i, labels) for i, labels in enumerate(chosen)]
     descriptions = [Description(c.neuron, c.status, c.labels, "mean") for c in cards]
     used = {text: vectors[text] for (text,) in chosen[:-1]}
@@ -711,6 +710,11 @@ def grouped_page(tmp_path_factory: pytest.TempPathFactory) -> Grouped:
     page_text = render("groups.html", view=view, run_name="grouped", encoder="clip", root="")
     path.write_text(page_text, encoding="utf-8")
     return Grouped(path, descriptions, label_tree(used))
+
+
+@pytest.fixture(scope="module")
+def grouped_page(tmp_path_factory: pytest.TempPathFactory) -> Grouped:
+    return write_groups(tmp_path_factory.mktemp("grouped"), 200, 40)
 
 
 def groups_of(page: Any) -> list[tuple[str, list[str]]]:
@@ -750,6 +754,29 @@ def test_the_groups_page_at_any_threshold_is_what_the_command_says(
     assert page.inner_text("#above") == "0"
     page.goto(f"{grouped_page.path.as_uri()}#above=0.95")
     assert page.inner_text("#above") == "0.95"
+    page.close()
+
+
+def test_the_groups_of_2048_neurons_are_small_and_regroup_fast(
+    browser: Any, tmp_path: Path
+) -> None:
+    path = write_groups(tmp_path, 2048, 1500).path
+    assert path.stat().st_size < 2_000_000
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    watch = page.context.new_cdp_session(page)
+    watch.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def busy() -> float:
+        metrics = watch.send("Performance.getMetrics")["metrics"]
+        return next(m["value"] for m in metrics if m["name"] == "TaskDuration")
+
+    page.goto(path.as_uri())
+    opened = busy()
+    assert opened < 2
+    before = page.inner_text("#counted")
+    page.locator("#slider").fill("0.97")
+    assert page.inner_text("#counted") != before
+    assert busy() - opened < 2
     page.close()
 
 
