@@ -126,7 +126,7 @@ def test_weights_are_told_by_profile_and_damage_by_name(tmp_path):
     assert found["b", "problem"].cure == "dnd-local weights pull b"
     assert found["paper", "note"].found == "1 of 2 here, 2 B to come"
     assert found["fast", "ok"].found == "all 1 here"
-    assert found["eval", "note"].found.endswith("of sizes not all known")
+    assert found["eval", "note"].found == "0 of 1 here, an unknown size to come"
     assert found["pocket", "problem"].cure == "install dnd-local again"
 
 
