@@ -75,8 +75,8 @@ def test_a_stages_line_is_whole_at_any_width(width: int, monkeypatch: pytest.Mon
         for stage in PLAN:
             lines.start(stage.name, 113_305, 113_305)
             lines.advance(stage.name, 12_345)
-        lines.start("triage", 1, 0)
-        lines.finish("triage", 0.0)
+        lines.start("report", 1, 0)
+        lines.finish("report", 0.0)
         console = Console(width=width)
         with console.capture() as capture:
             console.print(lines._bars.get_renderable())
