@@ -5,7 +5,14 @@
 runs the two stages that ask a language model against a server that computes nothing and answers
 after five seconds (half to one and a half times that, by the question), once with one group of 64
 neurons under way at a time and once as a run does it. It prints how many requests were under way
-on average.
+on average. ::
+
+    python scripts/bench/language_model.py speed --neurons 32 --vllm-python PYTHON
+
+asks the embedded language model to shorten ten captions a neuron: through transformers in this
+process; at a vLLM that is started, through this package's client; at the same vLLM, through bare
+sockets that send bodies made beforehand and only split replies from each other, as many at once.
+The last two take turns, after a first round that warms vLLM's prefix cache.
 """
 
 from __future__ import annotations
@@ -16,21 +23,28 @@ import json
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
-from dnd_local.core.config import Execution
+from dnd_local.core.config import Execution, LlmConfig
+from dnd_local.core.conversations import Request
 from dnd_local.core.records import Captions, Neuron
+from dnd_local.engines.language_model_transformers import TransformersLanguageModel
+from dnd_local.engines.language_model_vllm import open_vllm
+from dnd_local.engines.llm_body import chat_body
 from dnd_local.engines.llm_patience import AT_ONCE_OURS
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.making import make_parts
 from dnd_local.pipeline.plan import CAPTIONS, CONCEPTS, PHRASES
 from dnd_local.pipeline.settings import default_data, make_config
 from dnd_local.pipeline.stage import Item
-from dnd_local.store.weights import default_root
+from dnd_local.store.openai_batch import ENDPOINT
+from dnd_local.store.prompts import PromptFolder
+from dnd_local.store.weights import Weights, default_root
 
 THINGS = ("horse", "cat", "ball", "tree", "car", "dog", "cup", "boat", "bird", "house")
 COLOURS = ("red", "green", "blue", "yellow", "purple", "orange", "white", "black", "pink", "brown")
@@ -153,14 +167,78 @@ def run_stages(folder: Path, neurons: int, at_once: int) -> None:
         lab.close()
 
 
+# ---- a real vLLM --------------------------------------------------------------------------------
+
+
+def questions(neurons: int) -> list[Request]:
+    """Return the questions of the first stage."""
+    prompts = PromptFolder(None)
+    texts = [text for neuron in range(neurons) for text in captions(neuron)]
+    return [
+        Request(prompts.messages("simplify", caption=text), LlmConfig().temperature, seed, 40)
+        for seed, text in enumerate(texts)
+    ]
+
+
+async def ask_barely(socket: str, key: str, bodies: Sequence[bytes], at_once: int) -> None:
+    """Post each body to a chat server and read the whole reply, on `at_once` connections."""
+    head = f"POST {ENDPOINT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
+    head += "Content-Type: application/json\r\nContent-Length: "
+    coming = iter(bodies)
+
+    async def connection() -> None:
+        reader, writer = await asyncio.open_unix_connection(socket)
+        for body in coming:
+            writer.write(f"{head}{len(body)}\r\n\r\n".encode() + body)
+            answer = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+            assert " 200 " in answer, answer
+            size = next(n for n in answer.split("\r\n") if n.startswith("content-length"))
+            await reader.readexactly(int(size.partition(":")[2]))
+        writer.close()
+
+    await asyncio.gather(*(connection() for _ in range(min(at_once, len(bodies)))))
+
+
+def timed(name: str, requests: int, work: Callable[[], object]) -> None:
+    """Print how many requests a second `work` gets through."""
+    started = time.monotonic()
+    work()
+    print(f"{name}: {requests / (time.monotonic() - started):.1f} requests a second", flush=True)
+
+
+def speed(neurons: int, vllm_python: str, turns: int = 2) -> None:
+    """Print requests a second of transformers, of this package's client and of a bare one."""
+    asked, folder = questions(neurons), Weights.open().folder(make_config("pocket").llm.model)
+    llm = LlmConfig(engine="vllm", dtype="float32", batch=32)
+    here = TransformersLanguageModel(folder, llm)
+    timed("transformers, in this process", len(asked), lambda: here.reply(asked))
+    here.close()
+    with tempfile.TemporaryDirectory() as work:
+        where = Path(work)
+        execution = Execution(
+            workspace=where, weights=default_root(), data=default_data(), vllm_python=vllm_python
+        )
+        with open_vllm(llm, folder, execution) as served:
+            bodies = [json.dumps(chat_body(one, served.facts)).encode() for one in asked]
+            bare = partial(ask_barely, served.address.socket, served._key, bodies, AT_ONCE_OURS)
+            served.reply(asked)
+            for _ in range(turns):
+                timed("vLLM, this package's client", len(asked), lambda: served.reply(asked))
+                timed("vLLM, bare sockets", len(asked), lambda: asyncio.run(bare()))
+
+
 def main() -> None:
     """Measure what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["flow"])
+    parser.add_argument("what", choices=["flow", "speed"])
+    parser.add_argument("--vllm-python", default="")
     parser.add_argument("--neurons", type=int, default=256)
     parser.add_argument("--seconds", type=float, default=5.0)
     given = parser.parse_args()
-    flow(given.neurons, given.seconds)
+    if given.what == "flow":
+        flow(given.neurons, given.seconds)
+    else:
+        speed(given.neurons, given.vllm_python)
 
 
 if __name__ == "__main__":
