@@ -10,13 +10,18 @@ from dnd_local.store.manifest import parse_manifest
 from dnd_local.store.weights import Weights
 from tests.store.hub import entry, put, weights
 
+# What says which kind of model a folder holds is read before any of them is built.
 SMALL = {"config.json": b"{}", "model.safetensors": bytes(range(200))}
 FILES = {
     "target": SMALL,
-    "captioner": {**SMALL, "tokenizer.json": b'{"a": 1}'},
+    "captioner": {
+        **SMALL,
+        "config.json": b'{"model_type": "blip"}',
+        "tokenizer.json": b'{"a": 1}',
+    },
     "llm": {**SMALL, "chat_template.jinja": b"{{ messages }}"},
     "painter": {
-        "model_index.json": b"{}",
+        "model_index.json": b'{"_class_name": "StableDiffusionPipeline"}',
         "unet/config.json": b"{}",
         "unet/diffusion_pytorch_model.safetensors": bytes(300),
         "vae/diffusion_pytorch_model.safetensors": bytes(100),
