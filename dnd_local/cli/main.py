@@ -13,6 +13,7 @@ from dnd_local import __version__
 from dnd_local.cli import (
     ablate,
     baseline,
+    bench,
     compare,
     concepts,
     dissect,
@@ -83,6 +84,7 @@ app.command("truth")(truth.truth)
 app.command("baseline")(baseline.baseline)
 app.command("search")(concepts.search)
 app.command("group")(concepts.group)
+app.command("bench")(bench.bench)
 app.command("export")(export.export)
 app.command("ablate")(ablate.ablate)
 app.command("doctor")(doctor.doctor)

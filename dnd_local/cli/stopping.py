@@ -39,6 +39,7 @@ AFTER: Final[Mapping[str, str]] = {
     "command writes the rest",
     "export": "the pack is not complete and will not open; the same command writes it anew",
     "compare": UNWRITTEN,
+    "bench": UNWRITTEN,
     "search": UNWRITTEN,
     "group": UNWRITTEN,
     "truth": UNWRITTEN,

@@ -6,6 +6,7 @@ process has one of its own.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
@@ -58,6 +59,8 @@ class Lab:
         self._engines: dict[EngineRole, tuple[Any, ExitStack]] = {}
         self._calls: EngineCalls | None = None
         self.keys: dict[str, str] = {}
+        self.loading = 0.0
+        """Seconds spent opening engines."""
 
     def close(self) -> None:
         """Let go of every engine and of the device memory it held."""
@@ -162,8 +165,9 @@ class Lab:
             opened = opening.open_engine(
                 role, self.config, self.execution, self.weights, self.device
             )
-            held = ExitStack()
+            held, started = ExitStack(), time.monotonic()
             self._engines[role] = (held.enter_context(opened), held)
+            self.loading += time.monotonic() - started
         engine = self._engines[role][0]
         return engine if self._calls is None else self._calls.through(engine)
 

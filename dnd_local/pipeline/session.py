@@ -134,7 +134,7 @@ class Session:
         self.progress.finish(stage.name, time.monotonic() - started)
 
     def _make(self, stage: Stage[Any], todo: list[Item], total: int) -> None:
-        started = time.monotonic()
+        started, loaded = time.monotonic(), self.lab.loading
         place = stage.parts(self.lab).folder.name
         with at_work(self.lab.execution.workspace):
             self.run.event("start", stage=stage.name, items=len(todo), of=total, parts=place)
@@ -152,6 +152,7 @@ class Session:
             items=result.parts + len(result.failures),
             failed=len(result.failures),
             seconds=round(took, 3),
+            loading=round(self.lab.loading - loaded, 3),
         )
 
     def _note_failures(self, failures: Iterable[Failure]) -> None:

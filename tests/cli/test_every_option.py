@@ -44,6 +44,7 @@ BASES = {
     "ablate": f"ablate pocket {LAYER} --match red --data by-class --labels mine "
     "--classes classes.txt --controls 3",
     "search": "search mine red",
+    "bench": "bench mine",
     "group": "group mine",
     "export": "export mine",
     "doctor": "doctor",
@@ -180,6 +181,7 @@ CASES = {
     ("baseline", "--concepts"): Case("--concepts other-concepts.txt", "--concepts concepts.txt"),
     ("baseline", "--similarity"): Case("--similarity cosine"),
     ("baseline", "--ids"): Case("--ids 0"),
+    ("bench", "--out"): Case("--out times.json"),
     ("baseline", "--out"): Case("--out x.jsonl"),
     ("baseline", "--seed"): Case("--probe-holdout 0.5 --seed 3", "--probe-holdout 0.5"),
     ("ablate", "--match"): Case("--match green"),
