@@ -353,3 +353,10 @@ def test_formats_that_run_other_programs_are_left_out(tmp_path: Path) -> None:
     photograph().convert("L").save(tmp_path / "a.eps")
     os.rename(tmp_path / "a.eps", tmp_path / "a.jpg")
     assert refused(tmp_path / "a.jpg") == "not an image that Pillow can read"
+
+
+def test_bytes_of_a_broken_image_are_told_like_a_file(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64), "red").save(file, "PNG")
+    with pytest.raises(UnreadableImage, match="broken image"):
+        decode(file.getvalue()[:100])

@@ -187,3 +187,25 @@ def test_sweeping_takes_leases_that_nobody_has_renewed_for_an_hour(
     file = next((tmp_path / SHARED).iterdir())
     os.utime(file, (time.time() - 4000, time.time() - 4000))
     assert sweep(tmp_path, older_than=0) == 2
+
+
+def test_a_system_that_tells_nothing_of_its_processes(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> str:
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+    monkeypatch.setattr(module.os, "readlink", refused)
+    assert module._machine() == ""
+    with Leases(tmp_path) as one, Leases(tmp_path) as other:
+        assert one.claim(parts, ITEM)
+        assert not other.claim(parts, ITEM)
+
+
+def test_another_users_process_is_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(module.os, "kill", forbidden)
+    assert module._is_running("1")
+    assert not module._is_running("no number")

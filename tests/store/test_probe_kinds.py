@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import os
 import pickle
 import tarfile
 from pathlib import Path
@@ -117,6 +119,26 @@ def test_tars_that_will_not_do(tmp_path):
         opened(tmp_path / "empty.tar", tmp_path)
 
 
+def test_an_error_that_is_not_the_disks_is_the_images(tmp_path, monkeypatch):
+    probe = opened(save_shards(tmp_path), tmp_path)
+
+    def refused(*_, **__):
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(UnreadableImage, match="broken image: Invalid argument"):
+        probe.pixels(0)
+
+
+def test_folders_in_a_tar_are_passed_over(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        folder = tarfile.TarInfo("photos")
+        folder.type = tarfile.DIRTYPE
+        tar.addfile(folder)
+        add(tar, "photos/0.png", png(IMAGES[0]))
+    assert len(opened(tmp_path / "a.tar", tmp_path)) == 1
+
+
 def test_an_image_that_a_shard_has_lost(tmp_path):
     shards = save_shards(tmp_path)
     with tarfile.open(shards / "000.tar", "w") as tar:
@@ -185,6 +207,18 @@ def test_an_arrow_file_that_is_no_stream(tmp_path):
     ):
         writer.write_table(image_table())
     np.testing.assert_array_equal(opened(tmp_path / "a.arrow", tmp_path).pixels(2), IMAGES[2])
+
+
+def test_an_arrow_column_of_bytes_alone(tmp_path):
+    table = pa.table({"image": [png(image) for image in IMAGES]})
+    with (
+        pa.OSFile(str(tmp_path / "a.arrow"), "wb") as file,
+        pa.ipc.new_stream(file, table.schema) as writer,
+    ):
+        writer.write_table(table)
+    probe = opened(tmp_path / "a.arrow", tmp_path)
+    assert probe.name(1) == "a.arrow/1"
+    np.testing.assert_array_equal(probe.pixels(1), IMAGES[1])
 
 
 # ---- arrays -------------------------------------------------------------------------------------

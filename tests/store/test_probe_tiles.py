@@ -10,6 +10,7 @@ import pytest
 from dnd_local.core.errors import BadConfig, UserError
 from dnd_local.core.protocols import UnreadableImage
 from dnd_local.core.tiles import Tiles, seen_by, shown
+from dnd_local.store import probe_tiles
 from dnd_local.store.probe_sets import open_probe
 from dnd_local.store.probe_subset import subset
 from dnd_local.store.probe_tiles import TileProbe
@@ -138,6 +139,13 @@ def test_a_look_that_is_none(eurosat, text, told):
     (eurosat / "tiles.toml").write_text(text)
     with pytest.raises(BadConfig, match=told):
         opened(eurosat)
+
+
+def test_a_look_that_cannot_be_read(eurosat):
+    (eurosat / "tiles.toml").unlink()
+    (eurosat / "tiles.toml").symlink_to("tiles.toml")
+    with pytest.raises(BadConfig, match=r"cannot read .*tiles\.toml: "):
+        probe_tiles._read(eurosat / "tiles.toml")
 
 
 def test_folders_and_arrays_that_hold_no_tiles(eurosat, naip):
