@@ -9,23 +9,12 @@ import typer
 
 from dnd_local.cli import completion, tables
 from dnd_local.cli.arguments import AsJson, Run, Weights, Workspace
-from dnd_local.cli.figures import checked_folder, show_records
+from dnd_local.cli.figures import checked_json, show_records
 from dnd_local.cli.wordwise import say
 from dnd_local.core.amounts import count_text, duration_text
-from dnd_local.core.errors import UserError
 
 if TYPE_CHECKING:
     from dnd_local.pipeline.times import RunTimes
-
-
-def _checked(out: Path | None) -> Path | None:
-    if out is not None:
-        if out.suffix != ".json":
-            raise UserError(f"cannot write {out.name}: end it in .json")
-        if out.is_dir() or not out.absolute().parent.is_dir():
-            raise UserError(f"cannot write {out}: that is a folder, or its folder is not there")
-        checked_folder(out.parent)
-    return out
 
 
 def bench(
@@ -39,7 +28,7 @@ def bench(
     ] = "",
     out: Annotated[
         Path | None,
-        typer.Option(help="Also write the times to this .json file.", callback=_checked),
+        typer.Option(help="Also write the times to this .json file.", callback=checked_json),
     ] = None,
     workspace: Workspace = None,
     weights: Weights = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from dnd_local.cli.wordwise import console, print_rows, say
@@ -85,11 +85,25 @@ def checked_file(out: Path | None) -> Path | None:
         UserError: its ending is none that can be written, its folder is not there, or the library
             that writes Parquet is not.
     """
+    out = _checked_place(out, ENDINGS)
+    if out is not None and out.suffix == ".parquet":
+        library("pyarrow.parquet")
+    return out
+
+
+def checked_json(out: Path | None) -> Path | None:
+    """Return the JSON file that something will go to, before anything is computed for it.
+
+    Raises:
+        UserError: its ending is another, or its folder is not there.
+    """
+    return _checked_place(out, (".json",))
+
+
+def _checked_place(out: Path | None, endings: Collection[str]) -> Path | None:
     if out is not None:
-        if out.suffix not in ENDINGS:
-            raise UserError(f"cannot write {out.name}: end it in {', '.join(ENDINGS)}")
-        if out.suffix == ".parquet":
-            library("pyarrow.parquet")
+        if out.suffix not in endings:
+            raise UserError(f"cannot write {out.name}: end it in {', '.join(endings)}")
         if out.is_dir() or not out.absolute().parent.is_dir():
             raise UserError(f"cannot write {out}: that is a folder, or its folder is not there")
         checked_folder(out.parent)

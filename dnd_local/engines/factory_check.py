@@ -83,18 +83,18 @@ def examine(name: str, layout: str = "", layer: str = "") -> Examined:
     module = module.eval().requires_grad_(False).float()
     with _users_own(name, f"its network, given an input of shape {tuple(inputs.shape)},"):
         output = _output(name, module, inputs)
-    outputs = find_outputs(module, inputs[:1].repeat(2, 1, 1, 1), layout)
+    read = find_outputs(module, inputs[:1].repeat(2, 1, 1, 1), layout)
     followed = Framing(transform).region(*_SIZES[0]) is not None
-    if not outputs.outputs:
-        path, why = next(iter(outputs.refused.items()), ("", "it has no modules inside"))
+    if not read.outputs:
+        path, why = next(iter(read.refused.items()), ("", "it has no modules inside"))
         raise UserError(f"{name}: no layer of its network can be dissected; {path or 'it'}: {why}")
-    info = outputs.outputs[find_layer(module, outputs, layer)].info if layer else None
+    info = read.outputs[find_layer(module, read, layer)].info if layer else None
     parameters = sum(tensor.numel() for tensor in module.parameters())
     del module
     _check_again(name, tensors)
     return Examined(
         name, len(tensors), parameters, tuple(inputs.shape[1:]), output, followed,
-        len(outputs.outputs), info, digest,
+        len(read.outputs), info, digest,
     )  # fmt: skip
 
 

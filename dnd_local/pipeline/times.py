@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,19 +53,19 @@ class RunTimes:
 
 def times_of(run: StoredRun) -> RunTimes:
     """Return how long a run's stages took, as its events tell."""
-    totals: dict[str, StageTime] = {}
+    measured, loading = run.folder.measured(), defaultdict[str, float](float)
     for event in run.folder.events():
-        if event["event"] == "finish":
-            old = totals.get(event["stage"], StageTime(event["stage"], 0, 0.0))
-            totals[event["stage"]] = StageTime(
-                old.stage,
-                old.parts + event["items"] - event["failed"],
-                round(old.seconds + event["seconds"], 3),
-                round(old.loading + event.get("loading", 0.0), 3),
-            )
-    stages = tuple(totals[stage.name] for stage in PLAN if stage.name in totals)
+        loading[event.get("stage", "")] += event.get("loading", 0.0)
+    stages = []
+    for stage in PLAN:
+        if stage.name in measured:
+            seconds, parts = measured[stage.name]
+            loaded = round(loading[stage.name], 3)
+            stages.append(StageTime(stage.name, parts, round(seconds, 3), loaded))
     record = run.record
-    return RunTimes(record.name, len(record.wanted()), record.devices, record.software, stages)
+    return RunTimes(
+        record.name, len(record.wanted()), record.devices, record.software, tuple(stages)
+    )
 
 
 def read_times(path: Path) -> RunTimes:

@@ -8,8 +8,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -157,13 +158,19 @@ def test_of_many_who_take_over_one_succeeds(parts: Path, tmp_path: Path) -> None
     assert sorted(took) == [False] * 7 + [True]
 
 
+def failing(code: int) -> Callable[..., NoReturn]:
+    """A call of the system that fails so."""
+
+    def fail(*_: object) -> NoReturn:
+        raise OSError(code, os.strerror(code))
+
+    return fail
+
+
 def test_a_disk_without_hard_links_is_said_so(
     one: Leases, parts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(*_: object) -> None:
-        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
-
-    monkeypatch.setattr(module.os, "link", refused)
+    monkeypatch.setattr(module.os, "link", failing(errno.EPERM))
     with pytest.raises(UserError, match=r"no hard links .* leave --shared out"):
         one.claim(parts, ITEM)
 
@@ -171,10 +178,7 @@ def test_a_disk_without_hard_links_is_said_so(
 def test_other_errors_of_the_disk_stay_what_they_are(
     one: Leases, parts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(module.os, "link", full)
+    monkeypatch.setattr(module.os, "link", failing(errno.ENOSPC))
     with pytest.raises(OSError, match="No space left"):
         one.claim(parts, ITEM)
 
@@ -192,10 +196,7 @@ def test_sweeping_takes_leases_that_nobody_has_renewed_for_an_hour(
 def test_a_system_that_tells_nothing_of_its_processes(
     parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(*_: object) -> str:
-        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
-
-    monkeypatch.setattr(module.os, "readlink", refused)
+    monkeypatch.setattr(module.os, "readlink", failing(errno.ENOENT))
     assert module._machine() == ""
     with Leases(tmp_path) as one, Leases(tmp_path) as other:
         assert one.claim(parts, ITEM)
