@@ -26,15 +26,17 @@ def describe_all(
     record: RunRecord,
     failures: Sequence[Failure] = (),
     unfinished: str = "not finished yet",
+    scored: Sequence[Scores] | None = None,
 ) -> tuple[Description, ...]:
     """Return the description of every neuron of a run from the parts on disk.
 
     `unfinished` is the reason given for a live neuron that has neither scores nor a failure.
+    `scored` is what `read_scores` gives, by whoever has read it already.
     """
     asked = Asked(tuple(record.neurons), record.wanted())
     triages = {part.layer: part for part in TRIAGE.read(lab, TRIAGE.items(lab, asked))}
     record.check_widths({layer: len(part.neurons) for layer, part in triages.items()})
-    labels = _labels(lab, read_scores(lab, record))
+    labels = _labels(lab, read_scores(lab, record) if scored is None else scored)
     reasons = {failure.item: f"{failure.stage}: {failure.reason}" for failure in failures}
     keys = tuple((stage.name, stage.key(lab)) for stage in PLAN)
     descriptions = []

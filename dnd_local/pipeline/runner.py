@@ -30,7 +30,8 @@ class RunResult(Drawn):
     """What a run came to: its record, a description for each neuron, and what failed.
 
     `made` counts the parts that this call had to make; 0 means that all was done before.
-    `rejected` counts the language model's replies that were no candidate, by reason, most first.
+    Where a neuron failed, `rejected` counts the language model's replies that were no candidate, by
+    reason, most first.
     """
 
     record: RunRecord
@@ -110,8 +111,9 @@ def _dissect(session: Session, selection: Selection) -> RunResult:
     wanted = selection.resolve(widths)
     record = run.extend(config, wanted, execution.manifest, execution.prompts, execution.weights)
     session.make_all(Asked(tuple(record.neurons), record.wanted()))
-    descriptions = describe_all(lab, record, session.failures)
     scores = read_scores(lab, record)
+    descriptions = describe_all(lab, record, session.failures, scored=scores)
+    failed = any(description.status == "failed" for description in descriptions)
     if session.made:
         record = run.update(
             session.seconds,
@@ -127,7 +129,7 @@ def _dissect(session: Session, selection: Selection) -> RunResult:
     write_results(run, descriptions, scores)
     return RunResult(
         record, run.folder.absolute(), descriptions, tuple(session.failures), session.made,
-        rejections(lab, record),
+        rejections(lab, record) if failed else (),
     )  # fmt: skip
 
 
