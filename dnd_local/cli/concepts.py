@@ -17,6 +17,7 @@ from dnd_local.core.errors import UserError
 
 if TYPE_CHECKING:
     from dnd_local.core.descriptions import Description
+    from dnd_local.store.outputs import Cell
 
 
 def search(
@@ -83,15 +84,17 @@ def group(
     if as_json:
         tables.echo_json({"above": above, "groups": groups, "sweep": levels})
     else:
-        show_records([
+        shared: list[dict[str, Cell]] = [
             {"concept": several.name, "neurons": len(several.neurons),
              "which": ", ".join(f"{n.layer}:{n.index}" for n in several.neurons),
              "other labels": ", ".join(text for text, _ in several.labels[1:])}
             for several in groups if len(several.neurons) > 1
-        ])  # fmt: skip
+        ]  # fmt: skip
+        if shared:
+            show_records(shared)
+            say("")
         alone = sum(len(several.neurons) == 1 for several in groups)
         say(
-            "",
             f"At cosine {above:g}: {count_text(len(groups) - alone, 'group')}, "
             f"{count_text(alone, 'neuron')} alone",
             "",

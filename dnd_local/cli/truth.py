@@ -83,7 +83,7 @@ def truth(
     from dnd_local.pipeline.reading import open_run
 
     by_words = known == PLANTED or known.endswith(".json")
-    texts_only = {"--metric": bool(metric), "--devices": devices != "cpu"}
+    texts_only = {"--metric": bool(metric), "--devices": devices != "cpu", "--seed": seed != 0}
     people_only = {"--agree-above": agree_above is not None, "--all-neurons": all_neurons}
     if by_words:
         _refuse(texts_only | people_only, f"{known} asks whether a label names a concept")
@@ -91,7 +91,7 @@ def truth(
     read = open_describer(labels or run, layer if labels else "", workspace, weights)
     table = of_layer(stored, placed(stored, read.table), layer)
     if by_words:
-        _against_planted(stored, table, known, out, seed, as_json)
+        _against_planted(stored, table, known, out, as_json)
         return
     texts = classes_of_run(stored) if known == CLASSES else _texts(known)
     if not texts.stacked:
@@ -140,7 +140,6 @@ def _against_planted(
     table: DescriptionTable,
     known: str,
     out: Path | None,
-    seed: int,
     as_json: bool,
 ) -> None:
     """Print how often a label names the concept that was planted in its neuron."""
@@ -153,7 +152,7 @@ def _against_planted(
 
     planted = planted_of_run(stored) if known == PLANTED else read_planted(Path(known))
     answers = planted_answers(table, planted)
-    accuracy = planted_accuracy(answers, seed)
+    accuracy = planted_accuracy(answers)
     records = [answer.record() for answer in answers]
     if as_json:
         tables.echo_json({"describer": table.describer, "accuracy": accuracy, "answers": records})

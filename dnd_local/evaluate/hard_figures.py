@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from scipy import stats
-
 from dnd_local.core.sequences import distinct, grouped
 from dnd_local.evaluate.hard_truth import FAKES, RANDOM
-from dnd_local.evaluate.intervals import Interval
+from dnd_local.evaluate.intervals import share
 from dnd_local.evaluate.pocket_figures import Figures
 from dnd_local.evaluate.verdict_quality import auc_figure, covered
 from dnd_local.evaluate.verdicts import Verdict
@@ -37,15 +34,6 @@ class Answer:
             "label": self.label, "outcome": self.outcome, "fit": round(self.fit, 4),
             "verdict": judged.word if judged else "", "support": judged.support if judged else None,
         }  # fmt: skip
-
-
-def share(values: Sequence[bool]) -> Interval:
-    """Return a share with its exact (Clopper-Pearson) 95 % interval.
-
-    A bootstrap of values that are all equal has no width, and none of 300 is no proof of none.
-    """
-    result = stats.binomtest(sum(values), len(values)).proportion_ci()
-    return Interval(float(np.mean(values)), float(result.low), float(result.high), len(values))
 
 
 def hard_figures(answers: Sequence[Answer]) -> Figures:

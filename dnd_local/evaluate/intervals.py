@@ -1,12 +1,12 @@
-"""How sure a mean is: bootstrap intervals and paired tests, from scipy.
+"""How sure a mean is: bootstrap and exact intervals, paired tests, from scipy.
 
-Everything is seeded by its argument, so the same figures give the same interval.
+What is drawn is seeded by its argument, so the same figures give the same interval.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +58,15 @@ class PairedTest(Card):
 def bootstrap_mean(values: ArrayLike, seed: int = 0) -> Interval:
     """Return the mean of `values` (n,) with its bootstrap interval; see `bootstrap`."""
     return bootstrap(np.mean, values, seed=seed)
+
+
+def share(values: Sequence[bool]) -> Interval:
+    """Return the share of true `values` with its exact 95 % interval (Clopper and Pearson 1934).
+
+    A bootstrap of values that are all equal has no width: two of two are no proof of all.
+    """
+    result = stats.binomtest(sum(values), len(values)).proportion_ci(LEVEL)
+    return Interval(float(np.mean(values)), float(result.low), float(result.high), len(values))
 
 
 def bootstrap(statistic: Callable[..., object], *samples: ArrayLike, seed: int = 0) -> Interval:

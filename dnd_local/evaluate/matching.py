@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dnd_local.core.amounts import count_text
 from dnd_local.core.cards import Card
 from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
 from dnd_local.core.errors import UserError
@@ -52,8 +53,8 @@ def match(tables: Sequence[DescriptionTable]) -> Matching:
         raise UserError(f"no neuron in common: {spans}")
     how = "layer and index" if by_layer else "index alone: a table names no layer"
     notes = [
-        f"{table.describer}: {len(rows) - len(common)} of {len(rows)} labelled neurons are not in "
-        "every other table"
+        f"{table.describer}: of {count_text(len(rows), 'labelled neuron')}, "
+        f"{len(rows) - len(common)} not in every other table"
         for table, rows in zip(tables, indexed, strict=True)
         if len(rows) > len(common)
     ]

@@ -17,7 +17,7 @@ from dnd_local.core.cards import Card
 from dnd_local.core.concept_words import Answer, ConceptWords, concept_words
 from dnd_local.core.descriptions import DescriptionTable
 from dnd_local.core.errors import UserError
-from dnd_local.evaluate.intervals import Interval, bootstrap_mean
+from dnd_local.evaluate.intervals import Interval, share
 from dnd_local.evaluate.tables import read_text
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.opening import POCKET_TARGETS
@@ -183,9 +183,9 @@ def planted_answers(labels: DescriptionTable, truth: Planted) -> tuple[PlantedAn
     return tuple(answers)
 
 
-def planted_accuracy(answers: Sequence[PlantedAnswer], seed: int = 0) -> Interval:
-    """Return the share of right answers with its interval."""
-    return bootstrap_mean([answer.answer == "right" for answer in answers], seed)
+def planted_accuracy(answers: Sequence[PlantedAnswer]) -> Interval:
+    """Return the share of right answers with its exact interval."""
+    return share([answer.answer == "right" for answer in answers])
 
 
 def _checked(truth: Planted, path: Path) -> Planted:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from dnd_local.core.cards import Drawn
+from dnd_local.core.cards import MOST_LINES, Drawn
 from dnd_local.core.descriptions import Label
+from dnd_local.core.records import Captions, Exemplar, Exemplars, Neuron
 
 
 def test_a_notebook_shows_a_table() -> None:
@@ -27,6 +28,26 @@ def test_a_long_value_is_cut(length: int, shown: int) -> None:
     cell = Label("x" * length, 0.0)._repr_html_().split("anywhere'>")[1].split("</td>")[0]
     assert len(cell) == shown
     assert cell.endswith("…") == (length > 200)
+
+
+def test_records_within_a_record_are_a_table_of_their_own() -> None:
+    neuron = Neuron("pocket", "fc", 3)
+    pictures = tuple(
+        Exemplar(i, f"<{i}>.png", None, 2.5, f"blob{i}") for i in range(MOST_LINES + 2)
+    )
+    shown = Exemplars(neuron, pictures)._repr_html_()
+    assert shown.count("<th scope='col'>name</th>") == 1
+    assert "&lt;0&gt;.png" in shown
+    assert f"&lt;{MOST_LINES - 1}&gt;.png" in shown
+    assert f"&lt;{MOST_LINES}&gt;.png" not in shown
+    assert "</table>and 2 more</td>" in shown
+    assert "more</td>" not in Exemplars(neuron, pictures[:3])._repr_html_()
+
+
+def test_texts_within_a_record_stay_one_cell() -> None:
+    shown = Captions(Neuron("pocket", "fc", 3), ("a dog", "a cat"))._repr_html_()
+    assert shown.count("<table>") == 1
+    assert "a dog" in shown
 
 
 class Thing(Drawn):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from scipy import stats
 
-from dnd_local.evaluate.hard_figures import Answer, hard_figures, share
+from dnd_local.evaluate.hard_figures import Answer, hard_figures
+from dnd_local.evaluate.intervals import share
 from dnd_local.evaluate.verdict_quality import auc_figure, covered, reliability, risk_coverage
 from dnd_local.evaluate.verdicts import Ruling, Verdict
 

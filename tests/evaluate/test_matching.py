@@ -27,7 +27,7 @@ def test_only_neurons_with_a_label_on_every_side_are_matched() -> None:
         ["d", "c"],
     ]
     assert found.how == "layer and index"
-    assert found.notes == ("a: 1 of 3 labelled neurons are not in every other table",)
+    assert found.notes == ("a: of 3 labelled neurons, 1 not in every other table",)
 
 
 def test_a_table_without_layers_matches_by_index_alone() -> None:
