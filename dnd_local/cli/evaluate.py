@@ -11,11 +11,12 @@ import typer
 from dnd_local.cli import tables
 from dnd_local.cli.arguments import AsJson, Devices, Out, Run, Seed, Weights, Workspace
 from dnd_local.cli.figures import show_records, write_all
-from dnd_local.cli.progress import ProgressLines
+from dnd_local.cli.judging import judged
 from dnd_local.cli.wordwise import say
 from dnd_local.core.amounts import count_text
 
 if TYPE_CHECKING:
+    from dnd_local.evaluate.held_out import EvidenceKind
     from dnd_local.evaluate.verdicts import Verdict
     from dnd_local.store.outputs import Cell
 
@@ -28,6 +29,12 @@ class Evidence(StrEnum):
     images = "images"
     pictures = "pictures"
     both = "both"
+
+    def kinds(self) -> list[EvidenceKind]:
+        """Return the kinds that this stands for."""
+        from dnd_local.evaluate.held_out import EVIDENCE_KINDS
+
+        return [kind for kind in EVIDENCE_KINDS if self.value in (kind, "both")]
 
 
 def evaluate(
@@ -64,7 +71,7 @@ def evaluate(
       dnd-local evaluate my-run --labels clip-dissect.csv --evidence images
     """
     from dnd_local.evaluate.describers import open_describer
-    from dnd_local.evaluate.held_out import EVIDENCE_KINDS, judge_run, of_layer, on_devices, placed
+    from dnd_local.evaluate.judged_rows import of_layer, on_devices, placed
     from dnd_local.evaluate.verdicts import lines, read_verdicts, write_verdicts
     from dnd_local.pipeline.dissection import read_devices
     from dnd_local.pipeline.reading import open_run
@@ -73,14 +80,8 @@ def evaluate(
     read = open_describer(labels or run, layer if labels else "", workspace, weights)
     whole = placed(stored, read.table)
     table = of_layer(stored, whole, layer)
-    kinds = [kind for kind in EVIDENCE_KINDS if evidence.value in (kind, "both")]
-    try:
-        with ProgressLines() as progress:
-            verdicts = judge_run(
-                stored, table, probe=probe, kinds=kinds, word=word, seed=seed, progress=progress
-            )
-    finally:
-        stored.lab.close()
+    kinds = evidence.kinds()
+    verdicts = judged(stored, table, probe=probe, kinds=kinds, word=word, seed=seed)
     records = lines(verdicts, table.rows)
     if not labels:
         earlier = read_verdicts(stored.folder.folder).besides(layer)

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from dnd_local.cli import tables
 from dnd_local.cli.arguments import AsJson, Devices, Workspace
+from dnd_local.cli.figures import show_records
 from dnd_local.cli.progress import ProgressLines
+from dnd_local.cli.wordwise import say
 from dnd_local.core.errors import BadConfig
+
+if TYPE_CHECKING:
+    from dnd_local.evaluate.hard_bench import HardBench
+
+PLOTS: Final = "plots"
+"""The folder of a bench's plots, within its run."""
 
 app = typer.Typer(help="The embedded miniature world, whose neurons' meaning is known.")
 
@@ -41,8 +49,10 @@ def bench(
     """Measure the embedded models and the whole method on known truth, with intervals and nulls.
 
     With --hard: neurons that follow a formula of the world's attributes, and fakes that follow
-    nothing; how often each describer's label is right, and how often a verdict supports a fake.
-    docs/truth.md says what is in it, and logs every look at its frozen half.
+    nothing; how often each describer's label is right, and how often a verdict supports a fake. The
+    run keeps every answer, counts by kind and plots (PNG and SVG); the same command again grades
+    and judges the labels that are there. docs/truth.md says what is in it, and logs every look at
+    its frozen half.
 
     Examples:
 
@@ -56,12 +66,32 @@ def bench(
 
     _check(hard, frozen, each, seed)
     dissection = Dissection(model="pocket", layer="fc", workspace=workspace, devices=devices)
+    if hard:
+        with ProgressLines() as progress:
+            done = run_hard_bench(dissection.execution(), progress, frozen=frozen, each=each)
+        _show_hard(done, as_json, out)
+        return
     with ProgressLines() as progress:
-        if hard:
-            figures = run_hard_bench(dissection.execution(), progress, frozen=frozen, each=each)
-        else:
-            figures = run_bench(dissection.execution(), progress, seed)
+        figures = run_bench(dissection.execution(), progress, seed)
     tables.show_figures(figures, as_json, out)
+
+
+def _show_hard(done: HardBench, as_json: bool, out: Path | None) -> None:
+    """Print the figures as JSON, or for people two tables; the plots go beside the answers."""
+    from dnd_local.evaluate.hard_figures import describer_records, hard_figures, kind_records
+    from dnd_local.report.bench_plots import write_bench_plots
+
+    figures = hard_figures(done.answers)
+    write_bench_plots(done.answers, done.folder / PLOTS)
+    if out is not None:
+        tables.write_figures(figures, out)
+    if as_json:
+        tables.echo_json(figures)
+    else:
+        ours = [record for record in kind_records(done.answers) if record["describer"] == "ours"]
+        show_records(describer_records(figures))
+        show_records([{name: record[name] for name in list(record)[1:]} for record in ours])
+    say(f"Answers, counts by kind and plots: {done.folder}", err=True)
 
 
 def _check(hard: bool, frozen: bool, each: int, seed: int) -> None:

@@ -216,10 +216,15 @@ def show_status(stages: Sequence[StageStatus], verdicts: Sequence[str]) -> None:
     _print_summary(console(), verdicts)
 
 
+def write_figures(figures: Mapping[str, Interval], out: Path) -> None:
+    """Write figures with their intervals to a file as JSON."""
+    write_atomic(out, msgspec.json.format(canonical(figures)) + b"\n")
+
+
 def show_figures(figures: Mapping[str, Interval], as_json: bool, out: Path | None) -> None:
     """Print figures with their intervals, and write them to `out` as JSON if it is given."""
     if out is not None:
-        write_atomic(out, msgspec.json.format(canonical(figures)) + b"\n")
+        write_figures(figures, out)
     if as_json:
         echo_json(figures)
         return

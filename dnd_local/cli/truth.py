@@ -78,7 +78,7 @@ def truth(
       dnd-local truth my-run my-network.json --labels clip-dissect.csv
     """
     from dnd_local.evaluate.describers import open_describer
-    from dnd_local.evaluate.held_out import of_layer, placed
+    from dnd_local.evaluate.judged_rows import of_layer, placed
     from dnd_local.evaluate.text_truth import classes_of_run
     from dnd_local.pipeline.reading import open_run
 

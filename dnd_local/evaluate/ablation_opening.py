@@ -11,7 +11,7 @@ from dnd_local.evaluate.ablation import Ablation, Classifier, ablate
 from dnd_local.evaluate.ablation_sets import match_labels
 from dnd_local.evaluate.class_folders import output_columns, read_class_folders
 from dnd_local.evaluate.describers import open_describer, run_name, table_of_run
-from dnd_local.evaluate.held_out import on_devices
+from dnd_local.evaluate.judged_rows import on_devices
 from dnd_local.evaluate.pack_card import own_name
 from dnd_local.evaluate.packs import is_pack
 from dnd_local.evaluate.text_truth import class_names, read_classes

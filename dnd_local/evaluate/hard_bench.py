@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final, get_args
 
 import numpy as np
@@ -20,7 +21,7 @@ from dnd_local.core.records import RULES, Pixels
 from dnd_local.evaluate.baseline import clip_dissect
 from dnd_local.evaluate.describers import table_of_run
 from dnd_local.evaluate.exports import records_csv
-from dnd_local.evaluate.hard_figures import Answer, hard_figures
+from dnd_local.evaluate.hard_figures import Answer, kind_records
 from dnd_local.evaluate.hard_truth import (
     DEVELOPING,
     FROZEN,
@@ -30,10 +31,10 @@ from dnd_local.evaluate.hard_truth import (
     PlantedNeuron,
     planted_neurons,
 )
-from dnd_local.evaluate.held_out import EVIDENCE_KINDS, EvidenceKind, judge_run
+from dnd_local.evaluate.held_out import EVIDENCE_KINDS, EvidenceKind, judge_tables
 from dnd_local.evaluate.null_tests import CONSTANT_WORD
 from dnd_local.evaluate.planted_truth import HARD
-from dnd_local.evaluate.pocket_figures import Figures, canonical
+from dnd_local.evaluate.pocket_figures import canonical
 from dnd_local.evaluate.verdicts import Verdict, write_verdicts
 from dnd_local.pipeline.describing import read_scores
 from dnd_local.pipeline.lab import Lab
@@ -47,6 +48,7 @@ from dnd_local.stages.clip_dissect import Similarity
 
 HOLDOUT: Final = 0.25
 ANSWERS: Final = "answers.csv"
+KINDS: Final = "kinds.csv"
 OTHERS: Final = (
     "chair", "guitar", "river", "mountain", "bridge", "clock", "shoe", "bottle", "book", "lamp",
     "horse", "fish", "airplane", "bicycle", "train", "bread", "cheese", "cactus", "mushroom",
@@ -54,6 +56,14 @@ OTHERS: Final = (
     "spiral background", "person", "building", "clothing", "furniture",
 )  # fmt: skip
 """As many concepts that no picture of the world shows, for CLIP-Dissect to choose among."""
+
+
+@dataclass(frozen=True, slots=True)
+class HardBench:
+    """Every describer's answers on a half, and the folder of the run that they come from."""
+
+    answers: tuple[Answer, ...]
+    folder: Path
 
 
 def run_hard_bench(
@@ -64,11 +74,12 @@ def run_hard_bench(
     each: int = 0,
     kinds: Sequence[EvidenceKind] = EVIDENCE_KINDS,
     config: Config | None = None,
-) -> Figures:
-    """Return every figure of a half of the hard bench by its dotted name.
+) -> HardBench:
+    """Return every describer's answer on a half of the hard bench, with verdicts on all labels.
 
-    All parts are kept, so a second bench is fast and one that was stopped goes on; every answer is
-    written to ``answers.csv`` of the run.
+    All parts are kept: a bench that was stopped goes on, and one that is done reads its labels
+    and grades and judges them again. Answers go into ``answers.csv`` of the run, and what each
+    describer has right of each kind into ``kinds.csv``.
 
     Args:
         execution: where it is computed.
@@ -103,15 +114,15 @@ def run_hard_bench(
             clip_dissect(config, execution, selection, clip_concepts(), similarity, progress)
             for similarity in get_args(Similarity)
         ]
-        verdicts = judge_run(run, tables[0], kinds=kinds, progress=progress)
+        verdicts = judge_tables(run, tables, kinds=kinds, progress=progress)
     finally:
         run.lab.close()
-    write_verdicts(run.folder, verdicts, tables[0].rows)
+    write_verdicts(run.folder, verdicts[0], tables[0].rows)
     answers = answered(tables, neurons, truth, verdicts)
-    run.folder.write_bytes(
-        ANSWERS, records_csv([answer.record() for answer in answers]).encode("utf-8")
-    )
-    return hard_figures(answers)
+    records = {ANSWERS: [answer.record() for answer in answers], KINDS: kind_records(answers)}
+    for file, lines in records.items():
+        run.folder.write_bytes(file, records_csv(lines).encode("utf-8"))
+    return HardBench(tuple(answers), run.folder.folder)
 
 
 def first_of_each(neurons: Sequence[PlantedNeuron], each: int) -> tuple[int, ...]:
@@ -177,12 +188,12 @@ def answered(
     tables: Iterable[DescriptionTable],
     neurons: Sequence[PlantedNeuron],
     truth: HardTruth,
-    verdicts: Sequence[Verdict],
+    verdicts: Sequence[Sequence[Verdict]],
 ) -> list[Answer]:
-    """Return every label held against the truth; `verdicts` are on the first table's labels."""
-    judged = {verdict.neuron: verdict for verdict in verdicts}
+    """Return every label held against the truth; `verdicts` are on each table's labels."""
     answers = []
-    for place, table in enumerate(tables):
+    for place, (table, judged_labels) in enumerate(zip(tables, verdicts, strict=True)):
+        judged = {verdict.neuron: verdict for verdict in judged_labels}
         for row in table.rows:
             label = row.labels[0] if row.labels else ""
             graded = truth.grade(row.neuron, label)
@@ -194,7 +205,7 @@ def answered(
                     label=label,
                     outcome=graded.outcome,
                     fit=graded.fit,
-                    verdict=None if place else judged.get(row.neuron),
+                    verdict=judged.get(row.neuron),
                 )
             )
     return answers

@@ -10,17 +10,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from dnd_local.core.config import ProbeConfig
 from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
-from dnd_local.core.errors import EngineError, UnknownName, UserError
+from dnd_local.core.errors import EngineError, UserError
 from dnd_local.core.protocols import ProbeSet
 from dnd_local.core.records import Pixels, SkippedImage
 from dnd_local.core.sequences import distinct, grouped
 from dnd_local.core.tiles import shown
+from dnd_local.evaluate.judged_rows import rows_of_run
 from dnd_local.evaluate.null_labels import POOL
 from dnd_local.evaluate.null_tests import CONSTANT_WORD, PictureEvidence, ProbeEvidence, judge
 from dnd_local.evaluate.response_measures import sklearn_metrics
@@ -35,7 +35,7 @@ from dnd_local.pipeline.plan import (
     picture_blocks,
     responses_of,
 )
-from dnd_local.pipeline.reading import OUTDATED, StoredRun
+from dnd_local.pipeline.reading import StoredRun
 from dnd_local.pipeline.session import Progress, Quiet
 from dnd_local.stages.pictures import join_blocks
 from dnd_local.store.in_use import at_work
@@ -102,17 +102,50 @@ def judge_run(
         UserError: the run holds no image out and no probe is named, or no label is for a neuron of
             the run.
     """
+    (verdicts,) = judge_tables(
+        run, [labels], probe=probe, kinds=kinds, word=word, seed=seed, progress=progress
+    )
+    return verdicts
+
+
+def judge_tables(
+    run: StoredRun,
+    tables: Sequence[DescriptionTable],
+    *,
+    probe: str = "",
+    kinds: Sequence[EvidenceKind] = EVIDENCE_KINDS,
+    word: str = CONSTANT_WORD,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> list[tuple[Verdict, ...]]:
+    """Return the verdicts on each describer's labels, as `judge_run` does for one.
+
+    Images and pictures are put to the network once, however many describers there are. The labels
+    of one describer are no null of another's.
+    """
     sklearn_metrics()  # said before anything is computed
-    rows = _rows_of_run(run, labels)
+    asked = [rows_of_run(run, labels) for labels in tables]
     images = other_probe(run, probe) if probe else held_out(run)
-    texts = [*(row.labels[0] for row in rows), word]
+    texts = [*(row.labels[0] for rows in asked for row in rows), word]
     reactions = fresh_pictures(run, texts, progress) if "pictures" in kinds else {}
+    return [_judge_rows(run, rows, images, reactions, kinds, word, seed) for rows in asked]
+
+
+def _judge_rows(
+    run: StoredRun,
+    rows: Sequence[DescriptionRow],
+    images: HeldOut,
+    reactions: Reactions,
+    kinds: Sequence[EvidenceKind],
+    word: str,
+    seed: int,
+) -> tuple[Verdict, ...]:
     verdicts: list[Verdict] = []
     for layer, in_layer in grouped(rows, lambda row: row.layer).items():
         columns = [row.neuron for row in in_layer]
         texts = [row.labels[0] for row in in_layer]
-        by_images = by_pictures = None
         fits = images.simulate([*texts, word, *POOL], run.lab)
+        by_images = by_pictures = None
         if "images" in kinds:
             real = images.responses[layer][:, columns].astype(np.float64)
             by_images = ProbeEvidence(real, fits)
@@ -123,33 +156,6 @@ def judge_run(
             keys, texts, by_images, by_pictures, fits=fits, pool=POOL, word=word, seed=seed
         )
     return tuple(verdicts)
-
-
-def on_devices(run: StoredRun, devices: tuple[str, ...]) -> StoredRun:
-    """Return the run with engines that open on these devices, in this process."""
-    execution = msgspec.structs.replace(run.lab.execution, devices=devices)
-    return StoredRun(run.record, run.folder, Lab(run.record.config, execution, devices[0]))
-
-
-def placed(run: StoredRun, labels: DescriptionTable) -> DescriptionTable:
-    """Return labels with their layer: where they name none and the run has one, it is that."""
-    known = run.record.neurons
-    only = next(iter(known)) if len(known) == 1 else ""
-    rows = tuple(replace(row, layer=row.layer or only) for row in labels.rows)
-    return DescriptionTable(labels.describer, rows)
-
-
-def of_layer(run: StoredRun, labels: DescriptionTable, layer: str) -> DescriptionTable:
-    """Return the labels of one layer of the run, or all where none is named.
-
-    Raises:
-        UnknownName: the run has no such layer.
-    """
-    if not layer:
-        return labels
-    if layer not in run.record.neurons:
-        raise UnknownName("layer", layer, run.record.neurons, f"Run '{run.record.name}' has these.")
-    return labels.of_layer(layer)
 
 
 def held_out(run: StoredRun) -> HeldOut:
@@ -248,27 +254,6 @@ def _picture_evidence(
         {text: values[:, neurons] for text, values in reactions[layer].items()},
         images.responses[layer][:, neurons].astype(np.float64),
     )
-
-
-def _rows_of_run(run: StoredRun, labels: DescriptionTable) -> list[DescriptionRow]:
-    """Return the rows with a label whose neuron the run has."""
-    known = run.record.neurons
-    rows = [
-        row
-        for row in placed(run, labels).rows
-        if row.labels and row.neuron in known.get(row.layer, ())
-    ]
-    if not rows and run.outdated():
-        raise UserError(
-            f"run '{run.record.name}' has no labels to judge: {OUTDATED}; the same dissect command "
-            "describes its neurons again"
-        )
-    if not rows:
-        raise UserError(
-            f"{labels.describer} has no label for a neuron of run '{run.record.name}' "
-            f"(layers {', '.join(known)})"
-        )
-    return rows
 
 
 def _grouped(images: Iterator[tuple[int, Pixels | SkippedImage]]) -> Iterator[list[Pixels]]:

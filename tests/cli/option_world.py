@@ -29,7 +29,8 @@ from dnd_local.cli import main
 from dnd_local.core.config import Config, Execution, ProbeConfig
 from dnd_local.engines import language_model_vllm, language_models, registry
 from dnd_local.evaluate import hard_bench, null_tests, pocket_bench
-from dnd_local.evaluate.intervals import Interval
+from dnd_local.evaluate.hard_bench import HardBench
+from dnd_local.evaluate.hard_figures import Answer
 from dnd_local.pipeline import doctor, opening, runner, session, smoke
 from dnd_local.pipeline.describers import import_replies, next_round
 from dnd_local.pipeline.doctor import Finding
@@ -300,7 +301,9 @@ class OptionWorld:
             self.patch.setattr(pocket_bench, f"{name}_figures", lambda *_: {})
         self.patch.setattr(
             hard_bench, "run_hard_bench",
-            lambda execution, progress, **asked: {f"{asked}": Interval(1.0, 1.0, 1.0, 1)},
+            lambda execution, progress, **asked: HardBench(
+                (Answer(f"{asked}", 0, "single", "dog", "right", 1.0),), execution.workspace
+            ),
         )  # fmt: skip
 
     def _models(self) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from dnd_local.evaluate import hard_bench, pocket_bench
+from dnd_local.evaluate.hard_bench import HardBench
+from dnd_local.evaluate.hard_figures import Answer
 from dnd_local.evaluate.intervals import Interval
 from tests.cli.conftest import Command
 
@@ -34,14 +36,20 @@ def test_figures_as_json_and_in_a_file(command: Command, tmp_path: Path) -> None
 
 
 def test_the_hard_bench_is_asked_for_by_name(
-    command: Command, monkeypatch: pytest.MonkeyPatch
+    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     asked: list[object] = []
-    monkeypatch.setattr(
-        hard_bench, "run_hard_bench", lambda *_, **how: asked.append(how) or FIGURES
-    )
-    assert command("pocket", "bench", "--hard", "--frozen", "--each", "3").code == 0
+    done = HardBench((Answer("ours", 0, "single", "dog", "right", 1.0),), tmp_path)
+    monkeypatch.setattr(hard_bench, "run_hard_bench", lambda *_, **how: asked.append(how) or done)
+    said = command("pocket", "bench", "--hard", "--frozen", "--each", "3")
+    assert said.code == 0
     assert asked == [{"frozen": True, "each": 3}]
+    assert "1.000 (0.025 to 1.000)" in said.out
+    assert (tmp_path / "plots" / "risk-coverage.svg").is_file()
+    out = tmp_path / "figures.json"
+    said = command("pocket", "bench", "--hard", "--json", "--out", out)
+    assert json.loads(said.out) == json.loads(out.read_text())
+    assert json.loads(said.out)["ours.all.right"]["value"] == 1.0
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from dnd_local.core.config import Execution
 from dnd_local.core.descriptions import DescriptionRow, DescriptionTable
 from dnd_local.evaluate.hard_bench import (
     ANSWERS,
+    KINDS,
     OTHERS,
     answered,
     clip_concepts,
@@ -18,10 +19,12 @@ from dnd_local.evaluate.hard_bench import (
     first_of_each,
     run_hard_bench,
 )
+from dnd_local.evaluate.hard_figures import hard_figures
 from dnd_local.evaluate.hard_truth import HardTruth, PlantedNeuron
 from dnd_local.evaluate.verdicts import FILE, Verdict
 from dnd_local.pipeline.settings import make_config
 from dnd_local.pocket.words import mentions
+from dnd_local.store.runs import RunFolder
 from dnd_local.store.weights import default_root
 
 NEURONS = (
@@ -51,10 +54,10 @@ def test_clip_dissect_chooses_among_the_worlds_concepts_and_as_many_that_are_not
     assert sum(bool(mentions(text)) for text in concepts) == len(OTHERS)
 
 
-def test_every_describer_is_held_against_the_truth_and_verdicts_are_on_the_first() -> None:
+def test_every_describer_is_held_against_the_truth_with_the_verdicts_on_its_labels() -> None:
     ours, words = table("dogs", "ship", "car", ""), constant_words(table("a", "b", "c", ""))
     verdict = Verdict("developing", 0, "dogs", "supported", 0.9, ())
-    answers = answered([ours, words], NEURONS, HardTruth(NEURONS, {}, 100), [verdict])
+    answers = answered([ours, words], NEURONS, HardTruth(NEURONS, {}, 100), [[verdict], []])
     assert [(own.describer, own.outcome) for own in answers] == [
         ("ours", "right"), ("ours", "wrong"), ("ours", "wrong"), ("ours", "none"),
         *[("constant word", "wrong")] * 4,
@@ -74,11 +77,20 @@ def test_a_whole_bench_in_a_small(tmp_path: Path) -> None:
     }
     config = make_config("pocket-hard", options=small | {"probe": {"holdout": 0.25}})
     execution = Execution(workspace=tmp_path, weights=default_root(), data=tmp_path / "data")
-    figures = run_hard_bench(execution, each=1, config=config)
+    done = run_hard_bench(execution, each=1, config=config)
+    figures = hard_figures(done.answers)
     assert figures["ours.single.right"].n == 1
-    assert figures["supported.fakes"].n == 3
+    assert figures["ours.supported.fakes"].n == 3
+    assert figures["constant word.supported.fakes"].n == 3
     assert figures["clip-dissect:soft-wpmi.all.right"].n == figures["ours.all.right"].n == 18
     folder = tmp_path / "runs" / "hard-developing-1"
     assert (folder / FILE).is_file()
     rows = list(csv.DictReader((folder / ANSWERS).open(encoding="utf-8")))
     assert len(rows) == 22 * (1 + 3 + 1 + 5)
+    assert all(row["verdict"] for row in rows if row["label"])
+    kinds = list(csv.DictReader((folder / KINDS).open(encoding="utf-8")))
+    assert {row["neurons"] for row in kinds} == {"1"}
+    seconds = RunFolder(tmp_path, folder.name).read().seconds
+    again = run_hard_bench(execution, each=1, config=config)
+    assert again.answers == done.answers
+    assert RunFolder(tmp_path, folder.name).read().seconds == seconds, "no part was made again"

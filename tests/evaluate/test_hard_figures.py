@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 from scipy import stats
 
-from dnd_local.evaluate.hard_figures import Answer, hard_figures
+from dnd_local.evaluate.hard_figures import (
+    Answer,
+    describer_records,
+    hard_figures,
+    kind_records,
+)
 from dnd_local.evaluate.intervals import share
 from dnd_local.evaluate.verdict_quality import auc_figure, covered, reliability, risk_coverage
 from dnd_local.evaluate.verdicts import Ruling, Verdict
@@ -34,14 +39,35 @@ def test_figures_are_shares_of_their_kind() -> None:
     assert figures["ours.random network.partly"] == 0.5
     assert "ours.noise.right" not in figures
     assert figures["constant word.all.wrong"] == 1.0
-    assert figures["supported.fakes"] == figures["supported.noise"] == 0.5
-    assert figures["supported.right single"] == 1.0
-    assert figures["supported.wrong"] == 0.0
-    assert figures["abstained.wrong"] == 1.0
-    assert figures["supported.random, wrong"] == 1.0
+    assert figures["ours.supported.fakes"] == figures["ours.supported.noise"] == 0.5
+    assert figures["ours.supported.right single"] == 1.0
+    assert figures["ours.supported.wrong"] == 0.0
+    assert figures["ours.abstained.wrong"] == 1.0
+    assert figures["ours.supported.random, wrong"] == 1.0
     # Right .9 and .8 against wrong .2, .85, .3 and .5: seven of eight pairs.
-    assert figures["support.auc, right over wrong"] == pytest.approx(7 / 8)
-    assert figures["risk.at coverage 0.25"] == 0.5
+    assert figures["ours.support.auc, right over wrong"] == pytest.approx(7 / 8)
+    assert figures["ours.risk.at coverage 0.25"] == 0.5
+
+
+def test_a_line_a_describer_sums_it_up() -> None:
+    ours, word = describer_records(hard_figures(ANSWERS))
+    assert ours["describer"] == "ours"
+    assert str(ours["right"]).startswith("0.500 (")
+    assert str(ours["fakes supported"]).startswith("0.500 (")
+    assert word == {
+        "describer": "constant word", "right": "0.000 (0.000 to 0.975)",
+        "partly": "0.000 (0.000 to 0.975)", "fakes supported": "", "right single supported": "",
+        "AUC of support": "", "not right in the best half": "",
+    }  # fmt: skip
+
+
+def test_kinds_are_counted_by_outcome_and_by_verdict() -> None:
+    records = {(own["describer"], own["kind"]): own for own in kind_records(ANSWERS)}
+    assert records["ours", "single"] == {
+        "describer": "ours", "kind": "single", "neurons": 3, "right": 2, "partly": 0, "wrong": 1,
+        "none": 0, "supported": 2, "weak": 0, "abstained": 1,
+    }  # fmt: skip
+    assert records["constant word", "single"]["supported"] == 0
 
 
 def test_without_verdicts_there_are_only_outcomes() -> None:
