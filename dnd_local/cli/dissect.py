@@ -22,6 +22,7 @@ from dnd_local.cli.arguments import (
     Weights,
     Workspace,
 )
+from dnd_local.cli.judging import check_can_judge, judge_labels
 from dnd_local.cli.options import with_settings
 from dnd_local.cli.progress import ProgressLines
 from dnd_local.cli.report import write_report
@@ -30,6 +31,7 @@ from dnd_local.store.guard import go_offline
 
 if TYPE_CHECKING:
     from dnd_local.pipeline.dissection import Dissection
+    from dnd_local.pipeline.reading import StoredRun
     from dnd_local.pipeline.runner import RunResult
 
 SERVER = "The language model's server"
@@ -116,6 +118,13 @@ def dissect(
         ),
     ] = "",
     report: Annotated[bool, typer.Option(help="Also write the run's pages.")] = False,
+    evaluate: Annotated[
+        bool,
+        typer.Option(
+            "--evaluate",
+            help="Also judge every label, on a fifth of the images, which then yield no exemplars.",
+        ),
+    ] = False,
     dry_run: Annotated[bool, typer.Option(help="Say what would be done, and stop.")] = False,
     as_json: AsJson = False,
     *,
@@ -145,14 +154,18 @@ def dissect(
         workspace=workspace, weights=weights, manifest=manifest, devices=devices, workers=workers,
         shared=shared, seed=seed, prompts=prompts, llm_url=llm_url,
         allow_remote_llm=allow_remote_llm, llm_timeout=llm_timeout, llm_concurrency=llm_concurrency,
-        vllm_python=vllm_python, vllm_options=vllm_options, settings=settings,
+        vllm_python=vllm_python, vllm_options=vllm_options, evaluate=evaluate, settings=settings,
     )  # fmt: skip
+    if evaluate:
+        check_can_judge(dissection)
     if dry_run:
         tables.show_forecast(dissection.forecast(), as_json)
         return
     result = _carry_out(dissection)
+    if evaluate:
+        judge_labels(_stored(dissection, result.record.name), dissection.execution().devices)
     if report:
-        _write_report(dissection, result.record.name)
+        say(f"Report: {write_report(_stored(dissection, result.record.name)).index}", err=True)
     tables.show_result(result, as_json)
 
 
@@ -161,10 +174,10 @@ def _carry_out(dissection: Dissection) -> RunResult:
         return dissection.run_now(progress)
 
 
-def _write_report(dissection: Dissection, run: str) -> None:
+def _stored(dissection: Dissection, run: str) -> StoredRun:
     from dnd_local.pipeline.reading import open_run
 
-    stored = open_run(
+    return open_run(
         run,
         dissection.workspace,
         dissection.weights,
@@ -172,7 +185,6 @@ def _write_report(dissection: Dissection, run: str) -> None:
         dissection.prompts,
         dissection.manifest,
     )
-    say(f"Report: {write_report(stored).index}", err=True)
 
 
 @with_settings("network", "probe.chunk", "probe.keep", "probe.sample", "triage", "compat")

@@ -9,6 +9,7 @@ from dnd_local.cli.progress import ProgressLines
 if TYPE_CHECKING:
     from dnd_local.core.descriptions import DescriptionTable
     from dnd_local.evaluate.verdicts import Verdict
+    from dnd_local.pipeline.dissection import Dissection
     from dnd_local.pipeline.reading import StoredRun
 
 
@@ -21,3 +22,29 @@ def judged(run: StoredRun, table: DescriptionTable, **how: Any) -> tuple[Verdict
             return judge_run(run, table, progress=progress, **how)
     finally:
         run.lab.close()
+
+
+def check_can_judge(dissection: Dissection) -> None:
+    """Check, before any work, that the labels of a dissection can be judged.
+
+    Raises:
+        UserError: a library is missing, or too few images would be held out.
+    """
+    from dnd_local.evaluate.held_out import check_held_out
+    from dnd_local.evaluate.response_measures import sklearn_metrics
+    from dnd_local.pipeline.lab import Lab
+
+    sklearn_metrics()
+    check_held_out(Lab(dissection.make_config(), dissection.execution()))
+
+
+def judge_labels(run: StoredRun, devices: tuple[str, ...]) -> None:
+    """Give every label of a run a verdict and keep them with it, unless each has one already."""
+    from dnd_local.evaluate.describers import table_of_run
+    from dnd_local.evaluate.judged_rows import on_devices
+    from dnd_local.evaluate.verdicts import read_verdicts, write_verdicts
+
+    table, kept = table_of_run(run), read_verdicts(run.folder.folder)
+    if all(kept.of_row(row) for row in table.rows if row.labels):
+        return
+    write_verdicts(run.folder, judged(on_devices(run, devices), table), table.rows)

@@ -50,6 +50,9 @@ Reactions: TypeAlias = Mapping[str, Mapping[str, NDArray[np.float32]]]
 GROUP: Final = 64
 """Pictures handed to an engine at once; it forms its own padded batches of them."""
 
+FEWEST_HELD_OUT: Final = 20
+"""A correlation over fewer images says nothing."""
+
 JUDGE_PICTURES: Final = replace(
     PICTURES,
     name="judge-pictures",
@@ -156,6 +159,22 @@ def _judge_rows(
             keys, texts, by_images, by_pictures, fits=fits, pool=POOL, word=word, seed=seed
         )
     return tuple(verdicts)
+
+
+def check_held_out(lab: Lab) -> None:
+    """Check that a run with these settings holds out enough images to judge labels on.
+
+    Raises:
+        UserError: fewer than `FEWEST_HELD_OUT`.
+    """
+    count = int(np.count_nonzero(~lab.eligible))
+    if count < FEWEST_HELD_OUT:
+        raise UserError(
+            f"probe.holdout {lab.config.probe.holdout:g} of {len(lab.probe)} images holds out "
+            f"{count}, and labels are judged on {FEWEST_HELD_OUT} at least; give a larger --probe "
+            "or --probe-holdout, or judge the run later on other images: dnd-local evaluate RUN "
+            "--probe SET"
+        )
 
 
 def held_out(run: StoredRun) -> HeldOut:

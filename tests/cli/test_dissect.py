@@ -14,6 +14,7 @@ from tests.bench import Bench
 from tests.cli.conftest import Command, Said
 from tests.fakes import LAYER, ColourProbe, FakeCaptioner, FakeLanguageModel
 
+JUDGED = ("--evaluate", "--probe-holdout", 0.7)
 SMALL = ("--pictures-count", 2, "--pictures-size", 8, "--probe-chunk", 7)
 
 
@@ -62,6 +63,48 @@ def test_everything_can_be_had_as_json(command: Command, dissected: Said) -> Non
     assert shown["neuron"] == {"target": "pocket", "layer": LAYER, "index": 0}
     (layer,) = parsed(command("layers", "pocket", "--json"))
     assert layer["path"] == LAYER
+
+
+def test_evaluate_makes_verdicts_part_of_a_run(command: Command, bench: Bench) -> None:
+    pytest.importorskip("sklearn")
+    bench.probe = ColourProbe(39)
+    words = ("dissect", "pocket", LAYER, "--ids", "0-5", "--run", "mine", *SMALL, *JUDGED)
+    said = command(*words)
+    assert said.code == 0, said.err
+    assert "Verdicts on 3 of 3 labels" in said.out
+    kept = bench.workspace / "runs" / "mine" / "verdicts.csv"
+    assert len(kept.read_text().splitlines()) == 1 + 6
+    bench.calls.asked.clear()
+    again = parsed(command(*words, "--json"))
+    assert (again["made"], len(again["verdicts"])) == (0, 3)
+    assert not bench.calls.asked, "no label was judged again"
+
+
+def test_a_run_whose_neurons_have_no_label_has_nothing_to_judge(
+    command: Command, bench: Bench
+) -> None:
+    pytest.importorskip("sklearn")
+    bench.probe = ColourProbe(39)
+    said = command("dissect", "pocket", LAYER, "--ids", "3", *SMALL, *JUDGED)
+    assert said.code == 0, said.err
+    assert "Verdicts" not in said.out
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ((), "probe.holdout 0.2 of 30 images holds out 6, and labels are judged on 20 at least"),
+        (("--probe-holdout", 0), "--evaluate judges labels on held-out images, and probe.holdout"),
+    ],
+)
+def test_labels_that_cannot_be_judged_are_refused_before_any_work(
+    command: Command, bench: Bench, words: Sequence[object], reason: str
+) -> None:
+    pytest.importorskip("sklearn")
+    said = command("dissect", "pocket", LAYER, "--ids", "0", *SMALL, "--evaluate", *words)
+    assert said.code == 2
+    assert reason in said.err
+    assert not bench.workspace.exists()
 
 
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(command: Command, bench: Bench) -> None:

@@ -141,6 +141,9 @@ CASES = {
     ("dissect", "--vllm-python"): Case("--llm vllm --vllm-python no-vllm", VLLM),
     ("dissect", "--vllm-options"): Case(f"{VLLM} --vllm-options '--max-num-seqs 3'", VLLM),
     ("dissect", "--report"): Case("--report"),
+    ("dissect", "--evaluate"): Case(
+        "--probe-holdout 0.7 --run judged --evaluate", "--probe-holdout 0.7 --run judged"
+    ),
     ("dissect", "--dry-run"): Case("--dry-run"),
     ("report", "--open"): Case("--open"),
     ("report", "--compare"): Case("--compare labels.csv"),

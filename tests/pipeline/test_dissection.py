@@ -23,6 +23,21 @@ def test_probe_seed_and_settings_reach_the_config() -> None:
     assert (config.probe.holdout, config.seed, config.pictures.steps) == (0.5, 4, 3)
 
 
+def test_labels_that_will_be_judged_need_images_held_out(tmp_path: Path) -> None:
+    def holdout(**words: Any) -> float:
+        asked = Dissection(model="pocket", layer="a", evaluate=True, **words)
+        return asked.make_config().probe.holdout
+
+    assert holdout() == 0.2
+    assert holdout(settings={"probe": {"holdout": 0.5}}) == 0.5
+    with pytest.raises(BadConfig, match="is 0; give --probe-holdout"):
+        holdout(settings={"probe": {"holdout": 0}})
+    file = tmp_path / "none.toml"
+    file.write_text("[probe]\nholdout = 0\n")
+    with pytest.raises(BadConfig, match="leave one of the two out"):
+        holdout(config=file)
+
+
 def test_what_is_left_empty_takes_its_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DND_LOCAL_WORKSPACE", "/w")
     monkeypatch.setenv("DND_LOCAL_DATA", "/d")
