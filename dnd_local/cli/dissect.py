@@ -97,7 +97,8 @@ def dissect(
     llm_concurrency: Annotated[
         int,
         typer.Option(
-            help="Requests at once. Default: 256 at a server that is started, 8 at another.",
+            help="Requests at once. Default: 256 a copy of the model at a server that is started, "
+            "8 at another.",
             min=0,
             rich_help_panel=SERVER,
         ),

@@ -275,7 +275,8 @@ def open_vllm(
     python = find_vllm(execution.vllm_python, environ)
     log = execution.workspace / "logs" / f"vllm-{'-'.join(settings.devices)}.log"
     with serve(settings, python, log=log, progress=progress, environ=environ) as server:
-        facts, patience = survey(server.address, server.key), _patience(execution, AT_ONCE_OURS)
+        facts = survey(server.address, server.key)
+        patience = _patience(execution, AT_ONCE_OURS * server.copies)
         started = VllmLanguageModel(
             server.address, facts, key=server.key, patience=patience, check=server.check
         )

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 AT_ONCE_OURS: Final = 256
-"""Requests under way at a server of our own: vLLM computes them together (docs/performance.md)."""
+"""Requests under way at each copy of the model that our own server holds: vLLM computes them
+together (docs/performance.md)."""
 
 AT_ONCE_THEIRS: Final = 8
 """Requests under way at a server that someone else started, and perhaps others use."""

@@ -152,6 +152,11 @@ def server_options(
     return [*options, *written(chosen | given)]
 
 
+def copies_of(options: Sequence[str]) -> int:
+    """Return how many copies of the model a server with `options` holds."""
+    return int(options[options.index(_DATA) + 1]) if _DATA in options else 1
+
+
 def _quantisation(name: LlmQuantisation) -> list[str]:
     if name == "int8":
         raise UserError(

@@ -34,6 +34,7 @@ from dnd_local.engines import _server_guard, _server_key
 from dnd_local.engines.llm_address import Address, read_address
 from dnd_local.engines.vllm_command import (
     ServerSettings,
+    copies_of,
     read_gpu_memory,
     read_model,
     server_options,
@@ -55,12 +56,13 @@ _LONGEST_SOCKET: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A healthy server: where it listens, the key it asks for, its vLLM and its log."""
+    """A healthy server: where it listens, its key, its vLLM, its log and copies of the model."""
 
     address: Address
     key: str
     version: str
     log: Path
+    copies: int
     _guard: subprocess.Popen[bytes]
 
     def check(self) -> None:
@@ -121,7 +123,7 @@ def serve(
             guard = _start([*command, *listen.options], variables, folder, output)
         try:
             _wait(listen.address, guard, log, progress, start_s)
-            yield Server(listen.address, key, python.version, log, guard)
+            yield Server(listen.address, key, python.version, log, copies_of(options), guard)
         finally:
             _end(guard, folder)
     finally:

@@ -9,6 +9,7 @@ from dnd_local.engines.vllm_command import (
     GpuMemory,
     ModelFacts,
     ServerSettings,
+    copies_of,
     read_gpu_memory,
     read_model,
     server_options,
@@ -83,6 +84,7 @@ class TestOptions:
         options = server_options(settings, facts, H100)
         assert value(options, "--tensor-parallel-size") == str(tensor)
         assert value(options, "--data-parallel-size") == copies
+        assert copies_of(options) == int(copies or 1)
         assert value(options, "--max-model-len") == "4096"
 
     def test_the_users_own_shares_decide_how_many_copies_there_are(self, tmp_path):
@@ -90,6 +92,7 @@ class TestOptions:
         options = server_options(settings, EIGHT_B, H100)
         assert value(options, "--tensor-parallel-size") == value(options, "--data-parallel-size")
         assert value(options, "--data-parallel-size") == "2"
+        assert copies_of(options) == 2
 
     def test_a_tight_gpu_gets_shorter_conversations(self, tmp_path):
         settings = ServerSettings(tmp_path, devices=("0",))

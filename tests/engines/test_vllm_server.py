@@ -110,6 +110,12 @@ class TestServe:
         assert all_gone(note, 0.5)
         assert not folder.exists()
 
+    @pytest.mark.parametrize(("options", "copies"), [((), 1), (("-dp=3",), 3)])
+    def test_says_how_many_copies_of_the_model_it_holds(self, model, python, note, options, copies):
+        settings = ServerSettings(model, options=options)
+        with serve(settings, python, environ=environ(note)) as server:
+            assert server.copies == copies
+
     def test_asks_for_a_key_that_is_not_on_the_command_line(self, model, python, note):
         with serve(ServerSettings(model), python, environ=environ(note)) as server:
             with server.address.client("", 5.0) as client:
