@@ -11,6 +11,10 @@ MOST_LINES = 50
 """Records shown of a long list within a record."""
 
 
+_BREAK = "overflow-wrap: anywhere"
+"""Long words break, so that a table fits a narrow notebook."""
+
+
 class Card:
     """Mixin: a record shows itself in a notebook as a two-column table.
 
@@ -54,7 +58,9 @@ def _cell(value: Any) -> str:
     """Return one cell: a table where `value` holds several records of one kind."""
     if _is_list_of_records(value):
         names = _names(value[0])
-        head = "".join(f"<th scope='col'>{html.escape(name)}</th>" for name in names)
+        head = "".join(
+            f"<th scope='col' style='{_BREAK}'>{html.escape(name)}</th>" for name in names
+        )
         lines = "".join(
             f"<tr>{''.join(_text(getattr(record, name)) for name in names)}</tr>"
             for record in value[:MOST_LINES]
@@ -74,7 +80,7 @@ def _is_list_of_records(value: Any) -> bool:
 
 
 def _text(value: Any) -> str:
-    return f"<td style='overflow-wrap: anywhere'>{html.escape(_short(value))}</td>"
+    return f"<td style='{_BREAK}'>{html.escape(_short(value))}</td>"
 
 
 def _short(value: Any) -> str:

@@ -36,7 +36,7 @@ def test_records_within_a_record_are_a_table_of_their_own() -> None:
         Exemplar(i, f"<{i}>.png", None, 2.5, f"blob{i}") for i in range(MOST_LINES + 2)
     )
     shown = Exemplars(neuron, pictures)._repr_html_()
-    assert shown.count("<th scope='col'>name</th>") == 1
+    assert shown.count(">name</th>") == 1
     assert "&lt;0&gt;.png" in shown
     assert f"&lt;{MOST_LINES - 1}&gt;.png" in shown
     assert f"&lt;{MOST_LINES}&gt;.png" not in shown
