@@ -78,10 +78,12 @@ def report(
     """
     from dnd_local.evaluate.comparisons import remember
     from dnd_local.pipeline.reading import open_run
+    from dnd_local.pipeline.settings import default_workspace
     from dnd_local.report.figures import matplotlib_parts
 
     if figures:
-        matplotlib_parts()  # said before any page is written
+        # Said before any page is written.
+        matplotlib_parts(workspace or default_workspace())
 
     _check(
         single_file,

@@ -171,6 +171,8 @@ def launch(job: Path, execution: Execution) -> tuple[list[str], dict[str, str]]:
     process that starts them, never by a worker.
     """
     environment = {"OMP_NUM_THREADS": str(_threads(execution)), **child_environment()}
+    # "-m" would put the current folder, and a module of any name that lies there, first.
+    environment["PYTHONSAFEPATH"] = "1"
     command = [sys.executable, "-m", "accelerate.commands.launch"]
     command += ["--num_processes", str(execution.workers), "--num_machines", "1"]
     command += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]

@@ -6,6 +6,7 @@ matplotlib is loaded here only.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -52,7 +53,7 @@ def write_figures(
     Raises:
         UserError: matplotlib is not installed.
     """
-    figure_class, rc_context = matplotlib_parts()
+    figure_class, rc_context = matplotlib_parts(run.lab.execution.workspace)
     out.mkdir(parents=True, exist_ok=True)
     written = []
     for neuron in list(neurons) or run.record.wanted():
@@ -68,12 +69,15 @@ def write_figures(
     return tuple(written)
 
 
-def matplotlib_parts() -> tuple[Any, Any]:
-    """Return matplotlib's `Figure` and `rc_context`.
+def matplotlib_parts(workspace: Path) -> tuple[Any, Any]:
+    """Return matplotlib's `Figure` and `rc_context`; it keeps its list of fonts in the workspace.
+
+    By itself it would write to the user's home, and read settings there that change figures.
 
     Raises:
         UserError: matplotlib, or what it stands on, is not installed.
     """
+    os.environ.setdefault("MPLCONFIGDIR", str(workspace.absolute() / "cache" / "matplotlib"))
     return library("matplotlib.figure").Figure, library("matplotlib").rc_context
 
 

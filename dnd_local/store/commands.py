@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
@@ -22,7 +23,8 @@ def output_of(
 
     Args:
         command: program and arguments; no shell.
-        environment: its variables; this process's by default.
+        environment: its variables; this process's by default. A Python never imports from the
+            folder that it happens to be started in.
         limit_s: seconds it may take.
 
     Raises:
@@ -31,7 +33,7 @@ def output_of(
     try:
         done = subprocess.run(
             command,
-            env=environment,
+            env={**(os.environ if environment is None else environment), "PYTHONSAFEPATH": "1"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -344,7 +344,7 @@ def test_the_launch_is_accelerates(bench: Bench, monkeypatch: pytest.MonkeyPatch
     assert text.endswith("-m dnd_local.pipeline.worker job.json")
     assert environment["ACCELERATE_USE_CPU"] == "true"
     assert environment["OMP_NUM_THREADS"] == str(cpu_threads())
-    assert environment["HF_HUB_OFFLINE"] == "1"
+    assert environment["HF_HUB_OFFLINE"] == environment["PYTHONSAFEPATH"] == "1"
     assert "https_proxy" not in environment
     assert command[0] == sys.executable
     assert not {"GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"} & set(environment)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -30,6 +31,14 @@ def test_one_picture_a_neuron_that_has_exemplars(desk: Desk, tmp_path: Path) -> 
     bluish = (pixels[..., 2] > pixels[..., 0] + 60).mean()
     assert bluish > 0.05
     assert (pixels[0] == 255).all()
+
+
+def test_the_list_of_fonts_lies_in_the_workspace(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.setenv("MPLCONFIGDIR", "")
+    monkeypatch.delenv("MPLCONFIGDIR")
+    figures.matplotlib_parts(tmp_path)
+    assert os.environ["MPLCONFIGDIR"] == str(tmp_path / "cache" / "matplotlib")
 
 
 def test_letters_in_the_pdf_are_a_font_and_the_file_the_same_again(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
+
 import pytest
 
 from dnd_local.core.errors import UserError
@@ -29,3 +33,13 @@ def test_what_fails_is_one_line(command: tuple[str, ...], message: str):
 def test_what_takes_too_long_is_ended():
     with pytest.raises(UserError, match=r"gave no answer in 0\.05 s"):
         output_of(("sleep", "5"), limit_s=0.05)
+
+
+def test_a_python_imports_nothing_from_the_folder_it_is_started_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "planted.py").write_text("print('ran')")
+    monkeypatch.chdir(tmp_path)
+    for environment in (None, dict(os.environ)):
+        with pytest.raises(UserError, match="No module named 'planted'"):
+            output_of((sys.executable, "-c", "import planted"), environment)
