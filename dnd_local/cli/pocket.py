@@ -82,7 +82,7 @@ def _show_hard(done: HardBench, as_json: bool, out: Path | None) -> None:
     from dnd_local.report.bench_plots import write_bench_plots
 
     figures = hard_figures(done.answers)
-    write_bench_plots(done.answers, done.folder / PLOTS)
+    write_bench_plots(done.answers, done.folder / PLOTS, done.folder.parents[1])
     if out is not None:
         tables.write_figures(figures, out)
     if as_json:

@@ -192,20 +192,24 @@ def show_targets(targets: Sequence[KnownTarget], as_json: bool) -> None:
 
 
 def show_runs(runs: Sequence[RunSummary], as_json: bool) -> None:
-    """Print the runs of a workspace."""
-    if as_json:
-        echo_json(runs)
-        return
+    """Print the runs of a workspace, then those that cannot be read; exit with 3 if there are."""
+    faults = [run for run in runs if run.fault]
     rows = [
         (run.name, run.target, ", ".join(run.layers), str(run.neurons),
          f"{run.captioner}, {run.llm}, {run.painter}")
         for run in runs
+        if not run.fault
     ]  # fmt: skip
-    if not runs:
-        say("No runs here yet.")
-        return
     names = ("Run", "Target", "Layers", "Neurons", "Captions, labels, pictures by")
-    print_rows(console(), names, rows)
+    if as_json:
+        echo_json(runs)
+    elif rows:
+        print_rows(console(), names, rows)
+    elif not faults:
+        say("No runs here yet.")
+    say(*(f"{run.name}: {run.fault}" for run in faults), err=True, style="red")
+    if faults:
+        raise typer.Exit(3)
 
 
 def show_status(stages: Sequence[StageStatus], verdicts: Sequence[str]) -> None:

@@ -19,6 +19,7 @@ from dnd_local.core.errors import DamagedFile
 from dnd_local.evaluate.exports import records_csv
 from dnd_local.store.outputs import Cell, safe_cell, unguard
 from dnd_local.store.runs import RunFolder
+from dnd_local.store.sealed import BESIDE, read_beside, write_beside
 
 Ruling: TypeAlias = Literal["supported", "weak", "no better than the null"]
 Word: TypeAlias = Literal["supported", "weak", "abstained"]
@@ -189,25 +190,26 @@ def counts(verdicts: Sequence[Verdict]) -> dict[Ruling, int]:
 def write_verdicts(
     run: RunFolder, verdicts: Sequence[Verdict], rows: Sequence[DescriptionRow] = ()
 ) -> None:
-    """Write `lines` as a run's ``verdicts.csv``, over an earlier one."""
-    run.write_bytes(FILE, records_csv(lines(verdicts, rows)).encode("utf-8"))
+    """Write `lines` as a run's ``verdicts.csv``, over an earlier one, with its checksum beside."""
+    data = records_csv(lines(verdicts, rows)).encode("utf-8")
+    write_beside(run.folder / FILE, data, f"{run.name}/{FILE}")
 
 
 def read_verdicts(folder: Path) -> Verdicts:
     """Return the verdicts that a run's folder keeps.
 
     Raises:
-        DamagedFile: ``verdicts.csv`` cannot be read as one.
+        DamagedFile: ``verdicts.csv`` cannot be read as one, or is not what its checksum promises.
     """
     path = folder / FILE
     try:
-        verdicts = list(_parsed(path.read_bytes().decode("utf-8")))
+        verdicts = list(_parsed(read_beside(path, f"{folder.name}/{FILE}").decode("utf-8")))
     except FileNotFoundError:
         return Verdicts()
     except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise DamagedFile(
             f"{path} is no file of verdicts any more ({type(error).__name__}: {error}); delete "
-            f"it, or judge again: dnd-local evaluate {folder.name}"
+            f"it and {FILE}{BESIDE}, or judge again: dnd-local evaluate {folder.name}"
         ) from None
     return Verdicts({(verdict.layer, verdict.neuron): verdict for verdict in verdicts})
 

@@ -31,15 +31,16 @@ OUTDATED: Final = "weights, prompts or images have changed since"
 
 @dataclass(frozen=True, slots=True)
 class RunSummary(Card):
-    """One line about a run."""
+    """One line about a run; of one whose ``run.json`` cannot be used, its name and the fault."""
 
     name: str
-    target: str
-    layers: tuple[str, ...]
-    neurons: int
-    captioner: str
-    llm: str
-    painter: str
+    target: str = ""
+    layers: tuple[str, ...] = ()
+    neurons: int = 0
+    captioner: str = ""
+    llm: str = ""
+    painter: str = ""
+    fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,21 +244,23 @@ def _there(path: str) -> Path | None:
 
 
 def list_runs(workspace: Path | None = None) -> tuple[RunSummary, ...]:
-    """Return one summary a run, by name."""
+    """Return one summary a run, by name; a damaged run stands among the others with its fault."""
     workspace = workspace or default_workspace()
-    summaries = []
-    for name in run_names(workspace):
+    return tuple(_summary(workspace, name) for name in run_names(workspace))
+
+
+def _summary(workspace: Path, name: str) -> RunSummary:
+    try:
         record = RunFolder(workspace, name).read()
-        config = record.config
-        summaries.append(
-            RunSummary(
-                name=name,
-                target=config.network.name,
-                layers=tuple(record.neurons),
-                neurons=sum(map(len, record.neurons.values())),
-                captioner=config.captions.model,
-                llm=f"{config.llm.model} ({config.llm.engine})",
-                painter=config.pictures.model,
-            )
-        )
-    return tuple(summaries)
+    except UserError as error:
+        return RunSummary(name, fault=str(error))
+    config = record.config
+    return RunSummary(
+        name=name,
+        target=config.network.name,
+        layers=tuple(record.neurons),
+        neurons=sum(map(len, record.neurons.values())),
+        captioner=config.captions.model,
+        llm=f"{config.llm.model} ({config.llm.engine})",
+        painter=config.pictures.model,
+    )

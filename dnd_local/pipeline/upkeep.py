@@ -23,6 +23,7 @@ from dnd_local.store.blobs import BlobFolder
 from dnd_local.store.files import LEASE, SUFFIX, read_whole
 from dnd_local.store.parts import PartFolder
 from dnd_local.store.runs import PLACES, RunFolder
+from dnd_local.store.sealed import BESIDE, read_beside
 
 AGAIN: Final = "run the same command again"
 
@@ -228,12 +229,18 @@ def _bad_run_files(workspace: Path, name: str) -> Iterator[Fault]:
             path: partial(read_book, workspace, name, path.stem)
             for path in sorted((run.folder / "describers").glob("*.json"))
         },
+        **{
+            (path := seal.with_name(seal.name.removesuffix(BESIDE))): partial(
+                read_beside, path, f"{name}/{path.name}"
+            )
+            for seal in sorted(run.folder.glob(f"*{BESIDE}"))
+        },
     }
     for path, read in reads.items():
         try:
             if path.exists():
                 read()
-        except UserError as error:
+        except (UserError, ValueError) as error:
             yield Fault(path, str(error).removeprefix(f"{path} "), False, "")
     lost = run.damaged_events()
     if lost:

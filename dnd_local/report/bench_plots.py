@@ -39,15 +39,17 @@ _SETTINGS: Final[Mapping[str, Any]] = {
 }  # fmt: skip
 
 
-def write_bench_plots(answers: Sequence[Answer], out: Path) -> tuple[Path, ...]:
+def write_bench_plots(answers: Sequence[Answer], out: Path, workspace: Path) -> tuple[Path, ...]:
     """Draw every plot of answers into the folder `out` and return the paths of its files.
+
+    matplotlib keeps its list of fonts in the workspace.
 
     The same answers give the same bytes.
 
     Raises:
         UserError: matplotlib is not installed.
     """
-    figure_class, rc_context = matplotlib_parts()
+    figure_class, rc_context = matplotlib_parts(workspace)
     out.mkdir(parents=True, exist_ok=True)
     by_describer = grouped(answers, by=lambda answer: answer.describer)
     written = []

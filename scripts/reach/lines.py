@@ -62,7 +62,7 @@ LINES = {
     "prompts import": "prompts import mine in/replies.jsonl",
     "prompts import-release": "prompts import-release in/release --out out/prompts",
 }
-"""Each command's words, by its name, which a comma ends; a test holds the names against the commands there are."""
+"""Each command's words, by its name, which a comma ends; a test knows whether one is missing."""
 
 SAMPLE = ("dissect", "show", "status", "runs")
 """What `scripts/check` tries each time: the first reaches most of what any command does."""

@@ -129,6 +129,7 @@ def test_no_word_is_broken_at_any_width(
     columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("LINES", "25")
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
     monkeypatch.setenv("TERM", "dumb")
     print_evidence(console(), full(), None, "mine")
@@ -151,6 +152,21 @@ def test_tables_of_runs_and_layers_are_printed_as_they_are(
     assert f"{text}: 1 neuron over 10 images (1 skipped): 1 live" in capsys.readouterr().out
     tables.show_triage([LayerTriage(text, (triage(),), 10, 1, "float32")], False)
     assert "kept in float32: float16 would blur them" in capsys.readouterr().out
+
+
+def test_damaged_runs_are_named_after_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    whole = RunSummary("fine", "net", ("a",), 3, "c", "l", "p")
+    damaged = RunSummary("bad", fault="run.json is damaged")
+    for as_json in (False, True):
+        with pytest.raises(Exception) as caught:  # noqa: PT011 - typer's exit, with its code
+            tables.show_runs([damaged, whole], as_json)
+        assert getattr(caught.value, "exit_code", None) == 3
+        said = capsys.readouterr()
+        assert said.err == "bad: run.json is damaged\n"
+        assert "fine" in said.out
+    with pytest.raises(Exception):  # noqa: B017, PT011
+        tables.show_runs([damaged], False)
+    assert capsys.readouterr().out == ""
 
 
 @given(st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]), max_size=20))

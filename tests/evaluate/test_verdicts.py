@@ -100,6 +100,20 @@ def test_another_file_in_its_place_is_named_with_the_cure(run: RunFolder, text: 
         read_verdicts(run.folder)
 
 
+def test_a_changed_or_foreign_file_is_never_believed(run: RunFolder) -> None:
+    write_verdicts(run, [verdict(0, ruling="weak")])
+    path = run.folder / FILE
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"weak", b"supported"))
+    with pytest.raises(DamagedFile, match=r"it was changed.*judge again: dnd-local evaluate mine"):
+        read_verdicts(run.folder)
+    path.write_bytes(whole)
+    moved = run.folder.with_name("other")
+    run.folder.rename(moved)
+    with pytest.raises(DamagedFile, match="its checksum does not fit"):
+        read_verdicts(moved)
+
+
 def test_every_ruling_has_a_word_and_every_word_a_meaning() -> None:
     words = [verdict(0, ruling=ruling).word for ruling in RULINGS]
     assert words == ["supported", "weak", "abstained"] == list(LEGEND)

@@ -145,6 +145,17 @@ def test_runs_are_listed_by_name(bench: Bench) -> None:
     assert found[0].llm == "pocket-llm (transformers)"
 
 
+def test_a_damaged_run_is_listed_with_its_fault(bench: Bench) -> None:
+    bench.run("0", name="a")
+    bench.run("1", name="b")
+    path = bench.workspace / "runs" / "a" / "run.json"
+    path.write_bytes(path.read_bytes()[:-9])
+    one, two = list_runs(bench.workspace)
+    assert (one.name, one.neurons) == ("a", 0)
+    assert f"{path} is damaged" in one.fault
+    assert (two.name, two.neurons, two.fault) == ("b", 1, "")
+
+
 def test_the_usual_workspace_is_looked_at(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DND_LOCAL_WORKSPACE", str(bench.workspace))
     bench.run("0", name="mine")

@@ -15,6 +15,7 @@ from dnd_local.pipeline.replies import book_path
 from dnd_local.pipeline.runner import triage_layers
 from dnd_local.pipeline.upkeep import check_workspace, find_unneeded, remove_unneeded
 from dnd_local.store.runs import RunFolder
+from dnd_local.store.sealed import write_beside
 from tests.bench import Bench
 from tests.fakes import LAYER
 
@@ -44,6 +45,16 @@ def test_a_whole_workspace_has_no_fault(bench: Bench) -> None:
     assert health.runs == 1
     files = snapshot(bench.workspace)
     assert health.parts + health.pictures == len([f for f in files if not f.endswith("key.json")])
+
+
+def test_a_table_that_is_not_what_is_sealed_beside_it_is_named(bench: Bench) -> None:
+    folder = bench.run(name="mine").folder
+    write_beside(folder / "verdicts.csv", b"neuron\n", "mine/verdicts.csv")
+    assert check_workspace(bench.workspace, STAGES).faults == ()
+    (folder / "verdicts.csv").write_bytes(b"neurons\n")
+    (fault,) = check_workspace(bench.workspace, STAGES).faults
+    assert fault.path == folder / "verdicts.csv"
+    assert "it was changed" in fault.fault
 
 
 def test_damage_is_named_and_a_repair_and_a_rerun_give_the_same_bytes(bench: Bench) -> None:

@@ -33,12 +33,12 @@ ANSWERS = [
 @pytest.fixture
 def drawn(tmp_path: Path) -> Path:
     pytest.importorskip("matplotlib")
-    write_bench_plots(ANSWERS, tmp_path / "plots")
+    write_bench_plots(ANSWERS, tmp_path / "plots", tmp_path)
     return tmp_path / "plots"
 
 
 def test_every_plot_is_there_as_png_and_svg_and_the_same_again(drawn: Path, tmp_path: Path) -> None:
-    paths = write_bench_plots(ANSWERS, tmp_path / "again")
+    paths = write_bench_plots(ANSWERS, tmp_path / "again", tmp_path)
     assert [path.name for path in paths] == [n + end for n in NAMES for end in (".svg", ".png")]
     for path in paths:
         assert path.read_bytes() == (drawn / path.name).read_bytes(), path.name

@@ -19,6 +19,7 @@ from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.label_vectors import neighbours, neuron_vectors
 from dnd_local.pipeline.reading import StoredRun, open_run
 from dnd_local.report.site import NEIGHBOURS, Site, build_site
+from dnd_local.store.sealed import write_beside
 from tests.bench import Bench
 from tests.fakes import LAYER, ColourProbe
 from tests.report.conftest import Desk
@@ -335,11 +336,12 @@ def test_nothing_is_said_of_verdicts_where_there_are_none(site: Site) -> None:
 
 def test_a_verdict_on_an_earlier_label_is_left_out(judged: StoredRun, tmp_path: Path) -> None:
     path = judged.folder.folder / "verdicts.csv"
-    kept = path.read_bytes()
+    kept, place = path.read_bytes(), f"{judged.folder.name}/verdicts.csv"
     try:
-        path.write_bytes(re.sub(rb"(?m)^(colours,1),[^,]*,", rb"\1,an earlier label,", kept))
+        earlier = re.sub(rb"(?m)^(colours,1),[^,]*,", rb"\1,an earlier label,", kept)
+        write_beside(path, earlier, place)
         made = build_site(judged, tmp_path / "site")
     finally:
-        path.write_bytes(kept)
+        write_beside(path, kept, place)
     assert "2 judged: 1 supported, 0 weak, 1 abstained." in Page(made.index).text
     assert b"earlier" not in (made.folder / "data" / "verdicts.csv").read_bytes()

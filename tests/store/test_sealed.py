@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
-from dnd_local.store.sealed import SEAL, sealed_text, unseal
+from dnd_local.store import sealed
+from dnd_local.store.sealed import (
+    BESIDE,
+    SEAL,
+    read_beside,
+    sealed_text,
+    unseal,
+    write_beside,
+)
 
 VALUE = {"a": [1, 2.5], "b": {"c": "dög"}}
 
@@ -39,3 +49,65 @@ def test_a_whole_object_of_another_kind() -> None:
     with pytest.raises(msgspec.ValidationError):
         unseal(sealed_text({"a": "text"}, ""), dict[str, int])
     assert SEAL not in unseal(sealed_text({"a": 1}, ""), dict[str, int])
+
+
+def test_a_file_beside_its_seal_stays_what_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    write_beside(path, b"x,y\n", "run/a.csv")
+    assert path.read_bytes() == read_beside(path, "run/a.csv") == b"x,y\n"
+    write_beside(path, b"z\n", "run/a.csv")
+    assert read_beside(path, "run/a.csv") == b"z\n"
+    with pytest.raises(ValueError, match="its checksum does not fit"):
+        read_beside(path, "another/a.csv")
+    path.with_name(path.name + BESIDE).unlink()
+    assert read_beside(path, "another/a.csv") == b"z\n"
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        read_beside(path, "run/a.csv")
+
+
+def test_every_flipped_byte_beside_a_seal_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    write_beside(path, b"neuron,label\n1,dog\n", "")
+    whole = path.read_bytes()
+    for i in range(len(whole)):
+        path.write_bytes(whole[:i] + bytes([whole[i] ^ 4]) + whole[i + 1 :])
+        with pytest.raises(ValueError, match="it was changed"):
+            read_beside(path, "")
+    path.write_bytes(whole)
+    seal = path.with_name(path.name + BESIDE)
+    seal.write_bytes(sealed_text({"other": "entry"}, ""))
+    with pytest.raises(ValueError, match="it was changed"):
+        read_beside(path, "")
+
+
+def test_a_file_that_is_written_while_it_is_read(tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "a.csv"
+    write_beside(path, b"old", "")
+    read, left = sealed.read_whole, [1]
+
+    def reading(asked: Path) -> bytes:
+        data = read(asked)
+        if asked.name.endswith(BESIDE) and left:
+            left.pop()
+            write_beside(path, b"new", "")
+        return data
+
+    monkeypatch.setattr(sealed, "read_whole", reading)
+    assert read_beside(path, "") == b"new"
+
+
+def test_a_crash_between_file_and_seal_leaves_a_whole_file(tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "a.csv"
+    write_beside(path, b"old", "")
+    write = sealed.write_atomic
+
+    def stopping(where: Path, data: bytes) -> None:
+        if where.name.endswith(BESIDE):
+            raise KeyboardInterrupt
+        write(where, data)
+
+    monkeypatch.setattr(sealed, "write_atomic", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        write_beside(path, b"new", "")
+    assert read_beside(path, "") == b"new"
