@@ -22,7 +22,7 @@ from dnd_local.cli.arguments import (
     Weights,
     Workspace,
 )
-from dnd_local.cli.judging import check_can_judge, judge_labels
+from dnd_local.cli.judging import judge_labels, ready_to_judge
 from dnd_local.cli.options import with_settings
 from dnd_local.cli.progress import ProgressLines
 from dnd_local.cli.report import write_report
@@ -155,10 +155,10 @@ def dissect(
         workspace=workspace, weights=weights, manifest=manifest, devices=devices, workers=workers,
         shared=shared, seed=seed, prompts=prompts, llm_url=llm_url,
         allow_remote_llm=allow_remote_llm, llm_timeout=llm_timeout, llm_concurrency=llm_concurrency,
-        vllm_python=vllm_python, vllm_options=vllm_options, evaluate=evaluate, settings=settings,
+        vllm_python=vllm_python, vllm_options=vllm_options, settings=settings,
     )  # fmt: skip
     if evaluate:
-        check_can_judge(dissection)
+        dissection = ready_to_judge(dissection)
     if dry_run:
         tables.show_forecast(dissection.forecast(), as_json)
         return

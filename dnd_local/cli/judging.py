@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from dnd_local.cli.progress import ProgressLines
 
@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from dnd_local.evaluate.verdicts import Verdict
     from dnd_local.pipeline.dissection import Dissection
     from dnd_local.pipeline.reading import StoredRun
+
+
+HOLDOUT: Final = 0.2
+"""The share of images held out where labels are to be judged and nothing else is said."""
 
 
 def judged(run: StoredRun, table: DescriptionTable, **how: Any) -> tuple[Verdict, ...]:
@@ -24,10 +28,11 @@ def judged(run: StoredRun, table: DescriptionTable, **how: Any) -> tuple[Verdict
         run.lab.close()
 
 
-def check_can_judge(dissection: Dissection) -> None:
-    """Check, before any work, that the labels of a dissection can be judged.
+def ready_to_judge(dissection: Dissection) -> Dissection:
+    """Return the same dissection with images held out, checked before any work.
 
     Raises:
+        BadConfig: it is said that no image is held out.
         UserError: a library is missing, or too few images would be held out.
     """
     from dnd_local.evaluate.held_out import check_held_out
@@ -35,7 +40,9 @@ def check_can_judge(dissection: Dissection) -> None:
     from dnd_local.pipeline.lab import Lab
 
     sklearn_metrics()
-    check_held_out(Lab(dissection.make_config(), dissection.execution()))
+    ready = dissection.holding_out(HOLDOUT)
+    check_held_out(Lab(ready.make_config(), ready.execution()))
+    return ready
 
 
 def judge_labels(run: StoredRun, devices: tuple[str, ...]) -> None:

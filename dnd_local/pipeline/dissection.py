@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from urllib.parse import urlsplit
-
-import msgspec
 
 from dnd_local.core.config import TIMEOUT_S, Config, Execution
 from dnd_local.core.config_reading import read_toml
@@ -25,9 +23,6 @@ from dnd_local.pipeline.settings import default_data, default_workspace, make_co
 from dnd_local.store.painting import painting_of
 from dnd_local.store.weights import Weights, default_root
 
-HOLDOUT: Final = 0.2
-"""The share of images held out where labels are to be judged and nothing else is said."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dissection:
@@ -35,7 +30,6 @@ class Dissection:
 
     `settings` are nested settings given one by one; they win over `config`, a TOML file, which
     wins over the preset. `vllm_options` are written as for a shell: ``--max-model-len 8192``.
-    `evaluate`: labels will be judged, so that a fifth of the images is held out if nothing is said.
     """
 
     model: str
@@ -60,15 +54,13 @@ class Dissection:
     llm_concurrency: int = 0
     vllm_python: str = ""
     vllm_options: str = ""
-    evaluate: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def make_config(self) -> Config:
         """Return the settings asked for.
 
         Raises:
-            BadConfig: an unknown key, a value out of range, an option that would have no effect, or
-                labels to be judged on held-out images and none held out.
+            BadConfig: an unknown key, a value out of range, or an option that would have no effect.
             UnknownName: no such preset or engine.
         """
         options: dict[str, Any] = dict(self.settings.items())
@@ -83,20 +75,23 @@ class Dissection:
         given = {**file.get("llm", {}), **options.get("llm", {})}
         config = choose_server(config, self.llm_url, given)
         self._check_server_options(config.llm.engine)
-        if self.evaluate and not config.probe.holdout:
-            return self._holding_out(config, {**file.get("probe", {}), **options.get("probe", {})})
         return config
 
-    def _holding_out(self, config: Config, given: Mapping[str, Any]) -> Config:
-        """Return the settings with images held out, unless `given` says that none are."""
-        if "holdout" in given:
+    def holding_out(self, share: float) -> Dissection:
+        """Return the same with a share of the images held out, unless one is held out already.
+
+        Raises:
+            BadConfig: it is said that none is.
+        """
+        if self.make_config().probe.holdout:
+            return self
+        given: dict[str, Any] = dict(self.settings.get("probe", {}))
+        if "holdout" in {**self._file_settings().get("probe", {}), **given}:
             raise BadConfig(
                 f"--evaluate judges labels on held-out images, and probe.holdout is 0; give "
-                f"--probe-holdout {HOLDOUT}, or leave one of the two out"
+                f"--probe-holdout {share}, or leave one of the two out"
             )
-        return msgspec.structs.replace(
-            config, probe=msgspec.structs.replace(config.probe, holdout=HOLDOUT)
-        )
+        return replace(self, settings={**self.settings, "probe": {**given, "holdout": share}})
 
     def _meant_painting(self, pictures: Mapping[str, Any]) -> dict[str, Any]:
         """Return how the image generator that the user names is meant to paint."""

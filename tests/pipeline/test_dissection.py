@@ -23,12 +23,12 @@ def test_probe_seed_and_settings_reach_the_config() -> None:
     assert (config.probe.holdout, config.seed, config.pictures.steps) == (0.5, 4, 3)
 
 
-def test_labels_that_will_be_judged_need_images_held_out(tmp_path: Path) -> None:
+def test_images_can_be_held_out_unless_it_is_said_that_none_is(tmp_path: Path) -> None:
     def holdout(**words: Any) -> float:
-        asked = Dissection(model="pocket", layer="a", evaluate=True, **words)
+        asked = Dissection(model="pocket", layer="a", **words).holding_out(0.2)
         return asked.make_config().probe.holdout
 
-    assert holdout() == 0.2
+    assert holdout(settings={"probe": {"sample": 5}}) == 0.2
     assert holdout(settings={"probe": {"holdout": 0.5}}) == 0.5
     with pytest.raises(BadConfig, match="is 0; give --probe-holdout"):
         holdout(settings={"probe": {"holdout": 0}})
