@@ -7,20 +7,36 @@ do not, each row becomes a block of lines.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
+
+from dnd_local.core.harmless import harmless
 
 GAP = 2
 """Blank columns between two columns."""
 
+LONGEST = 10_000
+"""Columns of one cell or line: more is no label or message, and is cut."""
+
+
+class _HarmlessConsole(Console):
+    """Prints no character of a text that a terminal would obey instead of show."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(harmless(segment.text), segment.style)
+
 
 def console(*, err: bool = False) -> Console:
     """Return the console of the output, or of the error stream."""
-    return Console(stderr=err, highlight=False, emoji=False)
+    return _HarmlessConsole(stderr=err, highlight=False, emoji=False)
 
 
 def print_line(out: Console, line: str | Text) -> None:
@@ -30,6 +46,7 @@ def print_line(out: Console, line: str | Text) -> None:
     to be copied. A file or another program gets it as one line.
     """
     whole = Text.from_markup(line, emoji=False) if isinstance(line, str) else line
+    whole.truncate(LONGEST, overflow="ellipsis")
     for text in whole.split("\n", allow_blank=True) if whole else [whole]:
         for piece in text.divide(_breaks(text.plain, out.width) if out.is_terminal else ()):
             piece.rstrip()
@@ -73,6 +90,8 @@ def print_rows(
         head: how many cells the first line of a block holds.
     """
     texts = [[Text(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
+    for cell in (cell for row in texts for cell in row):
+        cell.truncate(LONGEST, overflow="ellipsis")
     widths = column_widths(names, texts, out.width, whole)
     if widths is None:
         for row in texts:

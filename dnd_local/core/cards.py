@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, ClassVar
+
+from dnd_local.core.harmless import html_text
 
 MOST_LINES = 50
 """Records shown of a long list within a record."""
@@ -25,7 +26,7 @@ class Card:
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><th scope='row'>{html.escape(name)}</th>{_cell(getattr(self, name))}</tr>"
+            f"<tr><th scope='row'>{html_text(name)}</th>{_cell(getattr(self, name))}</tr>"
             for name in _names(self)
         )
         return f"<table><caption>{type(self).__name__}</caption>{rows}</table>"
@@ -43,7 +44,7 @@ class Drawn:
 
     def plain_html(self) -> str:
         """Return what is shown without the report."""
-        return f"<div>{html.escape(repr(self))}</div>"
+        return f"<div>{html_text(repr(self))}</div>"
 
     def _repr_html_(self) -> str:
         drawn = Drawn.draw[-1](self) if Drawn.draw else None
@@ -58,9 +59,7 @@ def _cell(value: Any) -> str:
     """Return one cell: a table where `value` holds several records of one kind."""
     if _is_list_of_records(value):
         names = _names(value[0])
-        head = "".join(
-            f"<th scope='col' style='{_BREAK}'>{html.escape(name)}</th>" for name in names
-        )
+        head = "".join(f"<th scope='col' style='{_BREAK}'>{html_text(name)}</th>" for name in names)
         lines = "".join(
             f"<tr>{''.join(_text(getattr(record, name)) for name in names)}</tr>"
             for record in value[:MOST_LINES]
@@ -80,7 +79,7 @@ def _is_list_of_records(value: Any) -> bool:
 
 
 def _text(value: Any) -> str:
-    return f"<td style='{_BREAK}'>{html.escape(_short(value))}</td>"
+    return f"<td style='{_BREAK}'>{html_text(_short(value))}</td>"
 
 
 def _short(value: Any) -> str:

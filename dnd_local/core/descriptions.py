@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from dnd_local.core.cards import Card
+from dnd_local.core.harmless import html_text
 from dnd_local.core.records import Neuron, Rule
 
 Status: TypeAlias = Literal["described", "dead", "constant", "duplicate", "abstained", "failed"]
@@ -52,7 +52,7 @@ class Description(Card):
             ("opacity: .8", labels or self.reason),
         )
         return "".join(
-            f"<div style='{style}'><bdi>{html.escape(text)}</bdi></div>" for style, text in lines
+            f"<div style='{style}'><bdi>{html_text(text)}</bdi></div>" for style, text in lines
         )
 
 

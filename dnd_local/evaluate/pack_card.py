@@ -10,6 +10,7 @@ import msgspec
 
 from dnd_local.core.config import Config
 from dnd_local.core.factory_names import is_factory
+from dnd_local.core.harmless import markdown
 from dnd_local.pipeline import opening
 from dnd_local.pipeline.lab import Lab
 
@@ -67,14 +68,14 @@ def sources(lab: Lab) -> dict[str, list[dict[str, Any]]]:
 def card(pack: Mapping[str, Any]) -> str:
     """Return the text of a pack's ``README.md``, of what its ``pack.json`` says."""
     models = [
-        f"| {role} | {entry['id']} | {entry['licence'] or 'not known'} |"
+        f"| {role} | {markdown(entry['id'])} | {markdown(entry['licence'] or 'not known')} |"
         for role, entries in pack["provenance"]["models"].items()
         for entry in entries
     ]
     judged = any(name.startswith("verdict ") for name in pack["counts"])
     return _CARD.format(
-        target=pack["target"],
-        layers=", ".join(pack["layers"]),
+        target=markdown(pack["target"]),
+        layers=markdown(", ".join(pack["layers"])),
         labelled=pack["counts"].get("described", 0),
         neurons=pack["counts"]["neurons"],
         version=pack["provenance"]["dnd_local"],

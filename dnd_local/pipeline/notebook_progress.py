@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 import sys
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 from dnd_local.core.amounts import duration_text
+from dnd_local.core.harmless import html_text
 from dnd_local.pipeline.plan import PLAN
 
 NOTEBOOK_SHELL = "ZMQInteractiveShell"
@@ -73,7 +73,7 @@ def notebook_progress() -> NotebookProgress | None:
 def _row(line: _Line) -> str:
     seconds = "" if line.seconds is None else duration_text(line.seconds)
     return (
-        f"<tr><td style='text-align: left'>{html.escape(line.title)}</td>"
+        f"<tr><td style='text-align: left'>{html_text(line.title)}</td>"
         f"<td><progress max='{max(line.total, 1)}' value='{line.done or line.total == 0:d}'>"
         f"</progress></td><td>{line.done:,} of {line.total:,}</td><td>{seconds}</td></tr>"
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
 from pathlib import Path
 
 from dnd_local.core.cards import Drawn
 from dnd_local.core.config import Config, Execution
 from dnd_local.core.descriptions import Description
+from dnd_local.core.harmless import html_text
 from dnd_local.core.records import LayerTriage
 from dnd_local.core.sequences import distinct
 from dnd_local.pipeline.describing import describe_all, read_scores, rejections
@@ -50,21 +50,21 @@ class RunResult(Drawn):
     def failures_html(self) -> str:
         """Return a line for each item that failed."""
         said = (f"{one.stage} {one.item}: {one.reason}" for one in self.failures)
-        return "".join(f"<div>failed: {html.escape(line)}</div>" for line in said)
+        return "".join(f"<div>failed: {html_text(line)}</div>" for line in said)
 
     def plain_html(self) -> str:
         """Return a table of the neurons and their labels."""
         rows = "".join(
-            f"<tr><td>{html.escape(row.neuron.layer)}</td><td>{row.neuron.index}</td>"
-            f"<td><b>{html.escape(row.title)}</b></td>"
-            f"<td>{html.escape(', '.join(x.text for x in row.labels[1:]) or row.reason)}</td>"
+            f"<tr><td>{html_text(row.neuron.layer)}</td><td>{row.neuron.index}</td>"
+            f"<td><b>{html_text(row.title)}</b></td>"
+            f"<td>{html_text(', '.join(x.text for x in row.labels[1:]) or row.reason)}</td>"
             "</tr>"
             for row in self.descriptions
         )
         return (
             "<table><tr><th>Layer</th><th>Neuron</th><th>Label</th><th>Other labels</th></tr>"
             f"{rows}</table>{self.failures_html()}"
-            f"<div>Run {html.escape(self.record.name)}: {html.escape(str(self.folder))}</div>"
+            f"<div>Run {html_text(self.record.name)}: {html_text(str(self.folder))}</div>"
         )
 
 

@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from dnd_local import __version__
 from dnd_local.core.amounts import count_text, duration_text, size_text
+from dnd_local.core.harmless import harmless
 from dnd_local.core.ranking import LOWER_IS_BETTER
 from dnd_local.core.records import RULES
 from dnd_local.evaluate.verdicts import DECIDING, LEGEND
@@ -46,6 +47,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_HOME / "templates"),
         autoescape=True,
+        finalize=_harmless,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -65,6 +67,11 @@ def _environment() -> Environment:
         plot_width=plots.WIDTH, plot_height=plots.HEIGHT,
     )  # fmt: skip
     return environment
+
+
+def _harmless(value: Any) -> Any:
+    # What is a `str` and no more; markup of ours is of another type.
+    return harmless(value) if type(value) is str else value
 
 
 def seconds_text(seconds: float | None) -> str:

@@ -1,14 +1,14 @@
 """The files that other tools open: CSV and JSON lines of a run's descriptions and candidates.
 
-A spreadsheet runs a cell that starts with ``=``, ``+``, ``-``, ``@``, a tab or a carriage return
-as a formula, and labels come from a language model. So in CSV such a *text* cell gets a leading
-apostrophe (`safe_cell`), which reading takes off again (`unguard`); numbers stay as they are.
+A spreadsheet runs a cell that starts with ``=``, ``+``, ``-``, ``@`` (some take wide forms of them
+too), a tab or a line's end as a formula, and labels come from a language model. So in CSV such a
+*text* cell gets a leading apostrophe (`safe_cell`), which reading takes off again (`unguard`);
+numbers stay as they are.
 """
 
 from __future__ import annotations
 
 import csv
-import io
 import math
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
@@ -21,7 +21,7 @@ from dnd_local.store.runs import RunFolder
 
 Cell: TypeAlias = str | int | float | bool | None
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA_STARTS = (*"=+-@", *"\uff1d\uff0b\uff0d\uff20", "\t", "\r", "\n")
 DESCRIPTION_COLUMNS = ("Neuron ID", "Label 1", "Label 2", "Label 3")
 CANDIDATE_COLUMNS = ("Layer", "Neuron ID", "Candidate", *RULES)
 
@@ -38,11 +38,23 @@ def unguard(text: str) -> str:
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
     """Return a table as CSV: empty for None and NaN, risky text guarded, line feeds."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
+    lines = _Lines()
+    # Python puts quotes around a carriage return only where lines end in one: without them its
+    # rest would be a row, and a formula, of its own.
+    writer = csv.writer(lines, lineterminator="\r\n")
     writer.writerow(map(safe_cell, columns))
     writer.writerows(map(_csv_cell, row) for row in rows)
-    return text.getvalue()
+    return "".join(lines.written)
+
+
+class _Lines:
+    """Keeps the lines of a CSV writer, each ended by a line feed."""
+
+    def __init__(self) -> None:
+        self.written: list[str] = []
+
+    def write(self, line: str) -> None:
+        self.written.append(line.removesuffix("\r\n") + "\n")
 
 
 def description_files(descriptions: Sequence[Description]) -> dict[str, bytes]:
