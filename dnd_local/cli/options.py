@@ -40,9 +40,10 @@ def settings_options(sections: Collection[str] = ()) -> list[inspect.Parameter]:
         if path in _SKIPPED or (sections and not {path, path.partition(".")[0]} & set(sections)):
             continue
         kind, text = _kind_and_help(field.type)
+        usual = "empty" if field.default == "" else field.default
         option = typer.Option(
             _flag(path),
-            help=f"{text} [dim](setting {path}, paper: {field.default})[/dim]",
+            help=f"{text} [dim](setting {path}, paper: {usual})[/dim]",
             rich_help_panel=None if path in _EVERY_DAY else f"Setting: {path.partition('.')[0]}",
             show_default=False,
             autocompletion=completion.models(completion.SETTINGS[path])

@@ -190,12 +190,11 @@ class PicturesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = "sd15"
     count: Annotated[int, Meta(ge=1, le=1000, description="Q, pictures a candidate")] = 10
     steps: Annotated[int, Meta(ge=1, le=1000, description="denoising steps")] = 50
-    guidance: Annotated[float, Meta(ge=0, le=100, description="classifier-free guidance scale")] = (
-        7.5
-    )
+    guidance: Annotated[float, Meta(ge=0, le=100, description="classifier-free guidance")] = 7.5
     size: Annotated[
         int, Meta(ge=8, le=4096, multiple_of=8, description="picture side in pixels")
     ] = 512
+    quality: Annotated[int, Meta(ge=0, le=100, description="of WebP kept; 0: lossless PNG")] = 0
     batch: Annotated[int, Meta(ge=1, le=MAX_BATCH, description="padded batch shape")] = 10
     dtype: Annotated[Dtype, Meta(description="precision")] = "float16"
     decoder: Annotated[str, Meta(description="own, or the manifest id of a small decoder")] = "own"

@@ -57,7 +57,7 @@ def read_config(values: Mapping[str, Any], source: str = "settings") -> Config:
 
 _ADDED: Final[Mapping[str, Any]] = {
     "probe.keep": "", "probe.sample": 0, "scores.alike_above": 1,
-    "pictures.sampler": "auto", "pictures.lora": "",
+    "pictures.sampler": "auto", "pictures.lora": "", "pictures.quality": 0,
     "exemplars.whole": "picture", "exemplars.min_side": 0, "exemplars.views": 0,
 }  # fmt: skip
 """Settings that came later, and the values that mean what was before them."""

@@ -156,8 +156,11 @@ class Blobs(Protocol):
             DamagedFile: the stored bytes are not what their name promises, or are gone.
         """
 
-    def put_all(self, pictures: Sequence[NDArray[np.uint8]]) -> list[BlobId]:
-        """Store pictures as `put` does, on all cores; return their names in order."""
+    def put_all(self, pictures: Sequence[NDArray[np.uint8]], quality: int = 0) -> list[BlobId]:
+        """Store pictures as `put` does, on all cores; return their names in order.
+
+        With a `quality` of 1 to 100 some of a picture is lost, for less disk.
+        """
 
     def get_all(self, blobs: Sequence[BlobId]) -> list[Pixels]:
         """Return stored pictures as `get` does, in order, decoded on all cores.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from dnd_local.core.cards import Card
-from dnd_local.core.config import Config, Execution
+from dnd_local.core.config import Config, Execution, PicturesConfig
 from dnd_local.core.records import Neuron
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.plan import (
@@ -27,6 +27,9 @@ from dnd_local.store.runs import RunFolder, run_names
 
 PICTURE_BYTES = 1.6
 """Bytes a pixel of a stored picture, three channels, losslessly packed: a cautious figure."""
+
+LOSSY_BYTES = 0.4
+"""The same as WebP, whatever its quality (`scripts/bench/disk.py`)."""
 
 PUBLISHED_PAINTERS: Final = ("sd14", "sd15")
 """The painters that the published figure is about: they cost the same."""
@@ -103,7 +106,7 @@ def forecast(
     return replace(
         work,
         run=name,
-        disk_bytes=work.disk_bytes + int(pictures * config.pictures.size**2 * PICTURE_BYTES),
+        disk_bytes=work.disk_bytes + int(pictures * _picture_bytes(config.pictures)),
         free_bytes=shutil.disk_usage(_existing(execution)).free,
         memory_bytes=lab.largest_memory(roles),
         missing_weights=lab.missing_weights(roles),
@@ -145,6 +148,11 @@ def _blind(config: Config, selection: Selection, rates: Mapping[str, float]) -> 
     }
     stages = tuple(_of(stage.name, items.get(stage.kind, neurons), 0, rates) for stage in PLAN)
     return Forecast("", stages, concepts * config.pictures.count, 0, 0, 0, (), neurons=chosen)
+
+
+def _picture_bytes(pictures: PicturesConfig) -> float:
+    """Return the bytes that a picture takes on disk."""
+    return pictures.size**2 * (LOSSY_BYTES if pictures.quality else PICTURE_BYTES)
 
 
 def _time(config: Config, work: Forecast, rates: Mapping[str, float]) -> tuple[float | None, str]:

@@ -186,7 +186,10 @@ CONCEPTS = Stage(
 def paint_blocks(lab: Lab, items: Sequence[Item], purpose: PicturePurpose) -> list[Pictures]:
     """Return the pictures of each block, painted for `purpose`."""
     blocks = [(item.text, range(item.index, item.index + item.count)) for item in items]
-    return paint(blocks, lab.painter, lab.prompts, lab.blobs, lab.config.seed, purpose)
+    config = lab.config
+    return paint(
+        blocks, lab.painter, lab.prompts, lab.blobs, config.seed, purpose, config.pictures.quality
+    )
 
 
 def painted_alike(config: Config, purpose: PicturePurpose) -> Any:

@@ -196,7 +196,7 @@ class _Pictures:
 def _read_pictures(workspace: Path) -> _Pictures:
     whole, damaged = set(), []
     for path in _picture_files(workspace):
-        if path == BlobFolder(workspace / "blobs").path(path.stem) and _is_whole(path):
+        if BlobFolder(workspace / "blobs").path(path.stem) == path and _is_whole(path):
             whole.add(path.stem)
         else:
             damaged.append(path)

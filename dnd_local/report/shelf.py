@@ -9,8 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -122,7 +121,7 @@ class Shelf:
         # A blob's name comes from a file: nothing but a digest may become a path.
         if not _BLOB.fullmatch(blob):
             return None
-        size = _png_size(self._blobs.path(blob))
+        size = _size(self._blobs.path(blob))
         if size is None:
             return None
         shown = _places(blob, *size)
@@ -259,14 +258,10 @@ def _places(digest: str, width: int, height: int) -> Shown:
     return Shown(f"pictures/{path}", thumb, width, height)
 
 
-def _png_size(path: Path) -> tuple[int, int] | None:
-    """Return width and height from a PNG's header, None where there is no PNG."""
+def _size(path: Path) -> tuple[int, int] | None:
+    """Return width and height from a picture's header, None where there is no picture."""
     try:
-        with path.open("rb") as file:
-            head = file.read(24)
+        with Image.open(path, formats=("PNG", "WEBP")) as picture:
+            return picture.size
     except OSError:
         return None
-    if len(head) < 24 or head[12:16] != b"IHDR":
-        return None
-    sizes: Sequence[int] = struct.unpack(">II", head[16:24])
-    return (sizes[0], sizes[1]) if min(sizes) > 0 else None

@@ -18,11 +18,13 @@ def paint(
     blobs: Blobs,
     run_seed: int,
     purpose: PicturePurpose = "select",
+    quality: int = 0,
 ) -> list[Pictures]:
     """Return the pictures of each block: a concept, and the indices of its pictures.
 
     A picture's noise depends on (run seed, purpose, concept, index) and nothing else. Pictures
-    for judging a description never share a seed with those that selected it.
+    for judging a description never share a seed with those that selected it. What is scored is the
+    picture as it was kept, at `quality` (0: as it was painted).
     """
     texts = [prompts.messages("picture", label=concept)[-1].text for concept, _ in blocks]
     seeds = [[seed(run_seed, purpose, concept, i) for i in indices] for concept, indices in blocks]
@@ -30,7 +32,7 @@ def paint(
         [text for text, some in zip(texts, seeds, strict=True) for _ in some],
         [one for some in seeds for one in some],
     )
-    stored = iter(blobs.put_all(painted))
+    stored = iter(blobs.put_all(painted, quality))
     return [
         Pictures(
             concept,

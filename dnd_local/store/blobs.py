@@ -1,10 +1,11 @@
-"""Pictures by content: each kept once, as PNG, named by the SHA-256 of its bytes."""
+"""Pictures by content: each kept once, as PNG or WebP, named by the SHA-256 of its bytes."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,33 +21,42 @@ from dnd_local.store.files import read_whole, write_atomic
 A = TypeVar("A")
 B = TypeVar("B")
 
+ENDINGS = (".png", ".webp")
 COMPRESSION = 3
 """PNG effort: 9 takes five times as long for a twentieth less disk."""
 
 
 class BlobFolder:
-    """The blob store of a workspace: ``blobs/ab/abcd….png``."""
+    """The blob store of a workspace: ``blobs/ab/abcd….png``, and ``.webp`` where some was lost."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def path(self, blob: BlobId) -> Path:
-        """Return where a blob lies, whether or not it is there."""
-        return self.root / blob[:2] / f"{blob}.png"
+        """Return where a blob lies, or would lie as PNG if it is not there."""
+        png, webp = (self.root / blob[:2] / f"{blob}{ending}" for ending in ENDINGS)
+        return webp if not png.exists() and webp.exists() else png
 
-    def put(self, pixels: NDArray[np.uint8]) -> BlobId:
+    def put(self, pixels: NDArray[np.uint8], quality: int = 0) -> BlobId:
         """Store a picture, RGB (height, width, 3) or grey (height, width), and return its name.
 
         A damaged file in its place is written again.
+
+        Args:
+            pixels: the picture.
+            quality: 0 for PNG, which loses nothing; 1 to 100 for WebP of that quality.
         """
         ordered: Any = np.ascontiguousarray(pixels)
         if pixels.ndim == 3:
             ordered = cv2.cvtColor(ordered, cv2.COLOR_RGB2BGR)
-        options = [cv2.IMWRITE_PNG_COMPRESSION, COMPRESSION]
-        _, encoded = cv2.imencode(".png", ordered, options)
+        png = [cv2.IMWRITE_PNG_COMPRESSION, COMPRESSION]
+        ending = ENDINGS[bool(quality)]
+        _, encoded = cv2.imencode(
+            ending, ordered, [cv2.IMWRITE_WEBP_QUALITY, quality] if quality else png
+        )
         data = encoded.tobytes()
         blob = sha256(data)
-        path = self.path(blob)
+        path = self.root / blob[:2] / f"{blob}{ending}"
         if not path.is_file() or read_whole(path) != data:
             write_atomic(path, data)
         return blob
@@ -67,9 +77,9 @@ class BlobFolder:
         decoded = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR_RGB)
         return np.asarray(decoded, dtype=np.uint8)
 
-    def put_all(self, pictures: Sequence[NDArray[np.uint8]]) -> list[BlobId]:
+    def put_all(self, pictures: Sequence[NDArray[np.uint8]], quality: int = 0) -> list[BlobId]:
         """Store pictures as `put` does, on all cores; return their names in order."""
-        return _on_all_cores(self.put, pictures)
+        return _on_all_cores(partial(self.put, quality=quality), pictures)
 
     def get_all(self, blobs: Sequence[BlobId]) -> list[Pixels]:
         """Return stored pictures as `get` does, in order, decoded on all cores.

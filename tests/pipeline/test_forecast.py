@@ -6,7 +6,13 @@ import pytest
 
 from dnd_local.core.errors import UnknownName, UserError
 from dnd_local.pipeline import opening
-from dnd_local.pipeline.forecast import Forecast, forecast, measured_rates
+from dnd_local.pipeline.forecast import (
+    LOSSY_BYTES,
+    PICTURE_BYTES,
+    Forecast,
+    forecast,
+    measured_rates,
+)
 from dnd_local.pipeline.plan import PLAN
 from dnd_local.pipeline.selection import read_selection
 from dnd_local.store.runs import RunFolder
@@ -122,6 +128,12 @@ def test_without_a_measured_rate_the_published_one_stands_for_its_painters(bench
     assert shorter["--pictures-count 5"] == pytest.approx(3 * 38.8 / 2, abs=0.1)
     fast = ask(bench, pictures=paper | {"steps": 20})
     assert [option for option, _ in fast.shorter] == ["--pictures-count 5"]
+
+
+def test_lossy_pictures_take_less_disk(bench: Bench) -> None:
+    whole, lossy = (ask(bench, pictures={"size": 512, "quality": kept}) for kept in (0, 90))
+    saved = whole.pictures * 512**2 * (PICTURE_BYTES - LOSSY_BYTES)
+    assert whole.disk_bytes - lossy.disk_bytes == pytest.approx(saved, abs=2)
 
 
 def test_what_is_measured_says_what_is_shorter(bench: Bench) -> None:

@@ -85,6 +85,7 @@ SETTINGS: dict[str, tuple[Any, set[str]]] = {
     "pictures.decoder": ("small", FROM_PICTURES),
     "pictures.sampler": ("lcm", FROM_PICTURES),
     "pictures.lora": ("another", FROM_PICTURES),
+    "pictures.quality": (90, FROM_PICTURES),
     "clip.model": ("another", {"scores"}),
     "clip.batch": (7, {"scores"}),
     "clip.dtype": ("bfloat16", {"scores"}),

@@ -57,6 +57,19 @@ def test_a_table_that_is_not_what_is_sealed_beside_it_is_named(bench: Bench) -> 
     assert "it was changed" in fault.fault
 
 
+def test_lossy_pictures_are_read_too(bench: Bench) -> None:
+    bench.run(name="mine", pictures={"quality": 90})
+    files = sorted(bench.workspace.glob("blobs/*/*.webp"))
+    assert files
+    assert not check_workspace(bench.workspace, STAGES).faults
+    files[0].write_bytes(b"no picture")
+    found = check_workspace(bench.workspace, STAGES)
+    assert files[0].name in {fault.path.name for fault in found.faults}
+    renamed = files[1].rename(files[1].with_suffix(".jpeg"))
+    found = check_workspace(bench.workspace, STAGES)
+    assert renamed.name in {fault.path.name for fault in found.faults}
+
+
 def test_damage_is_named_and_a_repair_and_a_rerun_give_the_same_bytes(bench: Bench) -> None:
     result = bench.run(name="mine")
     whole = snapshot(bench.workspace)

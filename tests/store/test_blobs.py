@@ -48,6 +48,23 @@ def test_the_same_picture_is_kept_once_under_its_own_digest(tmp_path: Path) -> N
     assert file_sha256(blobs.path(name)) == name
 
 
+def test_a_lossy_picture_is_smaller_and_nearly_the_same(tmp_path: Path) -> None:
+    blobs = BlobFolder(tmp_path)
+    slope = np.add.outer(np.arange(64), np.arange(64))
+    noise = np.random.default_rng(0).normal(0, 3, (64, 64))
+    grey = (slope + 40 + noise).clip(0, 255).astype(np.uint8)
+    picture = np.stack([grey, grey, grey], axis=-1)
+    whole, lossy = blobs.put(picture), blobs.put_all([picture], 90)[0]
+    assert [blobs.path(name).suffix for name in (whole, lossy)] == [".png", ".webp"]
+    assert blobs.path(lossy).stat().st_size < blobs.path(whole).stat().st_size
+    assert file_sha256(blobs.path(lossy)) == lossy
+    back = blobs.get_all([whole, lossy])
+    assert np.array_equal(back[0], picture)
+    assert 0 < np.abs(back[1].astype(int) - picture).mean() < 4
+    assert blobs.put(picture, 90) == lossy
+    assert blobs.put(picture, 30) not in {lossy, whole}
+
+
 def test_a_picture_that_is_gone_or_damaged(tmp_path: Path) -> None:
     blobs = BlobFolder(tmp_path)
     name = blobs.put(np.zeros((4, 4, 3), dtype=np.uint8))
