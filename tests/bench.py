@@ -12,10 +12,14 @@ import pytest
 from dnd_local.core.config import Config, Execution
 from dnd_local.pipeline import opening
 from dnd_local.pipeline.lab import Lab
+from dnd_local.pipeline.plan import plan_of
 from dnd_local.pipeline.runner import RunResult, dissect_neurons
 from dnd_local.pipeline.selection import read_selection
 from dnd_local.pipeline.settings import make_config
 from tests.fakes import LAYER, Calls, ColourProbe, engines
+
+EXACT = plan_of(Config())
+"""The stages of a run without a race."""
 
 
 class Bench:

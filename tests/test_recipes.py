@@ -23,7 +23,7 @@ from dnd_local.core.records import RULES, Neuron, Pixels
 from dnd_local.engines import registry
 from dnd_local.engines.folders import settings_of
 from dnd_local.engines.target_loading import load_state
-from dnd_local.pipeline import describing, evidence, forecast, reading, runner
+from dnd_local.pipeline import evidence, forecast, plan
 from dnd_local.pipeline.plan import CAPTIONS, NEURON, PLAN
 from dnd_local.pipeline.reading import open_run
 from dnd_local.pipeline.selection import read_selection
@@ -59,9 +59,8 @@ WORDS = Stage(
 def test_a_stage_of_the_plan_is_run_and_seen_everywhere(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (runner, describing, forecast, reading, evidence):
+    for module in (plan, forecast, evidence):
         monkeypatch.setattr(module, "PLAN", (*PLAN, WORDS))
-    monkeypatch.setattr(runner.Session.make_all, "__defaults__", ((*PLAN, WORDS),))
     before = forecast.forecast(bench.config(), bench.execution(), read_selection(LAYER, "0-2"))
     bench.run("0-2", name="mine")
     after = forecast.forecast(bench.config(), bench.execution(), read_selection(LAYER, "0-2"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -11,7 +12,7 @@ from dnd_local.cli.verdicts import one_line, print_figures
 from dnd_local.cli.wordwise import print_line, print_rows
 from dnd_local.core.amounts import number_text
 from dnd_local.core.ranking import LOWER_IS_BETTER, best_first
-from dnd_local.core.records import RULES, Captions, Exemplars, Phrases, Rule, Scores
+from dnd_local.core.records import RULES, Captions, Exemplars, Phrases, RaceRound, Rule, Scores
 
 if TYPE_CHECKING:
     from dnd_local.evaluate.verdicts import Verdict
@@ -37,6 +38,7 @@ def print_evidence(out: Console, evidence: Evidence, verdict: Verdict | None, ru
     if evidence.scores:
         out.print()
         _print_candidates(out, evidence.scores, description.rule)
+        _print_race(out, evidence.race)
     for reject in evidence.concepts.rejects if evidence.concepts else ():
         print_line(out, escape(f"rejected: {reject.text!r} ({reject.reason})"))
 
@@ -87,3 +89,13 @@ def _print_candidates(out: Console, scores: Scores, rule: Rule) -> None:
     lower = ", ".join(each for each in RULES if each in LOWER_IS_BETTER)
     higher = ", ".join(each for each in RULES if each not in LOWER_IS_BETTER)
     print_line(out, f"[dim]* orders the labels. Lower is better: {lower}. Higher: {higher}.[/dim]")
+
+
+def _print_race(out: Console, rounds: Sequence[RaceRound]) -> None:
+    """Print who went on after each round of a race."""
+    for after in rounds:
+        left = ", ".join(escape(text) for text in after.running)
+        goes = "go on" if len(after.running) > 1 else "has won"
+        print_line(out, f"[dim]Race, after {after.pictures} pictures each: {left} {goes}.[/dim]")
+    if rounds:
+        print_line(out, "[dim]A score over fewer pictures is less certain.[/dim]")

@@ -13,7 +13,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
-from dnd_local.core.errors import BadConfig
+from dnd_local.core.contradictions import check_at_least, check_race
 from dnd_local.core.ledger import OURS, RELEASED, Ledger
 from dnd_local.core.records import Rule
 
@@ -230,6 +230,10 @@ class ScoresConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             "26: 0.81); 1: none",
         ),
     ] = 1.0
+    race: Annotated[
+        int,
+        Meta(ge=0, le=1000, multiple_of=2, description="pictures in a race's first round; 0: off"),
+    ] = 0
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -252,16 +256,9 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     scores: ScoresConfig = ScoresConfig()
 
     def __post_init__(self) -> None:
-        if self.concepts.max_draws < self.concepts.count:
-            raise BadConfig(
-                f"concepts.max_draws is {self.concepts.max_draws}, fewer than concepts.count "
-                f"({self.concepts.count}); raise it to at least {self.concepts.count}"
-            )
-        if self.captions.max_tokens < self.captions.min_tokens:
-            raise BadConfig(
-                f"captions.max_tokens is {self.captions.max_tokens}, below captions.min_tokens "
-                f"({self.captions.min_tokens})"
-            )
+        check_at_least("concepts", self.concepts, "max_draws", "count")
+        check_at_least("captions", self.captions, "max_tokens", "min_tokens")
+        check_race(self.scores.race, self.pictures.count, official=self.compat == "official")
 
     @property
     def ledger(self) -> Ledger:

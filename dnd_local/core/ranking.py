@@ -32,16 +32,21 @@ def highest(values: ArrayLike, count: int) -> list[int]:
     return [int(i) for i in order[: min(count, len(order))] if not np.isnan(array[i])]
 
 
-def ranks_from_highest(values: ArrayLike) -> NDArray[np.float64]:
+def ranks_from_highest(
+    values: ArrayLike, standing_for: ArrayLike | None = None
+) -> NDArray[np.float64]:
     """Return each value's rank, 0 = highest; tied values share their average rank.
 
-    NaN counts as lower than every number and ties with other NaN.
+    NaN counts as lower than every number and ties with other NaN. `standing_for` says how many
+    values each one stands for, as though it were there so often; 1 if left out.
     """
     array = np.asarray(values, dtype=np.float64)
     if array.size == 0:
         return np.zeros(0)
     filled = np.where(np.isnan(array), -np.inf, array)
-    _, group, sizes = np.unique(-filled, return_inverse=True, return_counts=True)
+    _, group = np.unique(-filled, return_inverse=True)
+    many = np.ones(array.shape) if standing_for is None else np.asarray(standing_for, np.float64)
+    sizes = np.bincount(group, weights=many)
     ends = np.cumsum(sizes)
     average = (ends - sizes + ends - 1) / 2
     return np.asarray(average[group], dtype=np.float64)
@@ -53,6 +58,7 @@ def score_candidates(
     cosines: Sequence[Sequence[float]],
     beta: int,
     ledger: Ledger = OURS,
+    whole: int = 0,
 ) -> tuple[ScoredCandidate, ...]:
     """Return every candidate with its ranks and the score of every rule, in the given order.
 
@@ -61,8 +67,10 @@ def score_candidates(
         responses: the target's response to each candidate's pictures, at least one a candidate.
         cosines: the mean CLIP cosine of each picture to the neuron's exemplars.
         beta: how many of a candidate's best pictures count.
-        ledger: `cosine_over` says which pictures' cosines weigh `topk-compare`; every other
-            rule has one form.
+        ledger: `cosine_over` says which pictures' cosines weigh `topk-compare`.
+        whole: how many pictures a candidate would have without a race. A picture of one that has
+            n stands for whole / n, so that candidates with few and with all pictures can be
+            compared. 0: each picture stands for itself.
 
     The rules, with r the ranks of a candidate's pictures among all pictures of the neuron:
     `mean` is the mean of r; `topk-sq-mean` the mean of the squares of the beta lowest r;
@@ -74,29 +82,33 @@ def score_candidates(
     if not texts:
         return ()
     flat = np.array([r for row in responses for r in row], dtype=np.float64)
-    ranks = _split(ranks_from_highest(flat), responses)
-    weights = _split(_unit_range(flat), responses)
+    each = [whole / len(row) if whole else 1.0 for row in responses]
+    standing_for = np.repeat(each, list(map(len, responses)))
+    ranks = _split(ranks_from_highest(flat, standing_for), responses)
+    weights = _split(unit_range(flat), responses)
     neuron = _Neuron(
         ranks=ranks,
         among_highest=_split(_among_highest(flat, RELEASED_COMPARED), responses),
         cosines=[np.asarray(row, dtype=np.float64) for row in cosines],
-        beta=beta,
+        counted=[_counted(len(row), many, beta) for row, many in zip(responses, each, strict=True)],
     )
-    squares = [float(np.mean(np.sort(row)[:beta] ** 2)) for row in ranks]
+    squares = [
+        _mean(np.sort(row)[: len(counted)] ** 2, counted)
+        for row, counted in zip(ranks, neuron.counted, strict=True)
+    ]
     scored = []
     for i, text in enumerate(texts):
-        own_cosines = neuron.cosines[i]
         worse = sum(other > squares[i] for other in squares)
         scored.append(
             ScoredCandidate(
                 text=text,
                 responses=tuple(float(r) for r in responses[i]),
                 ranks=tuple(ranks[i].tolist()),
-                cosines=tuple(own_cosines.tolist()),
+                cosines=tuple(neuron.cosines[i].tolist()),
                 mean=float(np.mean(ranks[i])),
                 topk_sq_mean=squares[i],
                 topk_compare=float((1 + worse) * _COSINE[ledger.cosine_over](neuron, i)),
-                image_products=float(np.mean(weights[i] * own_cosines)),
+                image_products=float(np.mean(weights[i] * neuron.cosines[i])),
             )
         )
     return tuple(scored)
@@ -141,19 +153,21 @@ class _Neuron:
     """What the cosine of `topk-compare` depends on, an array a candidate, each over its pictures.
 
     `ranks` are among all pictures of the neuron; `among_highest` is true for the
-    `RELEASED_COMPARED` pictures of highest response.
+    `RELEASED_COMPARED` pictures of highest response. `counted` says how many each of the best
+    pictures counts for, best first: 1 each for beta of them, where a picture stands for itself.
     """
 
     ranks: list[NDArray[np.float64]]
     among_highest: list[NDArray[np.bool_]]
     cosines: list[NDArray[np.float64]]
-    beta: int
+    counted: list[NDArray[np.float64]]
 
 
 def _cosine_of_best(neuron: _Neuron, i: int) -> float:
     """Return the mean cosine of the candidate's beta pictures of highest response."""
-    best = np.argsort(neuron.ranks[i], kind="stable")[: neuron.beta]
-    return float(np.mean(neuron.cosines[i][best]))
+    counted = neuron.counted[i]
+    best = np.argsort(neuron.ranks[i], kind="stable")[: len(counted)]
+    return _mean(neuron.cosines[i][best], counted)
 
 
 def _cosine_of_ten(neuron: _Neuron, i: int) -> float:
@@ -169,6 +183,16 @@ _COSINE: Final[Mapping[Side, Callable[[_Neuron, int], float]]] = {
 """Row 6 of the ledger."""
 
 
+def _counted(pictures: int, standing_for: float, beta: int) -> NDArray[np.float64]:
+    """Return how many each of a candidate's best pictures counts for, beta in all."""
+    left = beta - standing_for * np.arange(pictures)
+    return np.asarray(np.clip(left[left > 0], 0, standing_for), dtype=np.float64)
+
+
+def _mean(values: NDArray[np.float64], counted: NDArray[np.float64]) -> float:
+    return float((values * counted).sum() / counted.sum())
+
+
 def _among_highest(values: NDArray[np.float64], count: int) -> NDArray[np.bool_]:
     """Return which values are among the `count` highest; the first of equals come first."""
     chosen = np.zeros(values.shape, dtype=np.bool_)
@@ -176,7 +200,7 @@ def _among_highest(values: NDArray[np.float64], count: int) -> NDArray[np.bool_]
     return chosen
 
 
-def _unit_range(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def unit_range(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return `values` scaled to [0, 1]; all 0 where they are all equal; NaN becomes 0.
 
     An infinite response counts as the largest number a network can give.

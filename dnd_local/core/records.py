@@ -236,11 +236,26 @@ class Pictures(Card):
 
 
 @dataclass(frozen=True, slots=True)
+class RaceRound(Card):
+    """What came of one round of a neuron's race, after `pictures` of each candidate left in it.
+
+    `running` are the candidates that get more pictures, in the order drawn; one alone has won.
+    `wins` holds, for each candidate that was left, the share of resamplings in which it came first.
+    """
+
+    neuron: Neuron
+    pictures: int
+    running: tuple[str, ...]
+    wins: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ScoredCandidate(Card):
     """A candidate with all its evidence; each tuple runs over its pictures, in index order.
 
     `responses` are the target's, `ranks` among all pictures of the neuron's candidates (0 =
-    highest), `cosines` the mean CLIP cosine of each picture to the exemplars.
+    highest), `cosines` the mean CLIP cosine of each picture to the exemplars. After a race the
+    candidates have different numbers of pictures.
     """
 
     text: str

@@ -32,9 +32,9 @@ from dnd_local.pipeline.plan import (
     PICTURES,
     paint_blocks,
     painted_alike,
-    picture_blocks,
     responses_of,
 )
+from dnd_local.pipeline.race_rounds import picture_blocks
 from dnd_local.pipeline.reading import StoredRun
 from dnd_local.pipeline.session import Progress, Quiet
 from dnd_local.stages.pictures import join_blocks

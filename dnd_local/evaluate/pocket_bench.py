@@ -35,7 +35,8 @@ from dnd_local.evaluate.pocket_figures import (
     truth_figures,
 )
 from dnd_local.pipeline.lab import Lab
-from dnd_local.pipeline.plan import CAPTIONS, EXEMPLARS, PICTURES, SCORES, picture_blocks
+from dnd_local.pipeline.plan import CAPTIONS, EXEMPLARS, PICTURES, SCORES
+from dnd_local.pipeline.race_rounds import picture_blocks
 from dnd_local.pipeline.runner import dissect_neurons as dissect
 from dnd_local.pipeline.selection import Selection
 from dnd_local.pipeline.session import Progress, Session, open_session

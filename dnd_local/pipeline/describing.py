@@ -13,7 +13,7 @@ from dnd_local.core.sequences import distinct
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.label_vectors import text_vectors
 from dnd_local.pipeline.making import Failure
-from dnd_local.pipeline.plan import CONCEPTS, PLAN, SCORES, TRIAGE
+from dnd_local.pipeline.plan import CONCEPTS, SCORES, TRIAGE, plan_of
 from dnd_local.pipeline.stage import Asked, Item
 from dnd_local.store.runs import RunRecord
 
@@ -38,7 +38,7 @@ def describe_all(
     record.check_widths({layer: len(part.neurons) for layer, part in triages.items()})
     labels = _labels(lab, read_scores(lab, record) if scored is None else scored)
     reasons = {failure.item: f"{failure.stage}: {failure.reason}" for failure in failures}
-    keys = tuple((stage.name, stage.key(lab)) for stage in PLAN)
+    keys = tuple((stage.name, stage.key(lab)) for stage in plan_of(lab.config))
     descriptions = []
     for neuron in record.wanted():
         if neuron in labels:

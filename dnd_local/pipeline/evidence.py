@@ -16,6 +16,7 @@ from dnd_local.core.records import (
     Neuron,
     Phrases,
     Pictures,
+    RaceRound,
     Scores,
     Triage,
 )
@@ -24,11 +25,12 @@ from dnd_local.pipeline.plan import (
     CAPTIONS,
     CONCEPTS,
     EXEMPLARS,
-    NEURON,
     PHRASES,
     PICTURES,
     PLAN,
+    RACE,
     SCORES,
+    plan_of,
 )
 from dnd_local.pipeline.stage import Asked, Item, Stage
 
@@ -78,14 +80,18 @@ class Evidence(Card):
         return self.all_of(PICTURES)
 
     @property
+    def race(self) -> tuple[RaceRound, ...]:
+        return self.all_of(RACE)
+
+    @property
     def scores(self) -> Scores | None:
         return self.of(SCORES)
 
     def as_json(self) -> dict[str, Any]:
         """Return the evidence as plain data: one record, a list of records, or null a stage."""
-        stages = [stage for stage in PLAN if stage.kind.follows == "neurons"]
+        stages = [stage for stage in PLAN if stage.name in self.parts]
         records = {
-            stage.name: self.of(stage) if stage.kind is NEURON else self.all_of(stage)
+            stage.name: self.of(stage) if stage.kind.single else self.all_of(stage)
             for stage in stages
         }
         return {
@@ -108,12 +114,12 @@ def gather_evidence(
     """
     neurons = tuple(description.neuron for description in descriptions)
     asked = Asked(tuple(triages), neurons)
-    stages = [stage for stage in PLAN if stage.kind.follows == "neurons"]
+    stages = [stage for stage in plan_of(lab.config) if stage.kind.follows == "neurons"]
     there = {stage.name: set(stage.there(lab, stage.items(lab, asked))) for stage in stages}
     for neuron, description in zip(neurons, descriptions, strict=True):
         parts: dict[str, tuple[Any, ...]] = {}
         for stage in stages:
-            if stage.kind is NEURON:
+            if stage.kind.single:
                 items = [Item.of_neuron(neuron)]
             else:
                 items = stage.items(lab, Asked((neuron.layer,), (neuron,)))

@@ -9,16 +9,19 @@ from typing import Any, Final
 
 from dnd_local.core.cards import Card
 from dnd_local.core.config import Config, Execution, PicturesConfig
+from dnd_local.core.racing import BLOCK, pictures_by_round
 from dnd_local.core.records import Neuron
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.plan import (
     PICTURES,
     PLAN,
+    RACE,
     RESPONSES,
     TRIAGE,
-    picture_blocks,
+    plan_of,
     triages_of,
 )
+from dnd_local.pipeline.race_rounds import picture_blocks
 from dnd_local.pipeline.selection import Selection
 from dnd_local.pipeline.served import asks_language_model, check_language_model, settle
 from dnd_local.pipeline.stage import Asked, Stage, roles_of
@@ -93,7 +96,7 @@ def forecast(
     name = name or default_name(config, selection.layers)
     config = settle(config, execution, name)
     lab = Lab(config, execution, execution.devices[0])
-    roles = roles_of(PLAN)
+    roles = roles_of(plan_of(config))
     missing = lab.missing(roles)
     if not lab.missing_weights(["language-model"]) and (
         missing or asks_language_model(lab, selection, ())
@@ -128,7 +131,7 @@ def _seeing(lab: Lab, selection: Selection, rates: Mapping[str, float]) -> Forec
         Neuron(target, layer, i) for layer, ids in selection.resolve(counts).items() for i in ids
     ]
     asked = Asked(tuple(selection.layers), tuple(neurons))
-    stages = tuple(_stage(lab, stage, asked, rates) for stage in PLAN)
+    stages = tuple(_stage(lab, stage, asked, rates) for stage in plan_of(lab.config))
     read = next(one for one in stages if one.stage == RESPONSES.name)
     share = (read.items - read.done) / (read.items or 1)
     values = len(lab.probe) * sum(counts[layer] for layer in selection.layers)
@@ -145,8 +148,11 @@ def _blind(config: Config, selection: Selection, rates: Mapping[str, float]) -> 
         RESPONSES.kind: 0,
         TRIAGE.kind: len(selection.layers),
         PICTURES.kind: concepts * len(picture_blocks(config, [""])),
+        RACE.kind: neurons
+        * (len(pictures_by_round(config.scores.race, config.pictures.count)) - 1),
     }
-    stages = tuple(_of(stage.name, items.get(stage.kind, neurons), 0, rates) for stage in PLAN)
+    plan = plan_of(config)
+    stages = tuple(_of(stage.name, items.get(stage.kind, neurons), 0, rates) for stage in plan)
     return Forecast("", stages, concepts * config.pictures.count, 0, 0, 0, (), neurons=chosen)
 
 
@@ -192,8 +198,9 @@ def _shorter(
 def _pictures(lab: Lab, asked: Asked) -> int:
     """Return how many pictures are left to paint, at most."""
     known = PICTURES.missing(lab, PICTURES.items(lab, asked))
-    blocks = picture_blocks(lab.config, [""])
-    unknown = PICTURES.kind.unknown(lab, asked) // len(blocks) * lab.config.pictures.count
+    whole = len(picture_blocks(lab.config, [""]))
+    concepts, rest = divmod(PICTURES.kind.unknown(lab, asked), whole)
+    unknown = concepts * lab.config.pictures.count + rest * BLOCK
     return sum(item.count for item in known) + unknown
 
 

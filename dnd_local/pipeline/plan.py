@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from dnd_local.core.config import Config
 from dnd_local.core.config_reading import as_before
+from dnd_local.core.racing import judge_round, pictures_by_round
 from dnd_local.core.records import (
     Captions,
     Concepts,
@@ -18,12 +19,23 @@ from dnd_local.core.records import (
     Phrases,
     PicturePurpose,
     Pictures,
+    RaceRound,
     Responses,
     Scores,
 )
 from dnd_local.core.sequences import distinct
 from dnd_local.pipeline.lab import Lab
-from dnd_local.pipeline.stage import Asked, Item, Kind, Stage, by_chunk, by_painted_batch, groups_of
+from dnd_local.pipeline.race_rounds import Race, blocks, picture_blocks, races
+from dnd_local.pipeline.stage import (
+    Asked,
+    Item,
+    Kind,
+    Stage,
+    by_chunk,
+    by_painted_batch,
+    groups_of,
+    neuron_of,
+)
 from dnd_local.stages.captions import caption
 from dnd_local.stages.concepts import conceive
 from dnd_local.stages.exemplars import exemplify, top_images
@@ -54,39 +66,43 @@ def _live_neurons(lab: Lab, asked: Asked) -> list[Item]:
     ]
 
 
-def _candidate_pictures(lab: Lab, asked: Asked) -> list[Item]:
-    """List the pictures of every candidate concept that is known so far, in blocks."""
+def _races(lab: Lab, asked: Asked) -> list[Race]:
+    """Return the race of every neuron whose candidates are known."""
     # Only live neurons have concepts, so the triage need not be read again for each neuron.
     known = CONCEPTS.there(lab, [Item.of_neuron(neuron) for neuron in asked.neurons])
-    concepts = CONCEPTS.read(lab, known)
-    return picture_blocks(lab.config, [c.text for part in concepts for c in part.candidates])
+    return races(lab, RACE, CONCEPTS.read(lab, known))
+
+
+def _candidate_pictures(lab: Lab, asked: Asked) -> list[Item]:
+    """List the pictures of every candidate concept that are known to be wanted, in blocks."""
+    return blocks(pair for race in _races(lab, asked) for pair in race.counts.items())
+
+
+def _unknown_neurons(lab: Lab, asked: Asked) -> int:
+    return len(CONCEPTS.missing(lab, _live_neurons(lab, asked)))
 
 
 def _unknown_pictures(lab: Lab, asked: Asked) -> int:
-    unknown = len(CONCEPTS.missing(lab, _live_neurons(lab, asked))) * lab.config.concepts.count
-    return unknown * len(picture_blocks(lab.config, [""]))
+    every = lab.config.concepts.count * len(picture_blocks(lab.config, [""]))
+    later = sum(race.unpainted() for race in _races(lab, asked)) if RACE.when(lab.config) else 0
+    return _unknown_neurons(lab, asked) * every + later
 
 
-def picture_blocks(config: Config, texts: Iterable[str]) -> list[Item]:
-    """Return the items of each text's pictures: blocks of `BLOCK`, the last one may be shorter.
-
-    A run that asks for fewer pictures of a concept shares its blocks with one that asks for more.
-    """
-    count = config.pictures.count
-    return [
-        Item.of_block(text, first, min(BLOCK, count - first))
-        for text in distinct(texts)
-        for first in range(0, count, BLOCK)
-    ]
+def _race_rounds(lab: Lab, asked: Asked) -> list[Item]:
+    return [item for race in _races(lab, asked) for item in race.items()]
 
 
-BLOCK: Final = 2
-"""Pictures of one concept in one part. A racing run decides after each whether to paint more."""
+def _unknown_rounds(lab: Lab, asked: Asked) -> int:
+    by_round = pictures_by_round(lab.config.scores.race, lab.config.pictures.count)
+    later = sum(max(race.left - 1, 0) for race in _races(lab, asked))
+    return _unknown_neurons(lab, asked) * (len(by_round) - 1) + later
+
 
 CHUNK: Final = Kind(_chunks, follows="layers")
 LAYER: Final = Kind(_layers, follows="layers")
-NEURON: Final = Kind(_live_neurons)
+NEURON: Final = Kind(_live_neurons, single=True)
 PICTURE_BLOCK: Final = Kind(_candidate_pictures, _unknown_pictures)
+RACE_ROUND: Final = Kind(_race_rounds, _unknown_rounds)
 
 
 def _responses(lab: Lab, items: Sequence[Item]) -> list[Responses]:
@@ -206,24 +222,61 @@ PICTURES = Stage(
 )  # fmt: skip
 
 
-def _scores(lab: Lab, items: Sequence[Item]) -> list[Scores]:
+def _scores(
+    lab: Lab, items: Sequence[Item], before: Mapping[Neuron, int] | None = None
+) -> list[tuple[Race, Scores]]:
+    """Return each neuron's race and the scores of its pictures so far; see `races` for `before`."""
     batch = list(zip(EXEMPLARS.read(lab, items), CONCEPTS.read(lab, items), strict=True))
-    texts = distinct(c.text for _, concepts in batch for c in concepts.candidates)
-    blocks = PICTURES.read(lab, picture_blocks(lab.config, texts))
-    pictures = {one.concept: one for one in join_blocks(blocks)}
-    beta, ledger = lab.config.scores.beta, lab.config.ledger
-    return score(batch, pictures, lab.target, lab.embedder, lab.blobs, beta, ledger)
+    raced = races(lab, RACE, [concepts for _, concepts in batch], before)
+    counts = [race.counts for race in raced]
+    parts = PICTURES.read(lab, blocks(pair for each in counts for pair in each.items()))
+    scored = score(
+        batch, {one.concept: one for one in join_blocks(parts)}, lab.target, lab.embedder,
+        lab.blobs, lab.config.scores.beta, lab.config.ledger, counts, lab.config.pictures.count,
+    )  # fmt: skip
+    return list(zip(raced, scored, strict=True))
 
+
+def _race(lab: Lab, items: Sequence[Item]) -> list[RaceRound]:
+    before = {neuron_of(lab, item): item.round for item in items}
+    scored = _scores(lab, [Item.of_neuron(neuron) for neuron in before], before)
+    config = lab.config
+    return [
+        judge_round(
+            scores, race.running, config.scores.rule, config.scores.beta, config.pictures.count,
+            config.seed,
+        )
+        for race, scores in scored
+    ]  # fmt: skip
+
+
+RACE = Stage(
+    name="race", title="race: who gets more pictures", kind=RACE_ROUND,
+    version=1, record=RaceRound, needs=(EXEMPLARS, CONCEPTS, PICTURES),
+    settings=lambda c: (
+        c.scores.race, c.scores.rule, c.scores.beta, c.clip, c.pictures.count, c.seed,
+        c.ledger.picture_size,
+    ),
+    roles=("target", "embedder"), batches=groups_of(4), at_once=3, run=_race,
+    when=lambda c: c.scores.race > 0, back_to=PICTURES,
+)  # fmt: skip
 
 SCORES = Stage(
     name="scores", title="scores: which candidate fits", kind=NEURON,
-    version=1, record=Scores, needs=(EXEMPLARS, CONCEPTS, PICTURES),
+    version=1, record=Scores, needs=(EXEMPLARS, CONCEPTS, PICTURES, RACE),
     settings=lambda c: (
         c.scores.beta, c.clip, c.pictures.count, c.ledger.picture_size, c.ledger.cosine_over,
     ),
-    roles=("target", "embedder"), batches=groups_of(4), at_once=3, run=_scores,
+    roles=("target", "embedder"), batches=groups_of(4), at_once=3,
+    run=lambda lab, items: [scores for _, scores in _scores(lab, items)],
 )  # fmt: skip
 
 PLAN: tuple[Stage[Any], ...] = (
-    RESPONSES, TRIAGE, EXEMPLARS, CAPTIONS, PHRASES, CONCEPTS, PICTURES, SCORES,
+    RESPONSES, TRIAGE, EXEMPLARS, CAPTIONS, PHRASES, CONCEPTS, PICTURES, RACE, SCORES,
 )  # fmt: skip
+"""Every stage; `plan_of` leaves out those that the settings do not ask for."""
+
+
+def plan_of(config: Config) -> tuple[Stage[Any], ...]:
+    """Return the stages of a run under these settings, in order."""
+    return tuple(stage for stage in PLAN if stage.when(config))

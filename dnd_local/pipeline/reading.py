@@ -18,7 +18,7 @@ from dnd_local.core.records import LayerTriage, Neuron, Pixels
 from dnd_local.pipeline.describing import LABELS, describe_all
 from dnd_local.pipeline.evidence import Evidence, gather_evidence
 from dnd_local.pipeline.lab import Lab
-from dnd_local.pipeline.plan import PLAN, responses_of, triages_of
+from dnd_local.pipeline.plan import plan_of, responses_of, triages_of
 from dnd_local.pipeline.selection import MAX_DIGITS
 from dnd_local.pipeline.settings import default_data, default_workspace
 from dnd_local.pipeline.stage import Asked, places
@@ -80,7 +80,7 @@ class StoredRun(Drawn):
         the same command has made them again.
         """
         ended_with = self.folder.places()
-        return bool(ended_with) and ended_with != places(self.lab, PLAN)
+        return bool(ended_with) and ended_with != places(self.lab, plan_of(self.lab.config))
 
     def _described(self, record: RunRecord) -> tuple[Description, ...]:
         if self.outdated():
@@ -96,7 +96,7 @@ class StoredRun(Drawn):
         self.triages()
         asked = Asked(tuple(self.record.neurons), self.record.wanted())
         statuses = []
-        for stage in PLAN:
+        for stage in plan_of(self.lab.config):
             items = stage.items(self.lab, asked)
             done = len(stage.there(self.lab, items))
             seconds = self.record.seconds.get(stage.name, 0.0)

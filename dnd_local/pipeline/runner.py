@@ -14,7 +14,7 @@ from dnd_local.core.sequences import distinct
 from dnd_local.pipeline.describing import describe_all, read_scores, rejections
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.making import Failure
-from dnd_local.pipeline.plan import PLAN, RESPONSES, TRIAGE
+from dnd_local.pipeline.plan import RESPONSES, TRIAGE, plan_of
 from dnd_local.pipeline.selection import Selection
 from dnd_local.pipeline.served import asks_language_model, check_language_model, settle
 from dnd_local.pipeline.session import Progress, Session, open_session
@@ -98,7 +98,8 @@ def _dissect(session: Session, selection: Selection) -> RunResult:
     lab, run = session.lab, session.run
     config, execution = lab.config, lab.execution
     earlier = run.check(config)
-    require(lab, PLAN)
+    plan = plan_of(config)
+    require(lab, plan)
     server = ""
     if asks_language_model(lab, selection, earlier.wanted() if earlier else ()):
         server = check_language_model(config, execution, lab.weights)
@@ -123,8 +124,8 @@ def _dissect(session: Session, selection: Selection) -> RunResult:
             llm_server=server or record.llm_server,
             isolation=isolation(execution.workers),
         )
-    run.write_json(PLACES, places(lab, PLAN))
-    for stage in PLAN:
+    run.write_json(PLACES, places(lab, plan))
+    for stage in plan:
         stage.explain(lab)
     write_results(run, descriptions, scores)
     return RunResult(

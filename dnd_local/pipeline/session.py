@@ -17,7 +17,7 @@ from dnd_local.core.sequences import distinct
 from dnd_local.pipeline.executors import Executor, InProcess, Processes
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.making import Failure
-from dnd_local.pipeline.plan import PLAN, triages_of
+from dnd_local.pipeline.plan import plan_of, triages_of
 from dnd_local.pipeline.sharing import Shared
 from dnd_local.pipeline.stage import Asked, Item, Stage
 from dnd_local.store.in_use import at_work, tidy
@@ -78,12 +78,15 @@ class Session:
     left: int = 0
     shown: set[str] = field(default_factory=set)
 
-    def make_all(self, asked: Asked, plan: Sequence[Stage[Any]] = PLAN) -> None:
+    def make_all(self, asked: Asked, plan: Sequence[Stage[Any]] = ()) -> None:
         """Make what is missing of `asked`, stage by stage; only live neurons cost.
+
+        The plan is that of the settings, if none is given.
 
         Where processes share the work, the plan is gone over until no other process has a part in
         hand that is missing here: what it makes may be what the next stage wants.
         """
+        plan = plan or plan_of(self.lab.config)
         while True:
             before, started = self.made, time.monotonic()
             self.left = 0
@@ -99,14 +102,18 @@ class Session:
                 time.sleep(min(max(LOOK_AGAIN_SECONDS, 5 * looked), LOOK_AGAIN_AT_LAST))
 
     def _go_over(self, asked: Asked, plan: Sequence[Stage[Any]]) -> None:
-        for stage in plan:
+        place = 0
+        while place < len(plan):
+            stage, before = plan[place], self.made
             items = stage.items(self.lab, asked)
             if items and (not stage.on_demand or self._in_demand(stage, asked, plan)):
                 self.make(stage, items)
+            back = stage.back_to if self.made > before else None
+            place = place + 1 if back is None else plan.index(back)
 
     def _in_demand(self, stage: Stage[Any], asked: Asked, plan: Sequence[Stage[Any]]) -> bool:
         """Return whether a stage that needs `stage` has work."""
-        users = [user for user in plan if stage in user.needs]
+        users = [user for user in plan if stage in user.needed(self.lab.config)]
         return any(user.missing(self.lab, user.items(self.lab, asked)) for user in users)
 
     def make(self, stage: Stage[Any], items: Sequence[Item]) -> None:

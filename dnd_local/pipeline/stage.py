@@ -69,17 +69,24 @@ class Kind:
         known: the items that `Asked` comes to, as far as parts on disk tell.
         unknown: how many more there will be at most, of which no part on disk tells yet.
         follows: whether the list depends on neurons (or only on layers).
+        single: whether it is one item for each neuron, `Item.of_neuron`.
     """
 
     known: Callable[[Lab, Asked], list[Item]]
     unknown: Callable[[Lab, Asked], int] = lambda lab, asked: 0
     follows: Literal["layers", "neurons"] = "neurons"
+    single: bool = False
 
     def of(self, lab: Lab, item: Item) -> Asked:
         """Return what to ask for the items of this kind that concern `item` of another kind."""
         if self.follows == "layers":
             return Asked((item.layer,))
-        return Asked((item.layer,), (Neuron(lab.config.network.name, item.layer, item.index),))
+        return Asked((item.layer,), (neuron_of(lab, item),))
+
+
+def neuron_of(lab: Lab, item: Item) -> Neuron:
+    """Return the neuron that an item concerns."""
+    return Neuron(lab.config.network.name, item.layer, item.index)
 
 
 Batches: TypeAlias = Callable[[Config, Sequence[Item]], Iterable[Sequence[Item]]]
@@ -106,6 +113,9 @@ class Stage(Generic[P]):
         at_once: how many groups are under way at a time; while one is with an engine, the others
             read and write.
         join: how the parts that concern one neuron are put together for a reader.
+        when: whether the stage is part of a run under these settings.
+        back_to: an earlier stage of which this one's parts list further items: when it has made
+            parts, the run goes on from there.
     """
 
     name: str
@@ -123,6 +133,8 @@ class Stage(Generic[P]):
     on_demand: bool = False
     at_once: int = 1
     join: Callable[[Sequence[P]], Sequence[P]] = tuple
+    when: Callable[[Config], bool] = lambda config: True
+    back_to: Stage[Any] | None = None
 
     def items(self, lab: Lab, asked: Asked) -> list[Item]:
         """Return the items that `asked` comes to, each once, as far as they are known."""
@@ -157,10 +169,14 @@ class Stage(Generic[P]):
         folder = self.parts(lab)
         return [folder.read(item.name) for item in items]
 
+    def needed(self, config: Config) -> list[Stage[Any]]:
+        """Return the stages that it reads under these settings."""
+        return [need for need in self.needs if need.when(config)]
+
     def blocked(self, lab: Lab, items: Sequence[Item]) -> dict[Item, tuple[Stage[Any], Item]]:
         """Return, for each item that cannot be made yet, the first part it lacks and its stage."""
         lacking: dict[Item, tuple[Stage[Any], Item]] = {}
-        for need in self.needs:
+        for need in self.needed(lab.config):
             inputs = self._inputs(lab, need, items)
             every = distinct(one for some in inputs.values() for one in some)
             absent = set(need.missing(lab, every))
@@ -176,6 +192,8 @@ class Stage(Generic[P]):
         """Return the parts of `need` that each item rests on."""
         if need.kind is self.kind:
             return {item: [item] for item in items}
+        if need.kind.single:
+            return {item: [Item.of_neuron(neuron_of(lab, item))] for item in items}
         listed: dict[Asked, list[Item]] = {}
         inputs: dict[Item, Sequence[Item]] = {}
         for item in items:
@@ -200,7 +218,7 @@ class Stage(Generic[P]):
             "weights": {role: lab.weights_digest(role) for role in self.roles},
             "prompts": {name: lab.prompts.digest(name) for name in self.prompts},
             "probe": lab.probe.digest if self.reads_probe else None,
-            "needs": {need.name: need.key(lab) for need in self.needs},
+            "needs": {need.name: need.key(lab) for need in self.needed(lab.config)},
         }
 
 

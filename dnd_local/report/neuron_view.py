@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -209,7 +210,9 @@ def _candidates(evidence: Evidence, shelf: Shelf) -> tuple[CandidateView, ...]:
     painted = {part.concept: part for part in evidence.pictures}
     order = _best_first(list(scored.values()), rule)
     best = {by_rule: _best_first(list(scored.values()), by_rule)[0] for by_rule in RULES if scored}
-    total = sum(len(one.ranks) for one in scored.values())
+    # After a race a picture may stand for several, so ranks go up to what all would have had.
+    total = len(scored) * max((len(one.ranks) for one in scored.values()), default=0)
+    total = max(total, *(math.ceil(max(one.ranks)) + 1 for one in scored.values()), 0)
     responses = [r for one in scored.values() for r in one.responses]
     low, high = min(responses, default=0.0), max(responses, default=0.0)
     views = []

@@ -22,7 +22,7 @@ from dnd_local.core.sequences import distinct
 from dnd_local.evaluate.verdicts import LEGEND, Word
 from dnd_local.pipeline import opening
 from dnd_local.pipeline.lab import Lab
-from dnd_local.pipeline.plan import PLAN
+from dnd_local.pipeline.plan import PLAN, plan_of
 from dnd_local.pipeline.reading import StoredRun
 from dnd_local.pipeline.served import SERVER
 from dnd_local.pipeline.stage import roles_of
@@ -153,7 +153,7 @@ def settings_in_words(values: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _stages(run: StoredRun) -> tuple[StageView, ...]:
     measured = run.folder.measured()
     views = []
-    for stage, state in zip(PLAN, run.status(), strict=True):
+    for stage, state in zip(plan_of(run.lab.config), run.status(), strict=True):
         seconds, count = measured.get(stage.name, (state.seconds, 0))
         views.append(
             StageView(

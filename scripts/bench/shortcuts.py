@@ -32,7 +32,8 @@ from dnd_local.core.sequences import distinct
 from dnd_local.evaluate.intervals import bootstrap_mean
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.making import make_parts
-from dnd_local.pipeline.plan import CONCEPTS, EXEMPLARS, PICTURES, picture_blocks
+from dnd_local.pipeline.plan import CONCEPTS, EXEMPLARS, PICTURES
+from dnd_local.pipeline.race_rounds import picture_blocks
 from dnd_local.pipeline.runner import dissect_neurons
 from dnd_local.pipeline.selection import Selection
 from dnd_local.pipeline.settings import default_data, make_config

@@ -30,7 +30,8 @@ from dnd_local.core.records import Candidate, Concepts, Exemplar, Exemplars, Neu
 from dnd_local.pipeline import opening
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.making import make_parts
-from dnd_local.pipeline.plan import CAPTIONS, CONCEPTS, EXEMPLARS, PICTURES, SCORES, picture_blocks
+from dnd_local.pipeline.plan import CAPTIONS, CONCEPTS, EXEMPLARS, PICTURES, SCORES
+from dnd_local.pipeline.race_rounds import picture_blocks
 from dnd_local.pipeline.settings import default_data, make_config
 from dnd_local.pipeline.stage import Item, Stage
 from dnd_local.store.weights import default_root

@@ -182,6 +182,21 @@ def test_a_run_is_shown(command: Command, dissected: Said) -> None:
     assert "pocket-llm (transformers)" in listed
 
 
+def test_a_race_is_shown(command: Command, bench: Bench) -> None:
+    words = ("dissect", "pocket", LAYER, "--ids", 0, "--run", "raced", *SMALL)
+    said = command(*words, "--pictures-count", 10, "--race", 4)
+    assert said.code == 0, said.err
+    shown = command("show", "raced", 0).out
+    assert "Race, after 4 pictures each: red " in shown
+    assert "A score over fewer pictures is less certain." in shown
+    assert "go on." in shown or "has won." in shown
+    assert "race" in command("status", "raced").out
+    assert "Race" not in command("show", "raced", 3).out
+    assert command("report", "raced").code == 0
+    pages = (bench.workspace / "runs" / "raced" / "report").rglob("*.html")
+    assert any("A race: after 4 pictures each" in page.read_text() for page in pages)
+
+
 def test_what_a_run_has_not(command: Command, dissected: Said) -> None:
     assert "Did you mean mine?" in command("status", "mime").err
     for neuron in ("x", "99"):

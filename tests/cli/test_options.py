@@ -17,6 +17,7 @@ NAMED = {
     "network.name": "",
     "seed": "--seed",
     "scores.rule": "--rule",
+    "scores.race": "--race",
     "llm.engine": "--llm",
     "network.pool": "--pool",
     "network.tokens": "--tokens",

@@ -156,7 +156,7 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
         BadConfig, match=r"concepts.max_draws is 3, fewer than concepts.count \(5\)"
     ):
         read_config({"concepts": {"max_draws": 3}})
-    with pytest.raises(BadConfig, match=r"captions.max_tokens is 3, below captions.min_tokens"):
+    with pytest.raises(BadConfig, match=r"captions.max_tokens is 3, fewer than captions.min"):
         read_config({"captions": {"max_tokens": 3}})
 
 

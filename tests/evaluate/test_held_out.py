@@ -118,7 +118,7 @@ def test_fresh_pictures_are_painted_once_and_from_other_seeds(bench: Bench) -> N
 
 
 def _judge_parts(run: StoredRun) -> list[Any]:
-    from dnd_local.pipeline.plan import picture_blocks
+    from dnd_local.pipeline.race_rounds import picture_blocks
     from dnd_local.stages.pictures import join_blocks
 
     return list(

@@ -12,11 +12,11 @@ import pytest
 
 from dnd_local.core.errors import DamagedFile, UserError
 from dnd_local.pipeline.describing import describe_all
-from dnd_local.pipeline.plan import PLAN, RESPONSES, SCORES, TRIAGE
+from dnd_local.pipeline.plan import RESPONSES, SCORES, TRIAGE
 from dnd_local.pipeline.reading import open_run
 from dnd_local.pipeline.stage import Stage
 from dnd_local.store.in_use import at_work
-from tests.bench import Bench
+from tests.bench import EXACT, Bench
 from tests.fakes import LAYER
 
 
@@ -31,7 +31,7 @@ def names(bench: Bench, stage: Stage[Any], **options: object) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.name != "key.json")
 
 
-@pytest.mark.parametrize("stage", PLAN, ids=lambda stage: stage.name)
+@pytest.mark.parametrize("stage", EXACT, ids=lambda stage: stage.name)
 def test_a_part_of_another_item_is_refused_in_every_stage(bench: Bench, stage: Stage[Any]) -> None:
     bench.run()
     folder = stage.parts(bench.lab())
@@ -45,7 +45,7 @@ def test_a_part_of_another_item_is_refused_in_every_stage(bench: Bench, stage: S
         folder.read(takes.rpartition(".")[0])
 
 
-@pytest.mark.parametrize("stage", PLAN, ids=lambda stage: stage.name)
+@pytest.mark.parametrize("stage", EXACT, ids=lambda stage: stage.name)
 def test_a_part_under_another_key_is_refused_in_every_stage(
     bench: Bench, stage: Stage[Any]
 ) -> None:

@@ -13,10 +13,9 @@ from dnd_local.pipeline.forecast import (
     forecast,
     measured_rates,
 )
-from dnd_local.pipeline.plan import PLAN
 from dnd_local.pipeline.selection import read_selection
 from dnd_local.store.runs import RunFolder
-from tests.bench import Bench
+from tests.bench import EXACT, Bench
 from tests.fakes import LAYER
 
 
@@ -30,7 +29,7 @@ def counts(found: Forecast) -> dict[str, tuple[int, int]]:
 
 def test_before_anything_is_done(bench: Bench) -> None:
     found = ask(bench)
-    assert [own.stage for own in found.stages] == [stage.name for stage in PLAN]
+    assert [own.stage for own in found.stages] == [stage.name for stage in EXACT]
     assert counts(found) == {
         "responses": (0, 5), "triage": (0, 1), "exemplars": (0, 3), "captions": (0, 3),
         "phrases": (0, 3), "concepts": (0, 3), "pictures": (0, 15), "scores": (0, 3),

@@ -18,7 +18,17 @@ from dnd_local.core.errors import DamagedFile, MissingWeights, UserError
 from dnd_local.core.ledger import OURS, Ledger
 from dnd_local.pipeline import opening
 from dnd_local.pipeline.lab import Lab
-from dnd_local.pipeline.plan import CAPTIONS, CONCEPTS, PICTURES, PLAN, RESPONSES, SCORES, TRIAGE
+from dnd_local.pipeline.plan import (
+    CAPTIONS,
+    CONCEPTS,
+    PICTURES,
+    PLAN,
+    RACE,
+    RESPONSES,
+    SCORES,
+    TRIAGE,
+    plan_of,
+)
 from dnd_local.pipeline.stage import require, roles_of
 from dnd_local.store.resources import shipped
 from tests.bench import Bench
@@ -92,6 +102,7 @@ SETTINGS: dict[str, tuple[Any, set[str]]] = {
     "scores.beta": (2, {"scores"}),
     "scores.rule": ("mean", NOTHING),
     "scores.alike_above": (0.25, NOTHING),
+    "scores.race": (2, {"scores"}),
 }
 """Each setting, another value of it, and the stages whose parts that can change."""
 
@@ -110,7 +121,7 @@ def changed(config: Config, path: str, value: Any) -> Config:
 
 def keys(config: Config, execution: Execution) -> dict[str, str]:
     lab = Lab(config, execution)
-    return {stage.name: stage.key(lab) for stage in PLAN}
+    return {stage.name: stage.key(lab) for stage in plan_of(config)}
 
 
 def differing(one: Mapping[str, str], other: Mapping[str, str]) -> set[str]:
@@ -133,7 +144,7 @@ def test_a_setting_changes_the_keys_of_the_stages_that_depend_on_it(
     bench: Bench, path: str
 ) -> None:
     value, wanted = SETTINGS[path]
-    config = bench.config()
+    config = bench.config(pictures={"count": 6, "size": 8})
     other = changed(config, path, value)
     assert other != config
     before, after = keys(config, bench.execution()), keys(other, bench.execution())
@@ -253,6 +264,19 @@ def test_where_it_is_computed_changes_no_key(bench: Bench, name: str) -> None:
     other = msgspec.structs.replace(execution, **{name: EXECUTION[name]})
     assert other != execution
     assert keys(bench.config(), other) == keys(bench.config(), execution)
+
+
+def test_a_race_is_run_by_the_rule_that_decides(bench: Bench) -> None:
+    racing = bench.config(pictures={"count": 6, "size": 8}, scores={"race": 2})
+    before = keys(racing, bench.execution())
+    exact = keys(changed(racing, "scores.race", 0), bench.execution())
+    assert differing(exact, before) == {"scores"}
+    assert set(before) == {*exact, "race"}
+    for path in ("scores.rule", "scores.race", "scores.beta"):
+        value = 4 if path == "scores.race" else SETTINGS[path][0]
+        after = keys(changed(racing, path, value), bench.execution())
+        assert differing(before, after) == {"race", "scores"}
+    assert RACE.meaning(bench.lab())["needs"]["pictures"] == before["pictures"]
 
 
 def test_a_new_version_of_a_stage_has_new_parts(bench: Bench) -> None:

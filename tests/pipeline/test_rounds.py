@@ -15,8 +15,8 @@ from dnd_local.pipeline.plan import (
     PICTURES,
     PLAN,
     SCORES,
-    picture_blocks,
 )
+from dnd_local.pipeline.race_rounds import picture_blocks
 from dnd_local.pipeline.session import Session, open_session
 from dnd_local.pipeline.stage import Asked, Item, Kind
 from dnd_local.stages.pictures import join_blocks

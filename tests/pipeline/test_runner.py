@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from dnd_local.core.errors import EngineError, OutOfMemory, Refused, UnknownName, UserError
 from dnd_local.core.records import LayerInfo, Pixels
 from dnd_local.pipeline.making import Failure
-from dnd_local.pipeline.plan import PLAN, RESPONSES
+from dnd_local.pipeline.plan import RESPONSES
 from dnd_local.pipeline.reading import open_run
 from dnd_local.pipeline.runner import dissect_neurons, triage_layers
 from dnd_local.pipeline.selection import read_selection
 from dnd_local.pipeline.session import Quiet
-from tests.bench import Bench
+from tests.bench import EXACT, Bench
 from tests.fakes import (
     LAYER,
     Broken,
@@ -308,7 +308,7 @@ def test_a_record_says_where_it_was_made(bench: Bench) -> None:
     assert "torch" in record.software
     assert (record.devices, record.remote_llm) == (("cpu",), "")
     assert record.isolation.startswith("this process ")
-    assert set(record.seconds) == {stage.name for stage in PLAN}
+    assert set(record.seconds) == {stage.name for stage in EXACT}
     assert bench.run("0").record == record
 
 
@@ -350,8 +350,8 @@ def test_progress_is_told_of_every_stage(bench: Bench) -> None:
     told = Told()
     selection = read_selection(LAYER, "0")
     dissect_neurons(bench.config(), bench.execution(), selection, progress=told)
-    assert [line[1] for line in told.lines if line[0] == "finish"] == [s.name for s in PLAN]
-    for stage in PLAN:
+    assert [line[1] for line in told.lines if line[0] == "finish"] == [s.name for s in EXACT]
+    for stage in EXACT:
         missing = sum(n for kind, name, n in told.lines if (kind, name) == ("start", stage.name))
         done = sum(n for kind, name, n in told.lines if (kind, name) == ("advance", stage.name))
         assert missing == done > 0

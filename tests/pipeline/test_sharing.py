@@ -17,14 +17,14 @@ from dnd_local.core.records import Captions, Neuron
 from dnd_local.pipeline import session as module
 from dnd_local.pipeline.dissection import Dissection
 from dnd_local.pipeline.lab import Lab
-from dnd_local.pipeline.plan import CAPTIONS, PLAN
+from dnd_local.pipeline.plan import CAPTIONS
 from dnd_local.pipeline.runner import RunResult, dissect_neurons
 from dnd_local.pipeline.selection import read_selection
 from dnd_local.pipeline.session import open_session
 from dnd_local.pipeline.stage import Item
 from dnd_local.store.leases import SHARED, Leases
 from dnd_local.store.runs import RunFolder
-from tests.bench import Bench
+from tests.bench import EXACT, Bench
 from tests.fakes import LAYER
 
 ITEMS = [Item(f"layer-{i:05d}", "layer", i) for i in range(12)]
@@ -46,7 +46,7 @@ def leases_left(workspace: Path) -> list[Path]:
 
 
 def parts_by_stage(bench: Bench) -> dict[str, int]:
-    folders = {stage.name: stage.parts(bench.lab()).folder for stage in PLAN}
+    folders = {stage.name: stage.parts(bench.lab()).folder for stage in EXACT}
     return {
         name: len([path for path in folder.iterdir() if path.name != "key.json"])
         for name, folder in folders.items()

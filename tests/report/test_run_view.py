@@ -11,7 +11,7 @@ from dnd_local.core.descriptions import Label
 from dnd_local.core.records import Neuron
 from dnd_local.evaluate.verdicts import Ruling, Verdict
 from dnd_local.pipeline import opening
-from dnd_local.pipeline.plan import PLAN
+from dnd_local.pipeline.plan import PLAN, plan_of
 from dnd_local.report.cards import CardView
 from dnd_local.report.map_names import LONGEST_NAME, NAMED, NAMED_SMALL, PHONE_TYPE, TYPE
 from dnd_local.report.run_view import RunView, run_view, settings_in_words
@@ -95,7 +95,9 @@ def test_without_places_there_is_no_map_but_all_else(desk: Desk) -> None:
 
 def test_stages_with_time_and_key(desk: Desk) -> None:
     view = view_of(desk, [])
-    assert [own.name for own in view.stages] == [stage.name for stage in PLAN]
+    assert [own.name for own in view.stages] == [
+        stage.name for stage in plan_of(desk.plain.lab.config)
+    ]
     assert all(own.done == own.of > 0 for own in view.stages)
     assert all(own.seconds >= 0 and own.each is not None for own in view.stages)
     assert view.stages[0].key == PLAN[0].key(desk.plain.lab)

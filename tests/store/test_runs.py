@@ -215,10 +215,12 @@ def test_where_parts_lie_is_read_back(tmp_path: Path) -> None:
 
 LATER = (
     ("scores", "alike_above"),
+    ("scores", "race"),
     ("probe", "keep"),
     ("probe", "sample"),
     ("pictures", "sampler"),
     ("pictures", "lora"),
+    ("pictures", "quality"),
     ("exemplars", "whole"),
     ("exemplars", "min_side"),
     ("exemplars", "views"),
