@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dnd_local.core.config import Config, Execution
-from dnd_local.pipeline import opening
+from dnd_local.pipeline import engine_digests, opening
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.plan import plan_of
 from dnd_local.pipeline.runner import RunResult, dissect_neurons
@@ -39,7 +39,7 @@ class Bench:
 
         monkeypatch.setattr(opening, "open_engine", open_engine)
         monkeypatch.setattr(opening, "open_probe_set", lambda *_: self.probe)
-        monkeypatch.setattr(opening, "weights_digest", lambda role, *_: f"weights of {role}")
+        monkeypatch.setattr(engine_digests, "weights_digest", lambda role, *_: f"weights of {role}")
         monkeypatch.setattr(
             opening, "model_ids", lambda config: dict.fromkeys(engines(Calls()), ())
         )

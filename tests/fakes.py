@@ -60,6 +60,8 @@ class Calls:
 
 
 class FakeTarget:
+    bands = 0
+
     def __init__(self, calls: Calls) -> None:
         self.calls = calls
 

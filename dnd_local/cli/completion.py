@@ -16,7 +16,6 @@ import typer
 from dnd_local.core.errors import UserError
 
 if TYPE_CHECKING:
-    from dnd_local.core.protocols import EngineRole
     from dnd_local.store.manifest import Entry
 
 STAGES: Final = ("layer1", "layer2", "layer3", "layer4", "fc")
@@ -37,7 +36,8 @@ USUAL_LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Layers by how a network's name begins."""
 
-SETTINGS: Final[Mapping[str, EngineRole]] = {
+SETTINGS: Final[Mapping[str, str]] = {
+    "network.latents": "latents",
     "captions.model": "captioner",
     "llm.model": "language-model",
     "pictures.model": "painter",
@@ -99,7 +99,7 @@ def weights(ctx: typer.Context, incomplete: str) -> list[str]:
     return _starting([*PROFILES, *(entry.id for entry in _entries(ctx))], incomplete)
 
 
-def models(role: EngineRole) -> Callable[[typer.Context, str], list[str]]:
+def models(role: str) -> Callable[[typer.Context, str], list[str]]:
     """Return what completes the ids of a role's models."""
 
     def complete(ctx: typer.Context, incomplete: str) -> list[str]:

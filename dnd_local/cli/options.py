@@ -21,7 +21,8 @@ _SKIPPED = {"network.name", "probe.sets", "seed", "llm.root"}
 """Settings that the command has a shorter name for, and one that a run finds out itself."""
 
 _SHORT = {"llm.engine": "--llm", "network.pool": "--pool", "network.tokens": "--tokens",
-          "network.layout": "--layout", "scores.rule": "--rule", "scores.race": "--race",
+          "network.layout": "--layout", "network.latents": "--latents", "scores.rule": "--rule",
+          "scores.race": "--race",
           "compat": "--compat"}  # fmt: skip
 
 

@@ -6,16 +6,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dnd_local.cli import tables
+from dnd_local.cli import completion, tables
 from dnd_local.cli.arguments import AsJson, Model, Weights
 from dnd_local.cli.wordwise import say
 from dnd_local.core.amounts import count_text
+from dnd_local.core.protocols import LATENTS
 
 if TYPE_CHECKING:
     from dnd_local.engines.factory_check import Examined
 
 Layout = Annotated[
     str, typer.Option(help="Axes of what the network leaves undecided: tokens:1+14x16.")
+]
+
+Latents = Annotated[
+    str,
+    typer.Option(
+        help="A sparse autoencoder: list the layers whose latents it gives.",
+        autocompletion=completion.models(LATENTS),
+    ),
 ]
 
 app = typer.Typer(rich_markup_mode="rich")
@@ -64,6 +73,7 @@ def layers(
     model: Model,
     weights: Weights = None,
     layout: Layout = "",
+    latents: Latents = "",
     as_json: AsJson = False,
 ) -> None:
     """List a network's layers: path, kind, output shape, neurons, and whether they have a map.
@@ -76,7 +86,7 @@ def layers(
     """
     from dnd_local.pipeline.catalogue import layers_of
 
-    tables.show_layers(layers_of(model, weights, layout), as_json)
+    tables.show_layers(layers_of(model, weights, layout, latents), as_json)
 
 
 def _show(examined: Examined, as_json: bool) -> None:

@@ -21,7 +21,7 @@ def add(
     folder: Annotated[Path, typer.Argument(help="The folder that holds its files.")],
     role: Annotated[
         str,
-        typer.Option(help="target, captioner, language-model, painter or embedder."),
+        typer.Option(help="target, captioner, language-model, painter, embedder or latents."),
     ],
     source: Annotated[
         str,

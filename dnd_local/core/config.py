@@ -36,9 +36,7 @@ MAX_SEED: Final = 2**63 - 1
 class NetworkConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The network under study and how it is run."""
 
-    name: Annotated[str, Meta(description="torchvision name, pocket, or file.py:factory")] = (
-        "pocket"
-    )
+    name: Annotated[str, Meta(description="torchvision name, pocket or file.py:factory")] = "pocket"
     batch: Annotated[
         int, Meta(ge=1, le=MAX_BATCH, description="padded batch shape of every forward")
     ] = 32
@@ -57,6 +55,10 @@ class NetworkConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             description="axes of a layer that the network leaves undecided: tokens:1+14x16, "
             "channels-first or channels-last",
         ),
+    ] = ""
+    latents: Annotated[
+        str,
+        Meta(description="name or file.py:factory of a sparse autoencoder that reads the layer"),
     ] = ""
 
 
@@ -130,9 +132,7 @@ class CaptionsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     min_tokens: Annotated[
         int, Meta(ge=1, le=1024, description="shortest caption in new tokens")
     ] = 4
-    max_tokens: Annotated[int, Meta(ge=1, le=1024, description="longest caption in new tokens")] = (
-        32
-    )
+    max_tokens: Annotated[int, Meta(ge=1, le=1024, description="longest caption, new tokens")] = 32
 
 
 class LlmConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -56,7 +56,8 @@ def read_config(values: Mapping[str, Any], source: str = "settings") -> Config:
 
 
 _ADDED: Final[Mapping[str, Any]] = {
-    "probe.keep": "", "probe.sample": 0, "scores.alike_above": 1, "scores.race": 0,
+    "network.latents": "", "probe.keep": "", "probe.sample": 0, "scores.alike_above": 1,
+    "scores.race": 0,
     "pictures.sampler": "auto", "pictures.lora": "", "pictures.quality": 0,
     "exemplars.whole": "picture", "exemplars.min_side": 0, "exemplars.views": 0,
 }  # fmt: skip

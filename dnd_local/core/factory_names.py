@@ -15,6 +15,11 @@ def is_factory(name: str) -> bool:
     return _FACTORY.match(name) is not None
 
 
+def own_name(name: str) -> str:
+    """Return a model's name, of a factory without the folder of its file."""
+    return Path(name).name if is_factory(name) else name
+
+
 def split_factory(name: str) -> tuple[Path, str]:
     """Return the file and the function of ``path/to/file.py:factory``.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Final, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from dnd_local.core.records import BlobId, Box, LayerInfo, Pixels
 
 EngineRole: TypeAlias = Literal["target", "captioner", "language-model", "painter", "embedder"]
 """What an engine is used as; `Target` to `Embedder` below say what each must be able to do."""
+
+LATENTS: Final = "latents"
+"""Beside the roles: an encoder, through which a target reads a layer. No engine by itself."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +39,10 @@ class ResponseMap:
 @runtime_checkable
 class Target(Protocol):
     """The network under study."""
+
+    @property
+    def bands(self) -> int:
+        """Bands of the tiles that it takes in place of RGB pictures, 0 for pictures."""
 
     def layers(self) -> tuple[LayerInfo, ...]:
         """Return every layer that can be dissected, in the order it runs."""

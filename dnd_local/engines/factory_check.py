@@ -76,12 +76,12 @@ def examine(name: str, layout: str = "", layer: str = "") -> Examined:
         UnknownName: no such function, or no such layer.
     """
     module, transform = _built(name)
-    tensors = _tensor_digests(module)
-    with _users_own(name, "its transform"):
+    tensors = tensor_digests(module)
+    with users_own(name, "its transform"):
         inputs = _inputs(name, transform)
     digest = key([state_digest(module), transform_digest(transform)])
     module = module.eval().requires_grad_(False).float()
-    with _users_own(name, f"its network, given an input of shape {tuple(inputs.shape)},"):
+    with users_own(name, f"its network, given an input of shape {tuple(inputs.shape)},"):
         output = _output(name, module, inputs)
     read = find_outputs(module, inputs[:1].repeat(2, 1, 1, 1), layout)
     followed = Framing(transform).region(*_SIZES[0]) is not None
@@ -91,7 +91,7 @@ def examine(name: str, layout: str = "", layer: str = "") -> Examined:
     info = read.outputs[find_layer(module, read, layer)].info if layer else None
     parameters = sum(tensor.numel() for tensor in module.parameters())
     del module
-    _check_again(name, tensors)
+    check_again(name, tensors, tensor_digests(_built(name)[0]))
     return Examined(
         name, len(tensors), parameters, tuple(inputs.shape[1:]), output, followed,
         len(read.outputs), info, digest,
@@ -99,13 +99,21 @@ def examine(name: str, layout: str = "", layer: str = "") -> Examined:
 
 
 def _built(name: str) -> tuple[nn.Module, Callable[..., Any]]:
-    with _users_own(name, "it"):
+    with users_own(name, "it"):
         return load_target(name)
 
 
-def _check_again(name: str, tensors: Mapping[str, str]) -> None:
-    """Refuse a factory whose second network has other weights than its first."""
-    again = _tensor_digests(_built(name)[0])
+def check_again(name: str, tensors: Mapping[str, str], again: Mapping[str, str]) -> None:
+    """Refuse a factory whose second network has other weights than its first.
+
+    Args:
+        name: the factory.
+        tensors: the digest of each tensor of its first network, by path.
+        again: those of its second.
+
+    Raises:
+        UserError: some differ; they are named.
+    """
     other = sorted(
         path for path in tensors.keys() | again.keys() if tensors.get(path) != again.get(path)
     )
@@ -117,7 +125,8 @@ def _check_again(name: str, tensors: Mapping[str, str]) -> None:
         )
 
 
-def _tensor_digests(module: nn.Module) -> dict[str, str]:
+def tensor_digests(module: nn.Module) -> dict[str, str]:
+    """Return the SHA-256 of each tensor of a network, by path."""
     return {
         path: sha256(
             f"{tensor.dtype} {tuple(tensor.shape)}".encode()
@@ -236,7 +245,7 @@ def _run(module: nn.Module, inputs: Tensor) -> tuple[Any, dict[str, float]]:
 
 
 @contextmanager
-def _users_own(name: str, who: str) -> Iterator[None]:
+def users_own(name: str, who: str) -> Iterator[None]:
     """Turn what a user's own code raises into one line with its place.
 
     Raises:

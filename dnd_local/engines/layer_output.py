@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
@@ -133,12 +133,13 @@ class Output:
         patches = values[:, self.special :]
         return patches.mean(1) if tokens == "mean" else patches.amax(1)
 
-    def maps(self, values: Tensor) -> Tensor:
-        """Return maps (n, neurons, height, width) of a spatial output with its batch axis."""
+    def maps(self, values: Tensor, neurons: Sequence[int]) -> Tensor:
+        """Return maps (n, neurons, height, width) of some neurons of a spatial output."""
+        wanted = list(neurons)
         if values.ndim == 3:
-            patches = values[:, self.special :].transpose(1, 2)
+            patches = values[:, self.special :, wanted].transpose(1, 2)
             return patches.reshape(*patches.shape[:2], *(self.grid or ()))
-        return values if self.order == "first" else values.permute(0, 3, 1, 2)
+        return values[:, wanted] if self.order == "first" else values[..., wanted].movedim(3, 1)
 
 
 def first_tensor(output: Any) -> Tensor | None:

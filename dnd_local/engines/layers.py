@@ -135,6 +135,8 @@ def find_layer(module: nn.Module, outputs: Found, path: str) -> str:
         UnknownName: nothing answers to it; near matches are listed.
         UserError: it is a module without neurons to describe, or undecided; the message says why.
     """
+    if path in outputs.outputs:
+        return path
     current, full = module, []
     for part in path.removesuffix(HEADS).split("."):
         children = dict(current.named_children())

@@ -168,6 +168,7 @@ def open_target(
     devices: Sequence[str],
     network: str = "",
     origin: str = "",
+    latents: Any = None,
 ) -> AbstractContextManager[Target]:
     """Hand over the network of a folder.
 
@@ -178,6 +179,7 @@ def open_target(
         network: what the manifest says of its source, ``torchvision:NAME@MEMBER``; empty for a
             folder whose `config.json` says it.
         origin: the name of the file that its weights were converted from.
+        latents: the encoder whose latents are read in place of neurons.
 
     Raises:
         UnknownName: no such source of networks.
@@ -187,7 +189,7 @@ def open_target(
     module, transform = source.load(folder, published, origin)
     if not config.layout and hasattr(source, "layout"):
         config = structs.replace(config, layout=source.layout(module, transform))
-    return _target((module, transform), config, devices)
+    return _target((module, transform), config, devices, latents)
 
 
 def check_source(folder: Path, network: str) -> None:
@@ -238,7 +240,7 @@ def _source_of(folder: Path, network: str) -> tuple[Any, str]:
 
 
 def open_factory(
-    role: EngineRole, name: str, settings: Any, devices: Sequence[str]
+    role: EngineRole, name: str, settings: Any, devices: Sequence[str], latents: Any = None
 ) -> AbstractContextManager[Any]:
     """Hand over a user's own engine, named ``path/to/file.py:factory``.
 
@@ -247,7 +249,7 @@ def open_factory(
     """
     factory = adapter("factory")
     if role == "target":
-        return _target(factory.load_target(name), settings, devices)
+        return _target(factory.load_target(name), settings, devices, latents)
     device = str(adapter("device").home(devices))
     return held(factory.load_engine(role, name, settings, device))
 
@@ -281,9 +283,9 @@ def open_text_encoder(
 
 
 def _target(
-    loaded: Any, config: NetworkConfig, devices: Sequence[str]
+    loaded: Any, config: NetworkConfig, devices: Sequence[str], latents: Any
 ) -> AbstractContextManager[Target]:
-    return held(adapter("target_torch").TorchTarget(*loaded, config, devices))
+    return held(adapter("target_torch").TorchTarget(*loaded, config, devices, latents))
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from dnd_local.engines.device import (
     place,
 )
 from dnd_local.engines.framing import Framing, Transform
+from dnd_local.engines.latents import read_through
 from dnd_local.engines.layer_axes import Found
 from dnd_local.engines.layer_output import Output
 from dnd_local.engines.layers import find_layer, find_outputs
@@ -47,6 +48,7 @@ class TorchTarget:
         transform: from an RGB picture to one input (channels, height, width) of the network.
         config: batch shape, precision, and how maps and tokens become responses.
         devices: as in `Execution.devices`.
+        latents: an encoder whose latents are the neurons of the layers that it fits.
 
     Attributes:
         bands: of the tiles that the network takes in place of RGB pictures, 0 for pictures.
@@ -58,9 +60,11 @@ class TorchTarget:
         transform: Transform,
         config: NetworkConfig,
         devices: Sequence[str] = CPU,
+        latents: nn.Module | None = None,
     ) -> None:
         make_deterministic()
         self._home, self._dtype = home(devices), dtype_of(config.dtype)
+        self._latents = latents and latents.to(self._home)
         self.module = place(module.eval().requires_grad_(False).to(self._dtype), devices)
         self._transform, self._config = transform, config
         self._batches = PaddedBatches(config.batch)
@@ -120,7 +124,7 @@ class TorchTarget:
         column = {neuron: i for i, neuron in enumerate(wanted)}
 
         def read(output: Output, values: Tensor) -> NDArray[np.float32]:
-            return np.asarray(output.maps(values)[:, wanted].float().cpu().numpy())
+            return np.asarray(output.maps(values, wanted).float().cpu().numpy())
 
         rows = self._forward(pictures, {output.path: output}, read)
         return [
@@ -142,9 +146,14 @@ class TorchTarget:
 
         Raises:
             UnknownName: as `responses`.
-            UserError: the layer is one of heads, or the network gives no vector a picture.
+            UserError: the layer is one of heads or of latents, or the network gives no vector a
+                picture.
         """
         output = self._output(layer)
+        if self._latents is not None:
+            raise UserError(
+                f"latents cannot be silenced: the network goes on from what {output.read_at} gives"
+            )
         silencer = Silencer(self.module, output)
         kept = torch.ones((len(silent), output.neurons), dtype=torch.bool, device=self._home)
         for row, neurons in zip(kept, silent, strict=True):
@@ -164,7 +173,10 @@ class TorchTarget:
     def _found(self) -> Found:
         grey = np.full((_DISCOVERY_SIDE, _DISCOVERY_SIDE, 3), 127, np.uint8)
         pair = self._stack([try_out(self._transform, grey)] * 2)
-        return find_outputs(self.module, pair, self._config.layout)
+        layers = find_outputs(self.module, pair, self._config.layout)
+        if self._latents is None:
+            return layers
+        return read_through(layers, self._latents, self._config.latents)
 
     def _output(self, layer: str) -> Output:
         return self._found.outputs[find_layer(self.module, self._found, layer)]

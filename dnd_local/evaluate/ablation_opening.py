@@ -7,12 +7,12 @@ from pathlib import Path
 
 from dnd_local.core.descriptions import DescriptionTable
 from dnd_local.core.errors import BadConfig, UserError
+from dnd_local.core.factory_names import own_name
 from dnd_local.evaluate.ablation import Ablation, Classifier, ablate
 from dnd_local.evaluate.ablation_sets import match_labels
 from dnd_local.evaluate.class_folders import output_columns, read_class_folders
 from dnd_local.evaluate.describers import open_describer, run_name, table_of_run
 from dnd_local.evaluate.judged_rows import on_devices
-from dnd_local.evaluate.pack_card import own_name
 from dnd_local.evaluate.packs import is_pack
 from dnd_local.evaluate.text_truth import class_names, read_classes
 from dnd_local.pipeline.dissection import Dissection, read_devices

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from dnd_local.core.config import Config
-from dnd_local.core.factory_names import is_factory
+from dnd_local.core.factory_names import own_name
 from dnd_local.core.harmless import markdown
 from dnd_local.pipeline import opening
 from dnd_local.pipeline.lab import Lab
@@ -89,15 +89,11 @@ def card(pack: Mapping[str, Any]) -> str:
 def public_settings(config: Config) -> dict[str, Any]:
     """Return settings without the paths of the machine they were used on."""
     settings: dict[str, Any] = msgspec.to_builtins(config)
-    settings["network"]["name"] = own_name(config.network.name)
+    for name in ("name", "latents"):
+        settings["network"][name] = own_name(settings["network"][name])
     settings["probe"]["sets"] = [Path(name).name for name in config.probe.sets]
     settings["llm"]["root"] = ""
     for section in ("captions", "llm", "pictures", "clip"):
         for name, value in settings[section].items():
             settings[section][name] = own_name(value) if isinstance(value, str) else value
     return settings
-
-
-def own_name(name: str) -> str:
-    """Return a model's name, of a factory without the folder of its file."""
-    return Path(name).name if is_factory(name) else name

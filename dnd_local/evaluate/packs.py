@@ -1,9 +1,8 @@
 """Packs: a run's labels to publish, or to open as a describer somewhere else.
 
-A pack is a folder of tables (CSV, JSON lines, Parquet) with ``pack.json``, which says where they
-come from and what each file's hash is, and a ``README.md`` for people. docs/packs.md has the
-schema. ``pack.json`` is taken away first and written last, so a folder that has it is complete.
-No path of the machine goes in: of a folder or a factory's file only its own name.
+A pack is a folder of tables (CSV, JSON lines, Parquet), ``README.md`` for people, and ``pack.json``
+with the source and hashes of the tables (docs/packs.md). It is removed first and written last, so a
+folder that has it is complete. Of a folder or a factory's file only its name goes in, no path.
 """
 
 from __future__ import annotations
@@ -20,10 +19,11 @@ from dnd_local import __version__
 from dnd_local.core.descriptions import Description, DescriptionRow, DescriptionTable, Status
 from dnd_local.core.digest import sha256
 from dnd_local.core.errors import DamagedFile, Refused, UserError
+from dnd_local.core.factory_names import own_name
 from dnd_local.core.ledger_rows import sides
 from dnd_local.core.records import RULES
 from dnd_local.evaluate.exports import jsonl_text, records_csv
-from dnd_local.evaluate.pack_card import card, own_name, public_settings, sources
+from dnd_local.evaluate.pack_card import card, public_settings, sources
 from dnd_local.evaluate.tables import ReadTable
 from dnd_local.evaluate.verdicts import Verdicts, lines, read_verdicts
 from dnd_local.pipeline.describing import LABELS, read_scores

@@ -39,7 +39,7 @@ def known_targets(weights_root: Path | None = None) -> tuple[KnownTarget, ...]:
 
 
 def layers_of(
-    model: str, weights_root: Path | None = None, layout: str = ""
+    model: str, weights_root: Path | None = None, layout: str = "", latents: str = ""
 ) -> tuple[LayerInfo, ...]:
     """Return the layers of a network, in the order they run.
 
@@ -47,6 +47,7 @@ def layers_of(
         model: its name.
         weights_root: the weights folder, the default one if not given.
         layout: what the user says of axes that the network leaves undecided.
+        latents: an encoder; the layers are then those that it fits.
 
     Raises:
         BadConfig: the layout has another form.
@@ -54,10 +55,12 @@ def layers_of(
         UnknownName: no network has that name.
         UserError: a network of the user's own that will not do.
     """
-    settings = {"network": {"layout": layout}}
+    settings = {"network": {"layout": layout, "latents": latents}}
     dissection = Dissection(model=model, layer="-", weights=weights_root, settings=settings)
     if is_factory(model):
         registry.examine_target(model, layout)
+    if is_factory(latents):
+        registry.adapter("latents_factory").examine(latents)
     lab = Lab(dissection.make_config(), dissection.execution())
     try:
         return lab.target.layers()

@@ -158,12 +158,13 @@ class Dissection:
         )
 
     def selection(self) -> Selection:
-        """Return the neurons asked for.
+        """Return the neurons asked for, with an encoder its latents.
 
         Raises:
-            BadConfig: layers or ids that cannot be read.
+            BadConfig: layers or ids that cannot be read; or as `make_config`.
         """
-        return read_selection(self.layer, self.ids)
+        selection = read_selection(self.layer, self.ids)
+        return selection.through(self.make_config().network.latents)
 
     def run_now(self, progress: Progress | None = None) -> RunResult:
         """Do what is asked for, making only what is not on disk yet."""

@@ -31,7 +31,7 @@ from dnd_local.core.records import Pixels, SkippedImage
 from dnd_local.core.sequences import distinct
 from dnd_local.core.tiles import Tiles, TileSet, seen_by
 from dnd_local.engines.registry import check_engines
-from dnd_local.pipeline import opening
+from dnd_local.pipeline import engine_digests, opening
 from dnd_local.pipeline.overlap import EngineCalls
 from dnd_local.pipeline.tile_target import TileTarget
 from dnd_local.store.blobs import BlobFolder
@@ -95,7 +95,9 @@ class Lab:
             raise UserError("\n".join(map(str, absent)))
         for role in roles:
             if is_factory(opening.engine_name(role, self.config)):
-                opening.examine(role, self.config, self.execution)
+                engine_digests.examine(role, self.config, self.execution)
+        if "target" in roles and is_factory(self.config.network.latents):
+            engine_digests.examine_latents(self.config, self.execution)
 
     def missing(self, roles: Sequence[EngineRole]) -> tuple[str, ...]:
         """Return a line for the libraries, the weights and each probe set that are not here.
@@ -206,7 +208,7 @@ class Lab:
 
     def _bands(self) -> int:
         """Return the bands of the tiles that the opened network takes, 0 for pictures."""
-        return int(getattr(self._engines["target"][0], "bands", 0))
+        return cast(Target, self._engines["target"][0]).bands
 
     def _tile_set(self) -> TileSet:
         return cast(Tiles, self.seen_probe).tiles
@@ -234,7 +236,7 @@ class Lab:
 
     def weights_digest(self, role: EngineRole) -> str:
         """Return what stands in a key for the weights behind a role."""
-        return opening.weights_digest(role, self.config, self.execution, self.weights)
+        return engine_digests.weights_digest(role, self.config, self.execution, self.weights)
 
 
 def _refusals(looks: Sequence[Callable[[], object]]) -> list[UserError]:

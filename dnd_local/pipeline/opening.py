@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
@@ -16,14 +15,13 @@ from dnd_local.core.config import Config, Execution, ProbeConfig
 from dnd_local.core.conversations import Reply
 from dnd_local.core.digest import file_sha256, key
 from dnd_local.core.errors import BadConfig, UnknownName
-from dnd_local.core.factory_names import is_factory, split_factory
-from dnd_local.core.protocols import EngineRole, ProbeSet
+from dnd_local.core.factory_names import is_factory
+from dnd_local.core.protocols import LATENTS, EngineRole, ProbeSet
 from dnd_local.core.records import Pixels
 from dnd_local.engines import language_models, registry
 from dnd_local.engines.language_model_replay import ReplayLanguageModel
 from dnd_local.engines.painter_kinds import generator_of
 from dnd_local.pipeline.replies import replies_of
-from dnd_local.store.kept_digests import keep_digest, kept_digest, stamps_of
 from dnd_local.store.manifest import Manifest
 from dnd_local.store.probe_sets import FunctionProbe, open_probe
 from dnd_local.store.roles import serving
@@ -92,17 +90,20 @@ def model_ids(config: Config) -> dict[EngineRole, tuple[str, ...]]:
     ids = {
         role: () if is_factory(engine_name(role, config)) else names for role, names in ids.items()
     }
+    if (latents := config.network.latents) and not is_factory(latents):
+        ids["target"] = (*ids["target"], latents)
     for role, names in ids.items():
         for one in names:
-            _refuse_folder(role, one)
+            _refuse_folder(LATENTS if one == latents else role, one)
     return ids
 
 
-def _refuse_folder(role: EngineRole, name: str) -> None:
+def _refuse_folder(role: str, name: str) -> None:
     if "/" in name or name in (".", ".."):
         source = " --source SOURCE" if role == "target" else ""
         raise BadConfig(
-            f"'{name}' is no name of a {role}; register the folder once, then use its name: "
+            f"'{name}' is no name of {'' if role == LATENTS else 'a '}{role}; register the folder "
+            "once, then use its name: "
             f"dnd-local weights add NAME {name} --role {role}{source}"
         )
 
@@ -129,6 +130,9 @@ def check_names(roles: Iterable[EngineRole], config: Config, manifest: Manifest)
     ids = {entry.id for entry in manifest.entries}
     for role in roles:
         if absent := [name for name in model_ids(config)[role] if name not in ids]:
+            if absent[0] == config.network.latents:
+                known = serving(manifest.entries, LATENTS)
+                raise UnknownName(LATENTS, absent[0], known, _LISTED)
             known, hint = serving(manifest.entries, role), _LISTED
             if role == "target":  # the embedded ones go by shorter names
                 longer = POCKET_TARGETS.values()
@@ -170,19 +174,6 @@ def in_process(roles: Iterable[EngineRole], config: Config) -> tuple[EngineRole,
     )
 
 
-def weights_digest(role: EngineRole, config: Config, execution: Execution, weights: Weights) -> str:
-    """Return what stands in a key for the weights behind a role."""
-    name = engine_name(role, config)
-    if is_factory(name):
-        return kept_digest(_kept_at(role, config, execution)) or examine(role, config, execution)
-    if role == "language-model" and name.startswith("replay:"):
-        return key(_replayed(name, execution))
-    if role == "language-model" and name == "server":
-        # The weights are elsewhere: these names are all that is known of them.
-        return key(["server", config.llm.model, config.llm.root, config.llm.revision])
-    return key([weights.digest(name) for name in model_ids(config)[role]])
-
-
 @contextmanager
 def open_engine(
     role: EngineRole, config: Config, execution: Execution, weights: Weights, device: str
@@ -195,11 +186,14 @@ def open_engine(
     alone = execution.workers == 1 or (role == "language-model" and name == "vllm")
     devices = execution.devices if alone else (device,)
     opened: AbstractContextManager[Any]
+    latents = _latents(settings.latents, folders) if role == "target" else None
     if is_factory(name):
-        opened = registry.open_factory(role, name, settings, devices)
+        opened = registry.open_factory(role, name, settings, devices, latents)
     elif role == "target":
-        entry = weights.manifest.entry(*ids)
-        opened = registry.open_target(settings, folders[0], devices, entry.network, entry.origin)
+        entry = weights.manifest.entry(ids[0])
+        opened = registry.open_target(
+            settings, folders[0], devices, entry.network, entry.origin, latents
+        )
     elif role == "language-model" and name.startswith("replay:"):
         opened = _replay(name, execution)
     elif role == "language-model":
@@ -208,6 +202,15 @@ def open_engine(
         opened = registry.open_built_in(role, settings, folders, devices)
     with opened as engine:
         yield engine
+
+
+def _latents(name: str, folders: Sequence[Path]) -> Any:
+    """Return the encoder of latents, from the last of the target's folders or a factory."""
+    if not name:
+        return None
+    if is_factory(name):
+        return registry.adapter("latents_factory").load(name)
+    return registry.adapter("latents").load_latents(folders[-1])
 
 
 def open_probe_set(config: ProbeConfig, execution: Execution) -> ProbeSet:
@@ -249,45 +252,14 @@ def pocket_probe() -> ProbeSet:
 @contextmanager
 def _replay(engine: str, execution: Execution) -> Iterator[Any]:
     """Hand over the replies that a run keeps, under ``replay:RUN[/DESCRIBER]``."""
-    yield ReplayLanguageModel(_replayed(engine, execution))
+    yield ReplayLanguageModel(replayed(engine, execution))
 
 
-def _replayed(engine: str, execution: Execution) -> dict[str, Reply]:
+def replayed(engine: str, execution: Execution) -> dict[str, Reply]:
+    """Return the replies that a run keeps, by request."""
     return replies_of(engine.removeprefix("replay:"), execution.workspace)
 
 
 def decoding_threads() -> int:
     """Return how many threads decode probe images: one a core, eight at most."""
     return min(os.cpu_count() or 1, 8)
-
-
-def examine(role: EngineRole, config: Config, execution: Execution) -> str:
-    """Return the digest of a user's own engine: its source, and the state of what it makes.
-
-    The engine is built for it, a target is examined (`targets check`), and the digest is kept for
-    whoever asks later: a reader of the run, a worker.
-
-    Raises:
-        UserError: the file is not there, or what it makes is not an engine of that role.
-    """
-    name, settings = engine_name(role, config), settings_of(role, config)
-    path, _ = split_factory(name)
-    before = stamps_of([path])
-    digest = key([file_sha256(path), registry.factory_state_digest(role, name, settings)])
-    stamps = before | stamps_of(files_beside(path))
-    keep_digest(_kept_at(role, config, execution), {**stamps, **before}, digest)
-    return digest
-
-
-def files_beside(path: Path) -> list[Path]:
-    """Return the files that were imported from a file's folder: what it is made of."""
-    sources = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
-    files = {Path(source).resolve() for source in sources if source}
-    return sorted(file for file in files if file.parent == path.parent and file.is_file())
-
-
-def _kept_at(role: EngineRole, config: Config, execution: Execution) -> Path:
-    """Return where a workspace keeps the digest of a user's own engine."""
-    path, function = split_factory(engine_name(role, config))
-    name = key([role, str(path), function, settings_of(role, config)])
-    return probe_cache(execution.workspace) / "engines" / f"{name[:32]}.json"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, get_args
+from typing import Final, cast, get_args
 
 from dnd_local.core.config import NetworkConfig
 from dnd_local.core.errors import BadConfig, UserError
-from dnd_local.core.protocols import EngineRole
+from dnd_local.core.protocols import LATENTS, EngineRole
 from dnd_local.engines import registry
 from dnd_local.engines.folders import WORD_LIST, has_chat_template, quantised_by
 from dnd_local.engines.vllm_command import read_model
@@ -17,7 +17,7 @@ from dnd_local.store.fetch import Progress
 from dnd_local.store.survey import OPEN_CLIP_NAMES, PLAIN_NAMES
 from dnd_local.store.weights import Weights
 
-ROLES: Final[tuple[EngineRole, ...]] = get_args(EngineRole)
+ROLES: Final[tuple[str, ...]] = (*get_args(EngineRole), LATENTS)
 
 OPTIONS: Final = {
     "target": "dnd-local dissect {name} LAYER",
@@ -25,6 +25,7 @@ OPTIONS: Final = {
     "language-model": "--llm-model {name}",
     "painter": "--pictures-model {name}",
     "embedder": "--clip-model {name}",
+    LATENTS: "dnd-local dissect NETWORK LAYER --latents {name}",
 }
 """How a registered model is used, by its role."""
 
@@ -79,7 +80,7 @@ def add_model(
     return add(weights, wish, progress, consent, lambda copy: _try(role, copy, source))
 
 
-def _examined(role: EngineRole, folder: Path, source: str) -> str:
+def _examined(role: str, folder: Path, source: str) -> str:
     """Return a note on a folder that looks like a model of a role; before anything is read.
 
     Raises:
@@ -88,8 +89,11 @@ def _examined(role: EngineRole, folder: Path, source: str) -> str:
     if role == "target":
         registry.check_source(folder, source)
         return ""
+    if role == LATENTS:
+        registry.adapter("latents").check_settings(folder)
+        return ""
     if role != "language-model":
-        registry.kind_of(role, folder)
+        registry.kind_of(cast(EngineRole, role), folder)
         return ""
     if not has_chat_template(folder):
         raise UserError(
@@ -100,10 +104,12 @@ def _examined(role: EngineRole, folder: Path, source: str) -> str:
     return f"quantised by {method}; for vLLM" if method else ""
 
 
-def _try(role: EngineRole, copy: Path, source: str) -> None:
+def _try(role: str, copy: Path, source: str) -> None:
     """Let the engine look at the finished folder; a network under study is loaded whole."""
     if role == "language-model":
         read_model(copy)
+    if role == LATENTS:
+        registry.adapter("latents").load_latents(copy)
     if role == "target":
         with registry.open_target(NetworkConfig(), copy, ("cpu",), source):
             pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -117,7 +118,7 @@ def _responses(lab: Lab, items: Sequence[Item]) -> list[Responses]:
 RESPONSES = Stage(
     name="responses", title="responses: the network over the probe set", kind=CHUNK, on_demand=True,
     version=1, record=Responses,
-    settings=lambda c: (c.network, c.probe.chunk),
+    settings=lambda c: (as_before("network", c.network), c.probe.chunk),
     roles=("target",), reads_probe=True, batches=by_chunk, run=_responses,
 )  # fmt: skip
 
@@ -134,7 +135,9 @@ TRIAGE = Stage(
     version=1, record=LayerTriage, needs=(RESPONSES,),
     settings=lambda c: (c.triage, c.ledger.triage), batches=groups_of(1),
     run=lambda lab, items: [
-        triage(item.layer, responses_of(lab, item.layer), lab.config.triage, lab.config.ledger)
+        triage(
+            item.layer, partial(responses_of, lab, item.layer), lab.config.triage, lab.config.ledger
+        )
         for item in items
     ],
 )  # fmt: skip

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from dnd_local.core.errors import BadConfig, UnknownName, UserError
+from dnd_local.core.factory_names import own_name
 from dnd_local.core.records import LayerInfo
 from dnd_local.core.regular import read_regular
 from dnd_local.core.sequences import distinct
@@ -23,6 +24,17 @@ class Selection:
     layers: tuple[str, ...]
     ids: tuple[int, ...] | None = None
 
+    def through(self, latents: str) -> Selection:
+        """Return the selection with each layer named as that of an encoder's latents.
+
+        ``layer4`` becomes ``layer4:NAME``; without an encoder nothing changes.
+        """
+        end = f":{own_name(latents)}"
+        if not latents:
+            return self
+        layers = tuple(distinct(layer.removesuffix(end) + end for layer in self.layers))
+        return Selection(layers, self.ids)
+
     def check(self, layers: Sequence[LayerInfo]) -> None:
         """Check against the network before anything slow starts.
 
@@ -31,9 +43,12 @@ class Selection:
             UserError: an index that a layer has not.
         """
         known = {layer.path: layer for layer in layers}
+        fitting = "`dnd-local layers MODEL` lists them"
+        if any(layer.kind.startswith("latents of") for layer in layers):
+            fitting += "; with --latents those that have as many neurons as the encoder reads"
         for layer in self.layers:
             if layer not in known:
-                raise UnknownName("layer", layer, known, "`dnd-local layers MODEL` lists them.")
+                raise UnknownName("layer", layer, known, f"{fitting}.")
             self._of(layer, known[layer].neurons)
 
     def resolve(self, counts: Mapping[str, int]) -> dict[str, tuple[int, ...]]:

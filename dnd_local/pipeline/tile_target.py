@@ -25,7 +25,7 @@ class TileTarget:
     """
 
     def __init__(self, target: Target, bands: int, lift: Callable[[Pixels], NDArray[Any]]) -> None:
-        self._target, self._bands, self._lift = target, bands, lift
+        self._target, self.bands, self._lift = target, bands, lift
 
     def layers(self) -> tuple[LayerInfo, ...]:
         """Return every layer that can be dissected, in the order it runs."""
@@ -58,4 +58,4 @@ class TileTarget:
 
     def _is_tile(self, one: NDArray[Any]) -> bool:
         # Of three bands, only what is no picture by its numbers is a tile.
-        return one.shape[2] == self._bands and (self._bands != 3 or one.dtype != np.uint8)
+        return one.shape[2] == self.bands and (self.bands != 3 or one.dtype != np.uint8)

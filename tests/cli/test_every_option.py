@@ -206,6 +206,7 @@ CASES = {
     ("export", "--pack"): Case("--pack another", "--pack pack"),
     ("targets check", "--layout"): Case("--layout sideways", refused="network.layout is"),
     ("layers", "--layout"): Case("--layout tokens:1"),
+    ("layers", "--latents"): Case("--latents sae"),
     ("verify", "--repair"): Case("--workspace damaged --repair", "--workspace damaged"),
     ("gc", "--workspace"): Case("--workspace damaged"),
     ("gc", "--yes"): Case("--workspace damaged --yes", "--workspace damaged"),

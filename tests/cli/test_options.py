@@ -21,6 +21,7 @@ NAMED = {
     "llm.engine": "--llm",
     "network.pool": "--pool",
     "network.tokens": "--tokens",
+    "network.latents": "--latents",
     "network.layout": "--layout",
 }
 """Settings with a short option; the network's name is the first argument."""

@@ -120,7 +120,7 @@ def test_special_tokens_and_the_grid_are_those_of_the_patches(special, height, w
         values = network(picture)
         one = network(torch.where(torch.arange(8 * width) < 8, picture, 0.0))
     # Beyond the first column of patches the picture is black, and the map is constant.
-    maps = found["mix"].maps(one)[0, 0]
+    maps = found["mix"].maps(one, [0])[0, 0]
     assert maps.shape == (height, width)
     assert float(maps[:, 1:].std()) < 1e-6 < float(maps[:, 0].std())
     torch.testing.assert_close(
@@ -438,13 +438,13 @@ def test_reading_each_kind_of_output():
     output = find_outputs(network, swin_like).outputs["0"]
     torch.testing.assert_close(output.responses(swin_like, "avg", "mean"), swin_like.mean((1, 2)))
     torch.testing.assert_close(output.responses(swin_like, "max", "cls"), swin_like.amax((1, 2)))
-    assert torch.equal(output.maps(swin_like)[1, 2], swin_like[1, :, :, 2])
+    assert torch.equal(output.maps(swin_like, [2])[1, 0], swin_like[1, :, :, 2])
     tokens = torch.randn(2, 10, 4)
     output = find_outputs(network, tokens, "tokens:1+3x3").outputs["0"]
     assert torch.equal(output.responses(tokens, "avg", "cls"), tokens[:, 0])
     torch.testing.assert_close(output.responses(tokens, "avg", "mean"), tokens[:, 1:].mean(1))
     torch.testing.assert_close(output.responses(tokens, "avg", "max"), tokens[:, 1:].amax(1))
-    assert torch.equal(output.maps(tokens)[0, 3], tokens[0, 1:, 3].reshape(3, 3))
+    assert torch.equal(output.maps(tokens, [3])[0, 0], tokens[0, 1:, 3].reshape(3, 3))
     square = find_outputs(network, tokens[:, :9], "tokens:0+3x3").outputs["0"]
     with pytest.raises(UserError, match=r"no CLS token \(9 tokens\)"):
         square.responses(tokens[:, :9], "avg", "cls")

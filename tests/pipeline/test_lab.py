@@ -16,7 +16,7 @@ from dnd_local.core import config as config_module
 from dnd_local.core.config import Config, Execution
 from dnd_local.core.errors import DamagedFile, MissingWeights, UserError
 from dnd_local.core.ledger import OURS, Ledger
-from dnd_local.pipeline import opening
+from dnd_local.pipeline import engine_digests, opening
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.plan import (
     CAPTIONS,
@@ -51,6 +51,7 @@ SETTINGS: dict[str, tuple[Any, set[str]]] = {
     "network.pool": ("max", FROM_RESPONSES),
     "network.tokens": ("cls", FROM_RESPONSES),
     "network.layout": ("tokens:1+14x14", FROM_RESPONSES),
+    "network.latents": ("sae", FROM_RESPONSES),
     "probe.chunk": (5, FROM_RESPONSES),
     "probe.holdout": (0.25, FROM_EXEMPLARS),
     "probe.keep": ("*1", FROM_RESPONSES),
@@ -203,7 +204,7 @@ def test_other_weights_change_the_stages_that_use_them(
 ) -> None:
     before = keys(bench.config(), bench.execution())
     monkeypatch.setattr(
-        opening, "weights_digest", lambda r, *_: f"weights of {r}{'!' * (r == role)}"
+        engine_digests, "weights_digest", lambda r, *_: f"weights of {r}{'!' * (r == role)}"
     )
     assert differing(before, keys(bench.config(), bench.execution())) == wanted
 
@@ -360,7 +361,7 @@ def test_an_engine_of_ones_own_is_examined_before_any_work(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     examined: list[str] = []
-    monkeypatch.setattr(opening, "examine", lambda role, *_: examined.append(role))
+    monkeypatch.setattr(engine_digests, "examine", lambda role, *_: examined.append(role))
     lab = bench.lab(captions={"model": "mine.py:captioner"})
     lab.require(("captioner", "painter"), probe=False)
     assert examined == ["captioner"]

@@ -18,7 +18,7 @@ from dnd_local.core.conversations import Message, Reply, Request
 from dnd_local.core.errors import BadConfig, UnknownName, UserError
 from dnd_local.core.protocols import EngineRole, LanguageModel
 from dnd_local.engines import language_models, registry
-from dnd_local.pipeline import opening
+from dnd_local.pipeline import engine_digests, opening
 from dnd_local.store.manifest import Manifest
 from dnd_local.store.openai_batch import request_id
 
@@ -130,7 +130,7 @@ def test_an_engine_gets_its_settings_folder_and_devices(
     assert (
         opened.given[name]
         == {
-            "target": (settings.network, models / "pocket-target", devices, "", ""),
+            "target": (settings.network, models / "pocket-target", devices, "", "", None),
             "captioner": ("captioner", settings.captions, [models / "blip-base"], devices),
             "language-model": (settings.llm, [models / "qwen3-4b-instruct"], where, ("0", "1")),
             "painter": (
@@ -155,7 +155,7 @@ def test_a_network_by_name_gets_what_the_manifest_says_of_it(
     settings = config(network={"name": "resnet50"})
     with opening.open_engine("target", settings, execution(tmp_path), Shelf(), "0"):  # type: ignore[arg-type]
         assert opened.given["target"][3:] == (
-            "torchvision:resnet50@IMAGENET1K_V1", "resnet50-0676ba61.pth",
+            "torchvision:resnet50@IMAGENET1K_V1", "resnet50-0676ba61.pth", None,
         )  # fmt: skip
 
 
@@ -163,7 +163,7 @@ def test_a_users_own_network_needs_no_weights(opened: Opened, tmp_path: Path) ->
     settings = config(network={"name": "net.py:make"})
     with opening.open_engine("target", settings, execution(tmp_path), Shelf(), "0") as engine:  # type: ignore[arg-type]
         assert engine == "the factory"
-    assert opened.given["factory"] == ("target", "net.py:make", settings.network, ("0", "1"))
+    assert opened.given["factory"] == ("target", "net.py:make", settings.network, ("0", "1"), None)
 
 
 CAPTIONER = """
@@ -204,7 +204,7 @@ def test_a_small_decoder_is_no_part_of_a_users_own_painter() -> None:
 
 
 def digest(role: EngineRole, settings: Config, home: Path) -> str:
-    return opening.weights_digest(role, settings, execution(home), Shelf())  # type: ignore[arg-type]
+    return engine_digests.weights_digest(role, settings, execution(home), Shelf())  # type: ignore[arg-type]
 
 
 def test_a_key_has_the_digests_of_a_roles_models(tmp_path: Path) -> None:
@@ -229,7 +229,7 @@ def test_a_users_own_network_counts_by_source_and_state(
     found.add(digest("target", settings, tmp_path))
     state[0] = "other"
     assert digest("target", settings, tmp_path) in found, "it is kept for whoever only reads"
-    found.add(opening.examine("target", settings, execution(tmp_path)))
+    found.add(engine_digests.examine("target", settings, execution(tmp_path)))
     assert len(found) == 3
     assert digest("target", settings, tmp_path) in found
 

@@ -13,12 +13,14 @@ from torchvision.models import get_model_builder
 
 from dnd_local.core.config import Config, Execution, LlmConfig
 from dnd_local.core.config_reading import read_config
+from dnd_local.core.digest import key
 from dnd_local.core.errors import BadConfig, UnknownName, UserError
 from dnd_local.core.protocols import Captioner, Embedder, LanguageModel, Painter, Target
 from dnd_local.engines.small_resnet import SmallResNet
 from dnd_local.engines.vllm_command import ServerSettings, read_model, server_options
-from dnd_local.pipeline import opening
-from dnd_local.pipeline.catalogue import known_targets
+from dnd_local.pipeline import engine_digests, opening
+from dnd_local.pipeline.catalogue import known_targets, layers_of
+from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.own_models import add_model
 from dnd_local.pipeline.reading import open_run
 from dnd_local.pipeline.served import check_language_model
@@ -26,6 +28,7 @@ from dnd_local.store.add import Added
 from dnd_local.store.runs import RunFolder
 from dnd_local.store.weights import Weights, default_root
 from tests.engines import tiny
+from tests.engines.latents_folder import save_latents
 from tests.engines.tiny_llama import make_tiny_llama
 from tests.store import own
 from tests.store.hub import Watcher
@@ -91,6 +94,53 @@ def test_each_role_is_registered_and_opened_by_name(there, tmp_path, role, make,
     fresh = Weights.open(there.root)
     with opening.open_engine(role, config, execution(tmp_path), fresh, "cpu") as engine:
         assert isinstance(engine, PROTOCOLS[role])
+
+
+def test_latents_are_registered_and_open_with_their_network(there, tmp_path):
+    register(there, small_resnet(tmp_path / "net"), "target", name="net")
+    added = register(there, save_latents(tmp_path / "sae", 4, 9), "latents", name="sae")
+    assert added.entry.role == "latents"
+    config = read_config({"network": {"name": "net", "latents": "sae"}})
+    assert opening.model_ids(config)["target"] == ("net", "sae")
+    fresh, where = Weights.open(there.root), execution(tmp_path)
+    with opening.open_engine("target", config, where, fresh, "cpu") as engine:
+        assert {one.path: one.neurons for one in engine.layers()}["layer4:sae"] == 9
+    plain = read_config({"network": {"name": "net"}})
+    digests = [
+        engine_digests.weights_digest("target", one, where, fresh) for one in (config, plain)
+    ]
+    assert digests[1] == key([fresh.digest("net")])
+    assert digests[0] == key([digests[1], fresh.digest("sae")])
+    listed = layers_of("net", there.root, latents="sae")
+    assert {one.path for one in listed} >= {"layer1:sae", "layer4:sae"}
+    with pytest.raises(UserError, match="kind is None; say relu"):
+        layers_of("net", there.root, latents="net")
+    folder = save_latents(tmp_path / "short", 4, 9)
+    save_file({"W_enc": torch.zeros(4, 9)}, folder / "sae.safetensors")
+    with pytest.raises(UserError, match=r"short/model.safetensors lacks b_enc"):
+        register(there, folder, "latents", name="short")
+
+
+def test_latents_by_a_factory_are_examined_and_in_the_key(there, tmp_path):
+    register(there, small_resnet(tmp_path / "net"), "target", name="net")
+    (tmp_path / "sae.py").write_text(
+        "import torch\ndef make():\n    torch.manual_seed(0)\n"
+        "    module = torch.nn.Linear(4, 6)\n    module.inputs = 4\n    return module\n"
+    )
+    name = f"{tmp_path / 'sae.py'}:make"
+    config = read_config({"network": {"name": "net", "latents": name}})
+    lab = Lab(config, execution(there.root))
+    lab.require(("target",), probe=False)
+    first = lab.weights_digest("target")
+    assert lab.target.layers()[0].path.endswith(":sae.py:make")
+    lab.close()
+    text = (tmp_path / "sae.py").read_text()
+    (tmp_path / "sae.py").write_text(text.replace("seed(0)", "seed(1)"))
+    assert lab.weights_digest("target") != first
+    assert layers_of("net", there.root, latents=name)[0].neurons == 6
+    (tmp_path / "sae.py").write_text("def make():\n    return 3\n")
+    with pytest.raises(UserError, match="must return a torch module"):
+        lab.require(("target",), probe=False)
 
 
 def test_what_clip_with_words_cannot_obey_is_refused_before_any_work(there, tmp_path):

@@ -14,7 +14,7 @@ import pytest
 from dnd_local.core.config import Config, Execution, LlmConfig
 from dnd_local.core.errors import BadConfig, Refused, UnknownName, UserError
 from dnd_local.engines.llm_survey import KEY_VARIABLE
-from dnd_local.pipeline import opening
+from dnd_local.pipeline import engine_digests
 from dnd_local.pipeline.dissection import Dissection
 from dnd_local.pipeline.forecast import forecast
 from dnd_local.pipeline.selection import read_selection
@@ -103,7 +103,7 @@ class TestWhoAnswered:
     def test_name_root_and_revision_are_in_the_key(self, tmp_path: Path) -> None:
         execution = Execution(workspace=tmp_path, weights=tmp_path, data=tmp_path)
         keys = {
-            opening.weights_digest(
+            engine_digests.weights_digest(
                 "language-model",
                 Config(llm=LlmConfig(engine="server", model=m, root=r, revision=v)),
                 execution,

@@ -9,12 +9,18 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from dnd_local.core.config import TriageConfig
-from dnd_local.core.ledger import OURS, RELEASED
+from dnd_local.core.ledger import OURS, RELEASED, Ledger
 from dnd_local.core.records import LayerTriage, Responses
-from dnd_local.stages.triage import triage
+from dnd_local.stages import triage as stage
 from tests import oracles
 
 CONFIG = TriageConfig()
+
+
+def triage(
+    layer: str, chunks: list[Responses], config: TriageConfig, ledger: Ledger = OURS
+) -> LayerTriage:
+    return stage.triage(layer, lambda: chunks, config, ledger)
 
 
 def in_chunks(values: np.ndarray, *cuts: int) -> list[Responses]:
@@ -157,3 +163,19 @@ def test_a_layer_with_a_chunk_in_float32_says_so() -> None:
     assert found.neurons[0].maximum == new[:, 0].max()
     assert triage("layer", chunks[:1], CONFIG).kept_as == "float16"
     assert triage("layer", [], CONFIG).n_images == 0
+
+
+@pytest.mark.parametrize("block", [1, 3, 7])
+def test_a_wide_layer_block_by_block(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = images(30, 8, seed=3)
+    values[:, 2], values[:, 5], values[:, 6] = values[:, 0], 2 * values[:, 0], values[:, 4]
+    values[:, 3] = 0
+    values[4], values[5, 1] = np.nan, np.nan
+    whole = triage("layer", in_chunks(values, 11), CONFIG)
+    monkeypatch.setattr(stage, "WIDE", 5)
+    monkeypatch.setattr(stage, "BLOCK", block)
+    parts = triage("layer", in_chunks(values, 11), CONFIG)
+    agree(parts, values)
+    assert [one.twin for one in parts.neurons] == [one.twin for one in whole.neurons]
+    assert verdicts(parts) == verdicts(whole)
+    assert verdicts(triage("layer", in_chunks(values, 11), CONFIG, RELEASED)) == ["live"] * 8
