@@ -7,7 +7,9 @@ memory. Stages, engines, settings and seeds are those of an ordinary run, and so
 
     python scripts/bench/reference.py --neurons 16 64
 
-Both read responses from one pass over the probe set, which is timed apart and added to neither.
+Beside the run with the reference's settings there are runs with shortcuts, each in a workspace of
+its own: a race, a race with 8 of 20 steps (two fifths, as `fast` of 50), one with 4 (as `draft`).
+Responses come from a pass over the probe set, which is timed apart and added to none.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import hashlib
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,10 +35,11 @@ from dnd_local.core.ranking import best_labels
 from dnd_local.core.records import BlobId, Neuron, Pixels
 from dnd_local.pipeline import opening
 from dnd_local.pipeline.lab import Lab
-from dnd_local.pipeline.plan import responses_of
+from dnd_local.pipeline.plan import PICTURES, responses_of
 from dnd_local.pipeline.runner import dissect_neurons, triage_layers
 from dnd_local.pipeline.selection import Selection
 from dnd_local.pipeline.settings import default_data, make_config
+from dnd_local.pipeline.stage import Asked
 from dnd_local.stages.captions import caption
 from dnd_local.stages.concepts import conceive
 from dnd_local.stages.exemplars import exemplify, top_images
@@ -141,35 +144,68 @@ class Reference:
             yield engine
 
 
-def compare(config: Config, execution: Execution, count: int) -> dict[str, Any]:
-    """Return seconds, pictures and labels of both for the first `count` neurons of the layer."""
-    clock = Clock()
-    (triage,) = triage_layers(config, execution, (LAYER,))
-    probe = clock.lap()
+def compare(
+    config: Config, execution: Execution, count: int, shortcuts: Mapping[str, Config]
+) -> dict[str, Any]:
+    """Return seconds, pictures and labels for the first `count` neurons of the layer.
+
+    Args:
+        config: the settings of the reference and of the exact run.
+        execution: where; each run gets a folder of its workspace.
+        count: how many neurons.
+        shortcuts: the settings of further runs by name.
+    """
+    first = _inside(execution, "exact")
+    (triage,) = triage_layers(config, first, (LAYER,))
     live = [neuron.index for neuron in triage.neurons if neuron.verdict == "live"][:count]
-    result = dissect_neurons(config, execution, Selection((LAYER,), tuple(live)))
-    ours = clock.lap()
-    reference = Reference(Lab(config, execution), config)
+    clock = Clock()
+    reference = Reference(Lab(config, first), config)
     labels = [reference.label(index) for index in live]
     reference.close()
-    theirs = clock.lap()
+    wall, cpu = clock.lap()
+    runs = {"exact": config, **shortcuts}
+    return {
+        "neurons": len(live),
+        "reference": {"seconds": wall, "cpu_seconds": cpu, "pictures": reference.pictures},
+        **{
+            name: _run(settings, _inside(execution, name), live, labels, (wall, cpu))
+            for name, settings in runs.items()
+        },
+    }
+
+
+def _run(
+    config: Config,
+    execution: Execution,
+    live: Sequence[int],
+    labels: Sequence[str],
+    theirs: tuple[float, float],
+) -> dict[str, Any]:
+    """Return the figures of one run beside the reference's labels and its seconds, wall and CPU."""
+    triage_layers(config, execution, (LAYER,))
+    clock = Clock()
+    result = dissect_neurons(config, execution, Selection((LAYER,), tuple(live)))
+    wall, cpu = clock.lap()
     same = [
         description.labels[0].text == label
         for description, label in zip(result.descriptions, labels, strict=True)
         if description.labels
     ]
-    pictures = sum(1 for _ in (execution.workspace / "artefacts").glob("pictures-*/*-*-*.json"))
+    lab = Lab(config, execution)
+    items = PICTURES.items(lab, Asked((LAYER,), result.record.wanted()))
     return {
-        "neurons": len(live),
-        "seconds": {"probe": probe[0], "run": ours[0], "reference": theirs[0]},
-        "cpu_seconds": {"probe": probe[1], "run": ours[1], "reference": theirs[1]},
-        "times_as_fast": theirs[0] / ours[0],
-        "times_less_cpu": theirs[1] / ours[1],
+        "seconds": wall,
+        "cpu_seconds": cpu,
+        "times_as_fast": theirs[0] / wall,
+        "times_less_cpu": theirs[1] / cpu,
         "stages": result.record.seconds,
-        "blocks_of_two_painted": pictures,
-        "pictures_of_the_reference": reference.pictures,
+        "pictures": sum(item.count for item in items),
         "same_first_label": sum(same),
     }
+
+
+def _inside(execution: Execution, name: str) -> Execution:
+    return msgspec.structs.replace(execution, workspace=execution.workspace / name)
 
 
 class Clock:
@@ -189,16 +225,22 @@ def main() -> None:
     """Print one JSON line for each number of neurons."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--neurons", type=int, nargs="+", default=[16, 64])
-    parser.add_argument("--steps", type=int, default=0, help="of the painter; 0: the preset's")
     given = parser.parse_args()
-    pictures = {"steps": given.steps} if given.steps else {}
-    config = make_config("pocket", options={"pictures": pictures})
+    config = make_config("pocket")
+    shortcuts = {
+        name: make_config("pocket", options={"scores": {"race": race}, "pictures": pictures})
+        for name, race, pictures in (
+            ("race 4", 4, {}),
+            ("race 4, 8 steps", 4, {"steps": 8}),
+            ("race 2, 4 steps", 2, {"steps": 4}),
+        )
+    }
     for count in given.neurons:
         with tempfile.TemporaryDirectory() as scratch:
             execution = Execution(
                 workspace=Path(scratch), weights=default_root(), data=default_data()
             )
-            print(json.dumps(compare(config, execution, count)), flush=True)
+            print(json.dumps(compare(config, execution, count, shortcuts)), flush=True)
 
 
 if __name__ == "__main__":

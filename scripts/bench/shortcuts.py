@@ -7,11 +7,13 @@ the answer. A second draw of all pictures agrees with it only part of the time: 
 noise. A shortcut that agrees as often as a redraw costs nothing that can be measured. Shortcuts:
 
 - fewer steps, on fresh seeds as the redraw;
-- racing: four pictures a candidate, then those that win fewer than one resampling in twenty are
-  dropped; six, and again; ten for those that are left, unless one is left. On the same pictures as
-  the answer, and on those of the redraw::
+- a race, by the code of `dissect --race`, from two, four and six pictures a candidate on: on the
+  same pictures as the answer, and on those of the redraw, with all steps and with fewer::
 
     python scripts/bench/shortcuts.py --workspace DIR
+
+Pictures of a race are counted for each neuron by itself, and as a run paints them: a concept that
+several neurons share once, as often as the one that needs it most.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnd_local.core.config import Execution
-from dnd_local.core.ranking import score_candidates
+from dnd_local.core.racing import goes_on, judge_round, pictures_by_round, pictures_of_each
+from dnd_local.core.ranking import best_labels, score_candidates
+from dnd_local.core.records import Neuron, RaceRound, Scores
 from dnd_local.core.sequences import distinct
 from dnd_local.evaluate.intervals import bootstrap_mean
 from dnd_local.pipeline.lab import Lab
@@ -43,11 +47,11 @@ from dnd_local.store.weights import default_root
 
 LAYER: Final = "layer4"
 RIVALS: Final = 4
+RULE: Final = "topk-compare"
 BETA: Final = 5
-ROUNDS: Final = (4, 6)
-"""Pictures of each candidate after which the hopeless are dropped."""
-RESAMPLINGS: Final = 200
-HOPELESS: Final = 0.05
+WHOLE: Final = 10
+FIRST: Final = (2, 4, 6)
+"""Pictures of each candidate in the first round of a race."""
 
 ANSWER, REDRAW, CHOOSING = {"seed": 0}, {"seed": 1}, {"seed": 2}
 
@@ -69,56 +73,28 @@ class Contest:
     texts: Sequence[str]
     centre: NDArray[np.float32]
 
-    def values(self, draw: Draw, count: int) -> tuple[list[list[float]], list[list[float]]]:
-        """Return responses and cosines of the first `count` pictures of each candidate."""
-        return (
-            [draw.responses[text][:count, self.index].tolist() for text in self.texts],
-            [(draw.embeddings[text][:count] @ self.centre).tolist() for text in self.texts],
-        )
+    def scores(self, draw: Draw, counts: Mapping[str, int]) -> Scores:
+        """Return the scores of the first `counts` pictures of each candidate."""
+        neuron, texts = Neuron("pocket", LAYER, self.index), self.texts
+        responses = [draw.responses[t][: counts[t], self.index].tolist() for t in texts]
+        cosines = [(draw.embeddings[t][: counts[t]] @ self.centre).tolist() for t in texts]
+        return Scores(neuron, score_candidates(texts, responses, cosines, BETA, whole=WHOLE))
 
-    def winner(self, draw: Draw, count: int = 10) -> str:
-        """Return the candidate of highest `topk-compare`."""
-        return self.texts[best(*self.values(draw, count))]
+    def winner(self, draw: Draw) -> str:
+        """Return the candidate that scores best on all pictures."""
+        scores = self.scores(draw, dict.fromkeys(self.texts, WHOLE))
+        return best_labels(scores.candidates, RULE, 1)[0].text
 
-    def race(self, draw: Draw) -> tuple[str, int]:
-        """Return the winner of the race and how many pictures it took."""
-        rng = np.random.default_rng(self.index)
-        running, painted, before = list(range(len(self.texts))), 0, 0
-        for count in (*ROUNDS, 10):
-            if len(running) == 1:
-                break
-            painted += len(running) * (count - before)
-            before = count
-            if count < 10:
-                running = self._still_running(draw, running, count, rng)
-        finalists = Contest(self.index, [self.texts[i] for i in running], self.centre)
-        return finalists.winner(draw), painted
-
-    def _still_running(
-        self, draw: Draw, running: list[int], count: int, rng: np.random.Generator
-    ) -> list[int]:
-        responses, cosines = self.values(draw, count)
-        wins = np.zeros(len(self.texts))
-        for _ in range(RESAMPLINGS):
-            drawn = rng.integers(0, count, (len(running), count))
-            won = best(
-                [
-                    [responses[i][j] for j in chosen]
-                    for i, chosen in zip(running, drawn, strict=True)
-                ],
-                [[cosines[i][j] for j in chosen] for i, chosen in zip(running, drawn, strict=True)],
-                max(1, BETA * count // 10),
-            )
-            wins[running[won]] += 1
-        return [i for i in running if wins[i] >= HOPELESS * RESAMPLINGS]
-
-
-def best(
-    responses: Sequence[Sequence[float]], cosines: Sequence[Sequence[float]], beta: int = BETA
-) -> int:
-    """Return the place of the candidate of highest `topk-compare`; the first of equals."""
-    scored = score_candidates([""] * len(responses), responses, cosines, beta)
-    return int(np.argmax([candidate.topk_compare for candidate in scored]))
+    def race(self, draw: Draw, first: int) -> tuple[str, dict[str, int]]:
+        """Return the winner of a race from `first` pictures on, and each candidate's pictures."""
+        by_round, rounds = pictures_by_round(first, WHOLE), list[RaceRound]()
+        while True:
+            counts = pictures_of_each(self.texts, rounds, by_round)
+            scores = self.scores(draw, counts)
+            if len(rounds) == len(by_round) - 1 or not goes_on(self.texts, rounds):
+                return best_labels(scores.candidates, RULE, 1)[0].text, counts
+            running = rounds[-1].running if rounds else self.texts
+            rounds.append(judge_round(scores, running, RULE, BETA, WHOLE, 0))
 
 
 def paint(execution: Execution, concepts: Sequence[str], options: dict[str, Any]) -> Draw:
@@ -184,19 +160,28 @@ def measure(execution: Execution, steps: Sequence[int]) -> dict[str, Any]:
         "candidates_a_neuron": float(np.mean([len(contest.texts) for contest in asked])),
         "redraw": agreement([contest.winner(redraw) for contest in asked]),
     }
-    whole = sum(10 * len(contest.texts) for contest in asked)
+    whole = sum(WHOLE * len(contest.texts) for contest in asked)
 
-    def raced(draw: Draw) -> dict[str, Any]:
-        races = [contest.race(draw) for contest in asked]
-        share = sum(painted for _, painted in races) / whole
-        return {**agreement([winner for winner, _ in races]), "share_of_pictures": share}
+    def raced(draw: Draw, first: int) -> dict[str, Any]:
+        races = [contest.race(draw, first) for contest in asked]
+        most: dict[str, int] = {}
+        for _, counts in races:
+            for text, count in counts.items():
+                most[text] = max(count, most.get(text, 0))
+        return {
+            **agreement([winner for winner, _ in races]),
+            "share_of_pictures": sum(sum(counts.values()) for _, counts in races) / whole,
+            "share_painted": sum(most.values()) / (WHOLE * len(most)),
+        }
 
-    figures["racing, same pictures"] = raced(answers)
-    figures["racing, redraw"] = raced(redraw)
+    for first in FIRST:
+        figures[f"race from {first}, same pictures"] = raced(answers, first)
+        figures[f"race from {first}, redraw"] = raced(redraw, first)
     for number in steps:
         draw = paint(execution, concepts, {**REDRAW, "pictures": {"steps": number}})
         figures[f"{number} steps"] = agreement([contest.winner(draw) for contest in asked])
-        figures[f"racing, {number} steps"] = raced(draw)
+        for first in FIRST:
+            figures[f"race from {first}, {number} steps"] = raced(draw, first)
     return figures
 
 

@@ -29,8 +29,9 @@ def test_the_paper_preset_is_the_defaults_and_others_differ() -> None:
     paper = make_config("resnet50")
     assert paper == make_config("resnet50", "paper")
     assert (paper.pictures.steps, paper.pictures.count, paper.scores.beta) == (50, 10, 5)
-    steps = [make_config("resnet50", name).pictures.steps for name in ("fast", "draft")]
-    assert steps == [20, 8]
+    quick = [make_config("resnet50", name) for name in ("fast", "draft")]
+    assert [(one.pictures.steps, one.scores.race) for one in quick] == [(20, 4), (8, 2)]
+    assert paper.scores.race == 0
 
 
 def test_the_released_preset_is_the_paper_with_the_released_generator() -> None:

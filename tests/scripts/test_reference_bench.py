@@ -20,13 +20,18 @@ import reference
 def test_both_flows_come_to_the_same_labels(tmp_path: Path) -> None:
     config = make_config("pocket", options={"pictures": {"steps": 2, "count": 4}})
     execution = Execution(workspace=tmp_path, weights=default_root(), data=default_data())
-    figures = reference.compare(config, execution, 3)
-    assert figures["neurons"] == figures["same_first_label"] == 3
-    assert figures["pictures_of_the_reference"] >= 3 * 4
-    assert 2 * figures["blocks_of_two_painted"] <= figures["pictures_of_the_reference"]
-    assert figures["times_as_fast"] == pytest.approx(
-        figures["seconds"]["reference"] / figures["seconds"]["run"]
+    racing = make_config(
+        "pocket", options={"pictures": {"steps": 2, "count": 4}, "scores": {"race": 2}}
     )
+    figures = reference.compare(config, execution, 3, {"race": racing})
+    assert figures["neurons"] == figures["exact"]["same_first_label"] == 3
+    assert figures["reference"]["pictures"] >= 3 * 4
+    assert figures["race"]["pictures"] < figures["exact"]["pictures"]
+    assert figures["exact"]["pictures"] <= figures["reference"]["pictures"]
+    for run in ("exact", "race"):
+        assert figures[run]["times_as_fast"] == pytest.approx(
+            figures["reference"]["seconds"] / figures[run]["seconds"]
+        )
 
 
 def test_a_question_goes_out_alone() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dnd_local.core.ranking import best_labels, score_candidates
+from dnd_local.core.ranking import best_labels
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "bench"))
 
@@ -34,20 +34,22 @@ def contest() -> shortcuts.Contest:
 def test_the_winner_is_that_of_the_scoring_rule() -> None:
     levels = dict(zip(TEXTS, (1.0, 3.0, 2.0, 0.0, 0.0), strict=True))
     pictures = draw(levels, noise=1.0)
-    responses, cosines = contest().values(pictures, 10)
-    scored = score_candidates(TEXTS, responses, cosines, shortcuts.BETA)
+    counts = dict.fromkeys(TEXTS, 10)
+    scored = contest().scores(pictures, counts).candidates
+    assert [len(one.responses) for one in scored] == [10] * 5
     assert contest().winner(pictures) == best_labels(scored, "topk-compare", 1)[0].text
 
 
 def test_the_hopeless_are_dropped_after_four_pictures() -> None:
     levels = dict(zip(TEXTS, (0.0, 9.0, 0.0, 0.0, 0.0), strict=True))
-    assert contest().race(draw(levels, noise=0.1)) == ("cat", 5 * 4)
+    assert contest().race(draw(levels, noise=0.1), 4) == ("cat", dict.fromkeys(TEXTS, 4))
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_close_candidates_get_all_their_pictures(seed: int) -> None:
     levels = dict(zip(TEXTS, (5.0, 5.0, 0.0, 0.0, 0.0), strict=True))
     pictures = draw(levels, noise=0.5, seed=seed)
-    winner, painted = contest().race(pictures)
+    winner, counts = contest().race(pictures, 4)
     assert winner in ("dog", "cat")
-    assert painted in (5 * 4, 5 * 4 + 2 * 2, 5 * 4 + 2 * 2 + 2 * 4)
+    assert counts[winner] == max(counts.values())
+    assert all(counts[text] == 4 for text in ("car", "tree", "sea"))
