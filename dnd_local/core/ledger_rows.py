@@ -21,7 +21,8 @@ class Row(Card):
         released: what the released code does.
         ours: what is done here.
         choice: the field of `Ledger` that decides; two rows may share one.
-        never: where there is no choice, in a word why the released side is never taken.
+        never: where there is no choice, in a word why the released side is never taken; "equal"
+            where both sides are alike until a setting is given.
         checked: how the released side was checked.
         tests: the tests that do so, by function or file.
         apart: what stays different from the released code even on its side, and why.
@@ -263,6 +264,31 @@ ROWS: Final[tuple[Row, ...]] = (
             "test_a_list_to_be_merged_is_split_and_joined_with_two_blanks",
         ),
         apart="Seeds are ours (row 8); a reply cut at the end of the context is rejected",
+    ),
+    Row(
+        number=20,
+        released="A crop may be a few pixels wide",
+        ours="The same, unless `--exemplars-min-side` gives a least side",
+        never="equal",
+        checked="By hand: boxes 2 and 12 pixels high, a least side of 3",
+        tests=("test_a_box_has_a_least_side_and_is_held_against_what_was_seen",),
+    ),
+    Row(
+        number=21,
+        released="Of what is nearly the whole picture no crop is made; of what is nearly all that "
+        "the network saw of it, one is",
+        ours="The same, unless `--exemplars-whole seen`",
+        never="equal",
+        checked="By hand: a box of nearly all that was seen, under half of the picture",
+        tests=("test_the_least_side_and_the_whole_reach_the_boxes",),
+    ),
+    Row(
+        number=22,
+        released="One image may be several exemplars, whole and as crops",
+        ours="The same, unless `--exemplars-views` sets how often",
+        never="equal",
+        checked="Every view without a limit, then those within it",
+        tests=("test_an_image_has_no_more_views_among_exemplars_than_asked_for",),
     ),
 )
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 
 # There is no row 7: the released code and this project rank alike.
-NUMBERS = [*range(1, 7), *range(8, 20)]
+NUMBERS = [*range(1, 7), *range(8, 23)]
 
 
 def test_rows_are_numbered_and_leave_a_choice_or_say_why_not() -> None:
