@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, Protocol
 
 from dnd_local.core.amounts import count_text
@@ -14,7 +15,9 @@ from dnd_local.core.config import Config, Execution
 from dnd_local.core.errors import EngineError, UserError
 from dnd_local.core.records import LayerTriage
 from dnd_local.core.sequences import distinct
-from dnd_local.pipeline.executors import Executor, InProcess, Processes
+from dnd_local.pipeline.crew import Crew
+from dnd_local.pipeline.executors import Executor, InProcess
+from dnd_local.pipeline.hands import hire
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.making import Failure
 from dnd_local.pipeline.plan import plan_of, triages_of
@@ -200,11 +203,13 @@ def open_session(
     run = RunFolder(execution.workspace, name or default_name(config, layers))
     tidy(execution.workspace)
     lab = Lab(config, execution, execution.devices[0])
-    with ExitStack() as leases:
+    with ExitStack() as held:
         try:
-            executor: Executor = Processes(lab) if execution.workers > 1 else InProcess(lab)
+            executor: Executor = InProcess(lab)
             if execution.shared:
-                executor = Shared(lab, leases.enter_context(Leases(execution.workspace)))
+                executor = Shared(lab, held.enter_context(Leases(execution.workspace)))
+            elif execution.workers > 1:
+                executor = held.enter_context(closing(Crew(lab, partial(hire, lab))))
             yield Session(lab, executor, run, progress or Quiet())
         finally:
             lab.close()

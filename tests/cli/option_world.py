@@ -138,7 +138,7 @@ class OptionWorld:
         bench = Bench(root / "workspace", monkeypatch)
         monkeypatch.setattr(opening, "open_engine", self._open_engine(bench))
         monkeypatch.setattr(opening, "open_probe_set", Probe)
-        monkeypatch.setattr(session, "Processes", self._processes)
+        monkeypatch.setattr(session, "Crew", self._crew)
         monkeypatch.setattr(session, "Shared", self._shared)
         self._fake_metrics()
 
@@ -198,9 +198,10 @@ class OptionWorld:
 
         return open_engine
 
-    def _processes(self, lab: Any) -> InProcess:
+    def _crew(self, lab: Any, hire: Any) -> Any:
         self.asked.append(f"{lab.execution.workers} processes")
-        return InProcess(lab)
+        here = InProcess(lab)
+        return SimpleNamespace(free=here.free, make=here.make, close=lambda: None)
 
     def _shared(self, lab: Any, leases: Leases) -> Shared:
         self.asked.append("parts that nobody has in hand")

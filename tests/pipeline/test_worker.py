@@ -1,4 +1,4 @@
-"""Worker processes: shares, answers, and two real ones against this process, byte for byte.
+"""Worker processes: orders, answers, and two real ones against this process, byte for byte.
 
 The real ones have no network, and the network under study, a user's own code, can tell.
 """
@@ -6,15 +6,12 @@ The real ones have no network, and the network under study, a user's own code, c
 from __future__ import annotations
 
 import errno
+import io
 import os
 import socket
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -22,11 +19,18 @@ from PIL import Image
 from dnd_local.core.config import Config, Execution
 from dnd_local.core.config_reading import read_config
 from dnd_local.pipeline import worker
-from dnd_local.pipeline.executors import Job, Outcome
+from dnd_local.pipeline.crew import Order, Outcome
 from dnd_local.pipeline.plan import RESPONSES
 from dnd_local.pipeline.runner import triage_layers
 from dnd_local.pipeline.stage import Item
-from dnd_local.pipeline.worker import work
+from dnd_local.pipeline.worker import (
+    Post,
+    Worker,
+    decoded,
+    encoded,
+    lines_until_gone,
+    serve,
+)
 from dnd_local.store.netns import why_no_loopback
 from tests.bench import Bench
 from tests.fakes import LAYER, Broken
@@ -82,51 +86,45 @@ def parts_below(home: Path) -> dict[str, bytes]:
 ITEMS = tuple(Item.of_chunk(LAYER, i) for i in range(5))
 
 
-def job(bench: Bench, folder: Path, stage: str = "responses") -> Job:
-    return Job(
-        config=bench.config(), execution=bench.execution(workers=2), stage=stage, items=ITEMS,
-        outcome=folder,
-    )  # fmt: skip
+def post(bench: Bench) -> Post:
+    return Post(config=bench.config(), execution=bench.execution(workers=2), device="cpu")
 
 
-def outcome(folder: Path, rank: int) -> Outcome:
-    return msgspec.json.decode((folder / f"outcome-{rank}.json").read_bytes(), type=Outcome)
+def order(*items: Item) -> Order:
+    return Order(stage="responses", batches=tuple((item,) for item in items))
 
 
-def test_each_worker_makes_its_share_and_says_so(bench: Bench, tmp_path: Path) -> None:
+def test_a_worker_makes_its_orders_and_says_so(bench: Bench) -> None:
     parts = RESPONSES.parts(bench.lab())
     names = [item.name for item in ITEMS]
-    work(job(bench, tmp_path), 1, 2, "cpu")
-    assert parts.missing(names) == names[0::2]
-    work(job(bench, tmp_path), 0, 2, "cpu")
-    assert parts.missing(names) == []
-    assert [outcome(tmp_path, rank) for rank in (0, 1)] == [Outcome(), Outcome()]
-    assert bench.calls.opened["target"] == 2
+    said: list[bytes] = []
+    lines = [encoded(post(bench)), encoded(order(*ITEMS[1:3])), encoded(order(ITEMS[0]))]
+    serve(lines, said.append)
+    assert parts.missing(names) == names[3:]
+    answers = [decoded(line, int | Outcome) for line in said]
+    assert answers == [1, 1, Outcome(parts=2), 1, Outcome(parts=1)]
+    assert bench.calls.opened["target"] == 1, "the engine stays open between orders"
 
 
-def test_more_workers_than_work(bench: Bench, tmp_path: Path) -> None:
-    work(job(bench, tmp_path), 7, 8, "cpu")
-    assert outcome(tmp_path, 7) == Outcome()
-    assert not bench.calls.opened
-
-
-def test_an_error_becomes_an_answer(bench: Bench, tmp_path: Path) -> None:
+def test_an_error_becomes_an_answer(bench: Bench) -> None:
     bench.replaced["target"] = Broken()
-    work(job(bench, tmp_path), 0, 2, "cpu")
-    assert outcome(tmp_path, 0).error == "EngineError"
-    assert "it broke" in outcome(tmp_path, 0).message
+    outcome = Worker(post(bench)).make(order(*ITEMS), lambda done: None)
+    assert outcome.error == "EngineError"
+    assert "it broke" in outcome.message
 
 
 def test_a_full_disk_becomes_an_answer_and_our_own_fault_does_not(
-    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    worker = Worker(post(bench))
     monkeypatch.setattr(os, "fsync", fail_with(errno.ENOSPC))
-    work(job(bench, tmp_path), 0, 2, "cpu")
-    assert outcome(tmp_path, 0).error == "UserError"
-    assert "No space left on device; make room" in outcome(tmp_path, 0).message
+    outcome = worker.make(order(*ITEMS), lambda done: None)
+    assert outcome.error == "UserError"
+    assert "No space left on device; make room" in outcome.message
     monkeypatch.setattr(os, "fsync", fail_with(errno.EINVAL))
     with pytest.raises(OSError, match="Invalid argument"):
-        work(job(bench, tmp_path), 1, 2, "cpu")
+        worker.make(order(*ITEMS), lambda done: None)
+    worker.close()
 
 
 def fail_with(code: int) -> Callable[[int], None]:
@@ -136,39 +134,38 @@ def fail_with(code: int) -> Callable[[int], None]:
     return fail
 
 
-@pytest.mark.parametrize(("kind", "index", "device"), [("cpu", None, "cpu"), ("cuda", 1, "1")])
-def test_share_and_device_come_from_accelerate(
-    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    kind: str, index: int | None, device: str,
-) -> None:  # fmt: skip
-    said: dict[str, Any] = {}
+def test_a_worker_leaves_when_nobody_is_there_to_give_orders() -> None:
+    left: list[str] = []
+    lines = lines_until_gone(io.BytesIO(b"one\ntwo\n"), lambda: left.append("gone"))
+    assert list(lines) == [b"one\n", b"two\n"]
+    assert left == ["gone"]
 
-    class State:
-        process_index, num_processes = 1, 2
-        device = SimpleNamespace(type=kind, index=index)
 
-        def __init__(self, cpu: bool) -> None:
-            said["cpu"] = cpu
+def test_a_worker_is_offline_before_it_reads_an_order(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(worker, "go_offline", lambda **allowed: said.append(f"offline {allowed}"))
+    monkeypatch.setattr(worker, "lines_until_gone", lambda stream, leave: [leave])
 
-        def destroy_process_group(self) -> None:
-            said["ended"] = True
+    def spy(lines: list[Callable[[], None]], say: Callable[[bytes], object]) -> None:
+        said.append("serving")
+        os.write(1, b"a library's chatter")
+        say(b"an answer")
+        lines[0]()
 
-    execution = msgspec.structs.replace(
-        bench.execution(), devices=("cpu",) if kind == "cpu" else ("0", "1"),
-        llm_url="http://llm.example.org", allow_remote_llm=True,
-    )  # fmt: skip
-    path = tmp_path / "job.json"
-    sent = msgspec.structs.replace(job(bench, tmp_path), execution=execution)
-    path.write_bytes(msgspec.json.encode(sent, enc_hook=str))
-    monkeypatch.setitem(sys.modules, "accelerate", SimpleNamespace(PartialState=State))
-    monkeypatch.setattr(worker, "go_offline", lambda **allowed: said.update(allowed=allowed))
-    monkeypatch.setattr(worker, "work", lambda *given: said.update(given=given))
-    monkeypatch.setattr(sys, "argv", ["worker", str(path)])
-    worker.main()
-    assert said["given"] == (sent, 1, 2, device)
-    assert said["cpu"] == (kind == "cpu")
-    assert said["allowed"] == {}  # a language model elsewhere is not asked from here
-    assert said["ended"]
+    monkeypatch.setattr(worker, "serve", spy)
+    monkeypatch.setattr(os, "_exit", lambda code: said.append(f"left with {code}"))
+    output = os.dup(1)
+    try:
+        worker.main()
+    finally:
+        os.dup2(output, 1)
+        os.close(output)
+    assert said == ["offline {}", "serving", "left with 1"]
+    shown = capfd.readouterr()
+    assert shown.out == "an answer"
+    assert "a library's chatter" in shown.err
 
 
 @pytest.fixture(scope="module")
@@ -199,6 +196,6 @@ def test_workers_have_no_way_out(both: Path) -> None:
     notes = {int(path.name): path.read_text() for path in (both / "notes").iterdir()}
     names = " ".join(sorted(name for _, name in socket.if_nameindex()))
     assert notes.pop(os.getpid()) == f"{names}: {ask_for_a_way_out()}"
-    # Two workers made the responses; at least one of them made the triage too.
-    assert len(notes) >= 2
+    # Two workers made the responses; the triage was made here.
+    assert len(notes) == 2
     assert set(notes.values()) == {f"lo: {errno.ENETUNREACH}"}
