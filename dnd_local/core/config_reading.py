@@ -125,7 +125,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         values = msgspec.toml.decode(read_regular(path))
     except OSError as error:
         raise BadConfig(f"cannot read settings file {path}: {error.strerror}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # no TOML, no UTF-8, or a number of thousands of digits
         raise BadConfig(f"{path} is not valid TOML: {error}") from None
     except RecursionError:
         raise BadConfig(f"{path} is nested too deeply; settings are tables of values") from None

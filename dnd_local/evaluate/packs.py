@@ -296,5 +296,5 @@ def _read_index(folder: Path) -> Pack:
         return msgspec.convert(index, Pack)
     except OSError as error:
         raise UserError(f"{folder} is no pack: {INDEX} cannot be read: {error.strerror}") from None
-    except (msgspec.MsgspecError, TypeError) as error:
+    except (msgspec.MsgspecError, TypeError, RecursionError, UnicodeDecodeError) as error:
         raise DamagedFile(f"{path} is no pack's: {error}") from None

@@ -108,7 +108,7 @@ def read_planted(path: Path) -> Planted:
         if "concepts" not in msgspec.json.decode(text, type=dict[str, msgspec.Raw]):
             return _checked(of_pocket(msgspec.json.decode(text, type=TargetTruth)), path)
         file = msgspec.json.decode(text, type=_PlantedFile)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is no planted truth: {error}") from None
     words = concept_words(
         {name: entry.kind for name, entry in file.concepts.items()},

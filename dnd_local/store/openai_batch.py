@@ -89,7 +89,7 @@ def read_completion(body: bytes) -> Reply:
     """
     try:
         completion = msgspec.json.decode(body, type=_Completion)
-    except ValueError as error:  # not JSON, not UTF-8, or JSON of another shape
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or of another shape
         raise ValueError(f"not a chat completion: {error}") from None
     if not completion.choices:
         raise ValueError("not a chat completion: no choices")
@@ -202,7 +202,7 @@ def _read_line(line: bytes) -> tuple[str, Reply]:
         raise ValueError(f"longer than {MAX_LINE_BYTES} bytes")
     try:
         read = msgspec.json.decode(line, type=_Line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"malformed: {error}") from None
     if read.error is not None:
         raise ValueError(f"id '{_short(read.custom_id)}' failed: {_short(str(read.error))}")

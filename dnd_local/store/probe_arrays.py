@@ -8,6 +8,7 @@ numbers or bands is a set of tiles (`probe_tiles`).
 from __future__ import annotations
 
 import re
+import tokenize
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -102,6 +103,13 @@ class ArrayProbe(PackedProbe):
         return file, index - self._starts[file]
 
 
+_NO_ARRAY: Final = (
+    ValueError, OSError, EOFError, SyntaxError, TypeError, OverflowError, RecursionError,
+    MemoryError, tokenize.TokenError,
+)  # fmt: skip
+"""What numpy raises over a header, which it reads as a piece of Python, that is damaged."""
+
+
 def stack_of(path: Path) -> NDArray[Any]:
     """Return a `.npy` file's array, mapped into memory.
 
@@ -110,7 +118,7 @@ def stack_of(path: Path) -> NDArray[Any]:
     """
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
-    except (ValueError, OSError, EOFError) as error:
+    except _NO_ARRAY as error:
         raise unreadable(path, error) from None
 
 

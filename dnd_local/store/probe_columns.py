@@ -18,7 +18,7 @@ from dnd_local.core.errors import UnknownName, UserError
 from dnd_local.core.libraries import library
 from dnd_local.core.protocols import UnreadableImage
 from dnd_local.core.records import Pixels
-from dnd_local.store.images import decode
+from dnd_local.store.images import decode, raise_system_error
 from dnd_local.store.probe_folder import shown
 from dnd_local.store.probe_packed import PackedProbe, unreadable
 
@@ -70,10 +70,15 @@ class ColumnProbe(PackedProbe):
 
         Raises:
             UnreadableImage: the image cannot be used; the message is the reason.
+            DiskError: the system does not give the file.
         """
         file, row = self._find(index)
-        with self._lock:  # pyarrow reads in threads of its own; a row group is read once
-            value = self._tables[file].value(row, self.column)
+        try:
+            with self._lock:  # pyarrow reads in threads of its own; a row group is read once
+                value = self._tables[file].value(row, self.column)
+        except _broken() as error:
+            raise_system_error(error, self.path(file))
+            raise UnreadableImage(f"broken image: {_one_line(error)}") from None
         data = value.get("bytes") if isinstance(value, dict) else value
         if not data:
             raise UnreadableImage("the column holds no bytes for it, only a path at best")
@@ -87,7 +92,13 @@ class ColumnProbe(PackedProbe):
 
     @cached_property
     def _paths(self) -> list[str]:
-        return [path for table in self._tables for path in table.paths(self.column)]
+        paths = []
+        for file, table in enumerate(self._tables):
+            try:
+                paths += table.paths(self.column)
+            except _broken() as error:
+                raise unreadable(self.path(file), error) from None
+        return paths
 
 
 class _Parquet:
@@ -142,8 +153,17 @@ class _Arrow:
 def _open(opener: Any, path: Path) -> Any:
     try:
         return opener(path)
-    except (library("pyarrow").ArrowException, OSError) as error:
+    except _broken() as error:
         raise unreadable(path, error) from None
+
+
+def _broken() -> tuple[type[Exception], ...]:
+    """Return what pyarrow raises over a damaged file, when it is opened or at a damaged row."""
+    return (library("pyarrow").ArrowException, OSError, ValueError, MemoryError, OverflowError)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _column(schema: Any, wanted: str, path: Path) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
+import msgspec
 from safetensors import SafetensorError, safe_open
 
 from dnd_local.core.errors import DamagedFile
@@ -30,6 +30,12 @@ class Tensors:
 
     size: int
     precision: Precision | None
+
+
+class _Index(msgspec.Struct):
+    """A model's index: the part that each tensor lies in."""
+
+    weight_map: dict[str, str]
 
 
 def read_tensors(paths: Iterable[Path]) -> Tensors:
@@ -66,13 +72,20 @@ def check_index(index: Path) -> None:
         index: ``model.safetensors.index.json``, beside the parts that it names.
 
     Raises:
-        DamagedFile: a part lacks a tensor.
+        DamagedFile: a part lacks a tensor, or the index is none.
     """
+    try:
+        told = msgspec.json.decode(read_whole(index), type=_Index)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise DamagedFile(f"{index} is no index of a model's parts: {error}") from None
     wanted: dict[str, set[str]] = {}
-    for tensor, part in json.loads(read_whole(index))["weight_map"].items():
+    for tensor, part in told.weight_map.items():
         wanted.setdefault(part, set()).add(tensor)
     for part, tensors in sorted(wanted.items()):
-        with safe_open(index.parent / part, framework="numpy") as file:
-            lacking = sorted(tensors - set(file.keys()))
+        try:
+            with safe_open(index.parent / part, framework="numpy") as file:
+                lacking = sorted(tensors - set(file.keys()))
+        except (SafetensorError, OSError) as error:
+            raise DamagedFile(f"{index} names {part}, which cannot be read: {error}") from None
         if lacking:
             raise DamagedFile(f"{index} says that '{lacking[0]}' lies in {part}, which lacks it")

@@ -33,7 +33,7 @@ LINES = {
     "baseline": f"baseline clip-dissect pocket {LAYER} --ids 1,2 {_QUICK} "
     "--concepts in/concepts.txt --out out/baseline.csv",
     "ablate": f"ablate pocket {LAYER} --match 'red|green' --data in/by-class "
-    "--labels in/labels.csv --classes in/classes.txt --controls 2 --out out/ablated",
+    "--labels in/labels.csv --classifier forest --controls 2 --out out/ablated",
     "search": "search mine red",
     "bench": "bench mine --out out/times.json",
     "group": "group mine",
@@ -66,6 +66,9 @@ LINES = {
 
 SAMPLE = ("dissect", "show", "status", "runs")
 """What `scripts/check` tries each time: the first reaches most of what any command does."""
+
+ALONE = ("dissect, two workers",)
+"""Commands whose worker processes meet in a network namespace of their own, where there is one."""
 
 OWN = ("workspace", "weights", "data", "out", "tmp")
 """Folders of the world that a command may change; what is in `in` it may only read."""

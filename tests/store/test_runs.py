@@ -214,6 +214,7 @@ def test_where_parts_lie_is_read_back(tmp_path: Path) -> None:
 
 
 LATER = (
+    ("network", "latents"),
     ("scores", "alike_above"),
     ("scores", "race"),
     ("probe", "keep"),
