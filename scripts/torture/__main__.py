@@ -4,6 +4,10 @@
     python scripts/torture crash --trials 500     kill -9 at a change of the disk, then again
     python scripts/torture disk --trials 500      an error of the disk there, then again
     python scripts/torture damage --trials 2000   bytes flipped, cut, zeroed, swapped, deleted
+    python scripts/torture shared                 two processes share a run, one is killed
+    python scripts/torture workers                a run of two workers is killed whole
+    python scripts/torture together               report, gc, verify, status during a run
+    python scripts/torture small                  small file systems, and files that cannot grow
 
 The engines are the pocket pack's. Exit code 1 where a promise was broken; docs/reliability.md says
 what is promised.
@@ -25,13 +29,19 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import crash
 import damage
 import disk
+import several
 from workplace import Workplace
 
 from dnd_local.core.amounts import duration_text
 from dnd_local.store.guard import go_offline
 
-SWEEPS = {"crash": crash.sweep, "disk": disk.sweep, "damage": damage.sweep}
-TRIALS = {"crash": 40, "disk": 40, "damage": 200}
+SWEEPS = {
+    "crash": crash.sweep, "disk": disk.sweep, "damage": damage.sweep, "shared": several.shared,
+    "workers": several.workers, "together": several.together, "small": several.small,
+}  # fmt: skip
+TRIALS = {
+    "crash": 40, "disk": 40, "damage": 200, "shared": 20, "workers": 4, "together": 8, "small": 20,
+}  # fmt: skip
 
 
 def main() -> int:

@@ -22,7 +22,7 @@ from dnd_local.pipeline.dissection import Dissection
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.runner import RunResult
 from dnd_local.pocket.world import picture
-from dnd_local.store.files import SUFFIX
+from dnd_local.store.files import LEASE, SUFFIX
 
 LAYER, RUN, IMAGES, NEURONS = "layer4", "same", 24, "1,2"
 QUICK = {
@@ -81,11 +81,11 @@ class Workplace:
         """Let go of the engines."""
         self._opened.close()
 
-    def asked(self, workspace: Path, **changes: Any) -> Dissection:
+    def asked(self, workspace: Path, *, shared: bool = False) -> Dissection:
         """Return the run that every trial makes, in a workspace."""
         return Dissection(
             model="pocket", layer=LAYER, ids=NEURONS, probe=str(self.probe), run=RUN,
-            workspace=workspace, settings={**QUICK, **changes},
+            workspace=workspace, shared=shared, settings=QUICK,
         )  # fmt: skip
 
     def dissect(self, workspace: Path, watch: Watch | None = None) -> RunResult:
@@ -139,37 +139,47 @@ class Workplace:
         assert all(opened)
 
 
-def in_child(work: Callable[[], Any]) -> Ending:
-    """Do `work` in a forked process and return how that ended.
+class Child:
+    """Work in a forked process.
 
     What a user would be told comes with exit code 2 (or 1, of an engine); anything else that is
     raised is a traceback with exit code 70.
     """
-    reader, writer = _FORK.Pipe(duplex=False)
 
-    def body() -> None:
-        code, said = 0, ""
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self._reader, writer = _FORK.Pipe(duplex=False)
+
+        def body() -> None:
+            code, said = 0, ""
+            try:
+                said = str(work() or "")
+            except DndError as error:
+                code, said = error.exit_code, str(error)
+            except OSError as error:
+                refused = disk_error(error)
+                code, said = (2, str(refused)) if refused else (70, traceback.format_exc())
+            except BaseException:  # noqa: BLE001
+                code, said = 70, traceback.format_exc()
+            writer.send(said)
+            os._exit(code)
+
+        self._process = _FORK.Process(target=body)
+        self._process.start()
+        writer.close()
+
+    def ending(self) -> Ending:
+        """Wait, and return how it ended."""
         try:
-            said = str(work() or "")
-        except DndError as error:
-            code, said = error.exit_code, str(error)
-        except OSError as error:
-            refused = disk_error(error)
-            code, said = (2, str(refused)) if refused else (70, traceback.format_exc())
-        except BaseException:  # noqa: BLE001
-            code, said = 70, traceback.format_exc()
-        writer.send(said)
-        os._exit(code)
+            said = self._reader.recv()
+        except EOFError:
+            said = ""
+        self._process.join()
+        return Ending(self._process.exitcode or 0, said)
 
-    process = _FORK.Process(target=body)
-    process.start()
-    writer.close()
-    try:
-        said = reader.recv()
-    except EOFError:
-        said = ""
-    process.join()
-    return Ending(process.exitcode or 0, said)
+
+def in_child(work: Callable[[], Any]) -> Ending:
+    """Do `work` in a forked process and return how that ended."""
+    return Child(work).ending()
 
 
 def results(workspace: Path) -> dict[str, bytes]:
@@ -177,7 +187,7 @@ def results(workspace: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(workspace)): path.read_bytes()
         for path in sorted(workspace.rglob("*"))
-        if path.is_file() and path.name not in VOLATILE and not path.name.endswith(SUFFIX)
+        if path.is_file() and path.name not in VOLATILE and not path.name.endswith((SUFFIX, LEASE))
     }
 
 

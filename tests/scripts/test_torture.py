@@ -11,7 +11,7 @@ import pytest
 from dnd_local.store.guard import child_environment
 
 ROOT = Path(__file__).parents[2]
-TRIALS = {"crash": 6, "disk": 6, "damage": 16}
+TRIALS = {"crash": 6, "disk": 6, "damage": 16, "shared": 3, "together": 3, "small": 4}
 
 PLANTED = """
 import pathlib, sys
