@@ -11,6 +11,7 @@ from rich.markup import escape
 from dnd_local.cli.verdicts import one_line, print_figures
 from dnd_local.cli.wordwise import print_line, print_rows
 from dnd_local.core.amounts import number_text
+from dnd_local.core.contrasts import Contrasts
 from dnd_local.core.ranking import LOWER_IS_BETTER, best_first
 from dnd_local.core.records import RULES, Captions, Exemplars, Phrases, RaceRound, Rule, Scores
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 def print_evidence(out: Console, evidence: Evidence, verdict: Verdict | None, run: str) -> None:
     """Print everything that is known about a neuron of a run."""
+    from dnd_local.pipeline.plan import CONTRAST_CAPTIONS, CONTRASTS, MEANINGS, proposing
+
     description = evidence.description
     print_line(out, f"[bold]{escape(str(evidence.neuron))}[/bold]: {evidence.triage.verdict}")
     labels = ", ".join(f"{label.text} ({number_text(label.score)})" for label in description.labels)
@@ -35,12 +38,20 @@ def print_evidence(out: Console, evidence: Evidence, verdict: Verdict | None, ru
     if evidence.exemplars and evidence.captions and evidence.phrases:
         out.print()
         _print_exemplars(out, evidence.exemplars, evidence.captions, evidence.phrases)
+    meanings = evidence.of(MEANINGS)
+    if meanings and len(meanings.meanings) > 1:
+        print_line(out, escape(f"Meanings: {'; '.join(map(str, meanings.meanings))}"))
+    contrasts, captions = evidence.of(CONTRASTS), evidence.of(CONTRAST_CAPTIONS)
+    if contrasts and captions:
+        out.print()
+        _print_contrasts(out, contrasts, captions)
     if evidence.scores:
         out.print()
         _print_candidates(out, evidence.scores, description.rule)
         _print_race(out, evidence.race)
-    for reject in evidence.concepts.rejects if evidence.concepts else ():
-        print_line(out, escape(f"rejected: {reject.text!r} ({reject.reason})"))
+    for part in (part for stage in proposing() for part in evidence.all_of(stage)):
+        for reject in part.rejects:
+            print_line(out, escape(f"rejected: {reject.text!r} ({reject.reason})"))
 
 
 def about_scores(rule: Rule, run: str, *, judged: bool) -> list[str]:
@@ -71,6 +82,16 @@ def _print_exemplars(
         rows.append((number_text(exemplar.response), exemplar.name, part, caption, phrase))
     names = ("Response", "Exemplar", "Part", "Caption", "Phrase")
     print_rows(out, names, rows, right=("Response",), head=3)
+
+
+def _print_contrasts(out: Console, contrasts: Contrasts, captions: Captions) -> None:
+    """Print the images that excite less: cold ones that look alike, then middling ones."""
+    rows = [
+        (number_text(image.response), image.name, "cold" if i < len(contrasts.cold) else "middling",
+         caption)
+        for i, (image, caption) in enumerate(zip(contrasts.images, captions.texts, strict=True))
+    ]  # fmt: skip
+    print_rows(out, ("Response", "Image", "Is", "Caption"), rows, right=("Response",), head=3)
 
 
 def _print_candidates(out: Console, scores: Scores, rule: Rule) -> None:

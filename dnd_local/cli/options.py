@@ -22,8 +22,8 @@ _SKIPPED = {"network.name", "probe.sets", "seed", "llm.root"}
 
 _SHORT = {"llm.engine": "--llm", "network.pool": "--pool", "network.tokens": "--tokens",
           "network.layout": "--layout", "network.latents": "--latents", "scores.rule": "--rule",
-          "scores.race": "--race",
-          "compat": "--compat"}  # fmt: skip
+          "scores.race": "--race", "compat": "--compat", "concepts.rounds": "--rounds",
+          "concepts.contrast": "--contrast", "concepts.meanings": "--meanings"}  # fmt: skip
 
 
 _EVERY_DAY = {"llm.engine"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -43,6 +44,15 @@ def bench(
     each: Annotated[
         int, typer.Option(help="With --hard: so many neurons of each kind; 0 is all.", min=0)
     ] = 0,
+    rounds: Annotated[
+        int, typer.Option(help="With --hard: as dissect --rounds does.", min=0, max=5)
+    ] = 0,
+    contrast: Annotated[
+        int, typer.Option(help="With --hard: as dissect --contrast does.", min=0, max=100)
+    ] = 0,
+    meanings: Annotated[
+        int, typer.Option(help="With --hard: as dissect --meanings does.", min=1, max=4)
+    ] = 1,
     out: Annotated[Path | None, typer.Option(help="Also write the figures to this file.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -64,11 +74,15 @@ def bench(
     from dnd_local.evaluate.pocket_bench import run_bench
     from dnd_local.pipeline.dissection import Dissection
 
-    _check(hard, frozen, each, seed)
+    every = {"rounds": (rounds, 0), "contrast": (contrast, 0), "meanings": (meanings, 1)}
+    mode = {name: value for name, (value, usual) in every.items() if value != usual}
+    _check(hard, ["--frozen"] * frozen + ["--each"] * bool(each) + [f"--{x}" for x in mode], seed)
     dissection = Dissection(model="pocket", layer="fc", workspace=workspace, devices=devices)
     if hard:
         with ProgressLines() as progress:
-            done = run_hard_bench(dissection.execution(), progress, frozen=frozen, each=each)
+            done = run_hard_bench(
+                dissection.execution(), progress, frozen=frozen, each=each, mode=mode
+            )
         _show_hard(done, as_json, out)
         return
     with ProgressLines() as progress:
@@ -94,13 +108,13 @@ def _show_hard(done: HardBench, as_json: bool, out: Path | None) -> None:
     say(f"Answers, counts by kind and plots: {done.folder}", err=True)
 
 
-def _check(hard: bool, frozen: bool, each: int, seed: int) -> None:
+def _check(hard: bool, of_hard: Sequence[str], seed: int) -> None:
     """Refuse options of the other bench, which would change nothing.
 
     Raises:
         BadConfig: one was given.
     """
-    idle = {"--frozen": not hard and frozen, "--each": not hard and each, "--seed": hard and seed}
-    if given := [option for option, set_ in idle.items() if set_]:
+    idle = (["--seed"] if seed else []) if hard else of_hard
+    if idle:
         wanted = "leave it out" if hard else "add --hard"
-        raise BadConfig(f"{' and '.join(given)} would change nothing here: {wanted}")
+        raise BadConfig(f"{' and '.join(idle)} would change nothing here: {wanted}")

@@ -6,12 +6,18 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from dnd_local.core.errors import UserError
 from dnd_local.core.sequences import distinct
 
 Answer: TypeAlias = Literal["right", "wrong", "silent"]
+
+_FILLER: Final = frozenset((
+    "a", "an", "and", "background", "backgrounds", "in", "image", "images", "of", "on", "or",
+    "picture", "pictures", "some", "the", "with",
+))  # fmt: skip
+"""Words of a label that say nothing of what is seen."""
 
 
 @dataclass(frozen=True)
@@ -76,3 +82,9 @@ def concept_words(kinds: Mapping[str, str], further: Mapping[str, Sequence[str]]
 
 def _plain(text: str) -> str:
     return " ".join(text.lower().split())
+
+
+def content_words(text: str) -> frozenset[str]:
+    """Return the words that carry meaning, without the endings of plurals."""
+    words = [word for word in re.findall(r"\w+", text.lower()) if word not in _FILLER]
+    return frozenset(word.removesuffix("s") for word in words)

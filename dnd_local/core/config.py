@@ -13,7 +13,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
-from dnd_local.core.contradictions import check_at_least, check_race
+from dnd_local.core.contradictions import check_alone, check_at_least, check_race
 from dnd_local.core.ledger import OURS, RELEASED, Ledger
 from dnd_local.core.records import Rule
 
@@ -129,9 +129,7 @@ class CaptionsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     batch: Annotated[int, Meta(ge=1, le=MAX_BATCH, description="padded batch shape")] = 16
     dtype: Annotated[Dtype, Meta(description="precision")] = "float16"
     quantisation: Annotated[Quantisation, Meta(description="bitsandbytes, or none")] = "none"
-    min_tokens: Annotated[
-        int, Meta(ge=1, le=1024, description="shortest caption in new tokens")
-    ] = 4
+    min_tokens: Annotated[int, Meta(ge=1, le=1024, description="shortest caption, new tokens")] = 4
     max_tokens: Annotated[int, Meta(ge=1, le=1024, description="longest caption, new tokens")] = 32
 
 
@@ -180,6 +178,9 @@ class ConceptsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         int, Meta(ge=1, le=10_000, description="draws at most when labels repeat")
     ] = 10
     max_words: Annotated[int, Meta(ge=1, le=100, description="longest label in words")] = 5
+    rounds: Annotated[int, Meta(ge=0, le=5, description="further rounds that see scores")] = 0
+    contrast: Annotated[int, Meta(ge=0, le=100, description="cold images to be excluded")] = 0
+    meanings: Annotated[int, Meta(ge=1, le=4, description="meanings of a neuron at most")] = 1
 
 
 class PicturesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -258,6 +259,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         check_at_least("concepts", self.concepts, "max_draws", "count")
         check_at_least("captions", self.captions, "max_tokens", "min_tokens")
+        check_alone(self.scores.race, self.concepts.rounds)
         check_race(self.scores.race, self.pictures.count, official=self.compat == "official")
 
     @property

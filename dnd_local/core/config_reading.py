@@ -56,6 +56,7 @@ def read_config(values: Mapping[str, Any], source: str = "settings") -> Config:
 
 
 _ADDED: Final[Mapping[str, Any]] = {
+    "concepts.rounds": 0, "concepts.contrast": 0, "concepts.meanings": 1,
     "network.latents": "", "probe.keep": "", "probe.sample": 0, "scores.alike_above": 1,
     "scores.race": 0,
     "pictures.sampler": "auto", "pictures.lora": "", "pictures.quality": 0,

@@ -38,3 +38,16 @@ def check_race(first: int, whole: int, *, official: bool) -> None:
             f"scores.race is {first}, and pictures.count {whole}: no pictures are left to race "
             "for; lower scores.race, or give --race 0"
         )
+
+
+def check_alone(race: int, rounds: int) -> None:
+    """Refuse a race and rounds together: a round needs whole scores, which a race does not make.
+
+    Raises:
+        BadConfig: both are asked for.
+    """
+    if race and rounds:
+        raise BadConfig(
+            f"scores.race is {race} and concepts.rounds {rounds}: a round needs every picture of "
+            "every candidate, which a race leaves out; give --race 0 or --rounds 0"
+        )

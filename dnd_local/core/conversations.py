@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from dnd_local.core.cards import Card
 
-Purpose: TypeAlias = Literal["simplify", "summarise", "merge"]
+Purpose: TypeAlias = Literal["simplify", "summarise", "merge", "contrast", "refine"]
 Speaker: TypeAlias = Literal["system", "user", "assistant"]
 
 

@@ -52,6 +52,19 @@ def ranks_from_highest(
     return np.asarray(average[group], dtype=np.float64)
 
 
+def share_below(values: ArrayLike, natural: ArrayLike) -> float:
+    """Return the share of `natural` (c,) that is below the median of `values` (q,), ties one half.
+
+    NaN counts on neither side; NaN comes back where nothing is left of one of them.
+    """
+    some, other = (np.asarray(each, dtype=np.float64) for each in (values, natural))
+    some, other = some[~np.isnan(some)], other[~np.isnan(other)]
+    if not some.size or not other.size:
+        return float("nan")
+    middle = np.median(some)
+    return float(np.mean(other < middle) + 0.5 * np.mean(other == middle))
+
+
 def score_candidates(
     texts: Sequence[str],
     responses: Sequence[Sequence[float]],

@@ -7,7 +7,7 @@ it is written down in docs/truth.md.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, get_args
@@ -45,6 +45,7 @@ from dnd_local.pipeline.session import Progress
 from dnd_local.pipeline.settings import make_config
 from dnd_local.pocket import words, world
 from dnd_local.stages.clip_dissect import Similarity
+from dnd_local.store.runs import RunFolder
 
 HOLDOUT: Final = 0.25
 ANSWERS: Final = "answers.csv"
@@ -72,6 +73,7 @@ def run_hard_bench(
     *,
     frozen: bool = False,
     each: int = 0,
+    mode: Mapping[str, int] | None = None,
     kinds: Sequence[EvidenceKind] = EVIDENCE_KINDS,
     config: Config | None = None,
 ) -> HardBench:
@@ -86,6 +88,7 @@ def run_hard_bench(
         progress: who is told how far it is.
         frozen: the frozen half instead of the one for developing.
         each: at most so many neurons of each kind, the first ones; 0 for all.
+        mode: settings of candidates other than usual (rounds, contrast, meanings); in its name.
         kinds: what verdicts rest on.
         config: other settings of the method than the embedded preset's.
 
@@ -93,7 +96,8 @@ def run_hard_bench(
         MissingWeights: a model of the pack is not there.
     """
     half = FROZEN if frozen else DEVELOPING
-    config = config or make_config(HARD, options={"probe": {"holdout": HOLDOUT}})
+    options = {"probe": {"holdout": HOLDOUT}, "concepts": dict(mode or {})}
+    config = config or make_config(HARD, options=options)
     lab = Lab(config, execution, execution.devices[0])
     try:
         neurons = planted_neurons(lab, half)
@@ -102,6 +106,7 @@ def run_hard_bench(
     finally:
         lab.close()
     name = f"hard-{half}" + (f"-{each}" if each else "")
+    name += "".join(f"-{word}-{value}" for word, value in (mode or {}).items())
     selection = Selection((half,), chosen)
     dissect_neurons(config, execution, selection, name, progress)
     run = open_run(
@@ -118,11 +123,14 @@ def run_hard_bench(
     finally:
         run.lab.close()
     write_verdicts(run.folder, verdicts[0], tables[0].rows)
-    answers = answered(tables, neurons, truth, verdicts)
+    return _kept(run.folder, answered(tables, neurons, truth, verdicts))
+
+
+def _kept(folder: RunFolder, answers: Sequence[Answer]) -> HardBench:
     records = {ANSWERS: [answer.record() for answer in answers], KINDS: kind_records(answers)}
     for file, lines in records.items():
-        run.folder.write_bytes(file, records_csv(lines).encode("utf-8"))
-    return HardBench(tuple(answers), run.folder.folder)
+        folder.write_bytes(file, records_csv(lines).encode("utf-8"))
+    return HardBench(tuple(answers), folder.folder)
 
 
 def first_of_each(neurons: Sequence[PlantedNeuron], each: int) -> tuple[int, ...]:

@@ -7,12 +7,12 @@ describe the same images. The pool sees to it that three neurons have enough to 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
 
+from dnd_local.core.concept_words import content_words
 from dnd_local.evaluate.response_measures import Array
 
 NEAR: Final = 0.7
@@ -35,11 +35,6 @@ POOL: Final = (
     "darkness",
 )  # fmt: skip
 """A hundred things, textures and colours that photographs show."""
-
-_FILLER: Final = frozenset((
-    "a", "an", "and", "background", "backgrounds", "in", "image", "images", "of", "on", "or",
-    "picture", "pictures", "some", "the", "with",
-))  # fmt: skip
 
 
 def null_labels(
@@ -76,7 +71,7 @@ def near(one: str, other: str, fits: Mapping[str, Array]) -> bool:
     They are if the words of one are among the other's, forms of words and filler aside, or if
     their fit to the held-out images correlates by `NEAR` or more.
     """
-    words, others = _words(one), _words(other)
+    words, others = content_words(one), content_words(other)
     if plain(one) == plain(other):
         return True
     if words and others and (words <= others or others <= words):
@@ -92,9 +87,3 @@ def near(one: str, other: str, fits: Mapping[str, Array]) -> bool:
 def plain(label: str) -> str:
     """Return a label in lower case with single blanks."""
     return " ".join(label.lower().split())
-
-
-def _words(text: str) -> frozenset[str]:
-    """Return the words that carry meaning, without the endings of plurals."""
-    words = [word for word in re.findall(r"\w+", text.lower()) if word not in _FILLER]
-    return frozenset(word.removesuffix("s") for word in words)

@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from dnd_local.core.errors import UserError
+from dnd_local.core.ranking import share_below
 from dnd_local.evaluate.intervals import draw_counts, percentile_interval
 from dnd_local.evaluate.null_labels import null_labels, plain
 from dnd_local.evaluate.response_measures import (
@@ -116,14 +117,14 @@ def judge(
         reach = float("nan")
         if probe is not None and draws is not None:
             measures += judge_on_probe(probe, column, label, others, word, draws)
-            reach = reach_of(
+            reach = share_below(
                 probe.real[fires(probe.simulated[label]), column], probe.real[:, column]
             )
         if pictures is not None and control_draws is not None:
             picture_draws = draw_counts(len(pictures.pictured[label]), RESAMPLES, rng)
             both = (picture_draws, control_draws)
             measures += judge_on_pictures(pictures, column, label, others, word, both, rng)
-            reach = reach_of(pictures.pictured[label][:, column], pictures.control[:, column])
+            reach = share_below(pictures.pictured[label][:, column], pictures.control[:, column])
         judged.append((measures, reach))
     supported = discoveries([measures for measures, _ in judged])
     return tuple(
@@ -132,18 +133,6 @@ def judge(
             keys, labels, judged, supported, strict=True
         )
     )
-
-
-def reach_of(responses: ArrayLike, natural: ArrayLike) -> float:
-    """Return the share of natural responses (c,) below the median of `responses` (q,), ties half.
-
-    NaN without responses.
-    """
-    pictured, other = np.asarray(responses, dtype=np.float64), np.asarray(natural, dtype=np.float64)
-    if not pictured.size:
-        return float("nan")
-    middle = np.median(pictured)
-    return float(np.mean(other < middle) + 0.5 * np.mean(other == middle))
 
 
 def discoveries(measured: Sequence[Sequence[Judged]]) -> list[bool]:

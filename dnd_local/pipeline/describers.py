@@ -120,6 +120,12 @@ def describer_config(config: Config, run: str, describer: str) -> Config:
 def _round(run: StoredRun, book: Mapping[str, Reply]) -> Round:
     """Ask as the stages ask, of the book, all neurons together: what it lacks is the round."""
     lab, config = run.lab, run.lab.config
+    if config.concepts.rounds or config.concepts.contrast:
+        raise UserError(
+            f"run '{run.record.name}' has concepts.rounds {config.concepts.rounds} and "
+            f"concepts.contrast {config.concepts.contrast}, whose questions rest on what is "
+            "computed here in between; a model elsewhere answers for a run without them"
+        )
     items = [Item.of_neuron(neuron) for neuron in run.record.wanted()]
     captions = CAPTIONS.read(lab, CAPTIONS.there(lab, items))
     if not captions:

@@ -13,7 +13,7 @@ from dnd_local.core.sequences import distinct
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.label_vectors import text_vectors
 from dnd_local.pipeline.making import Failure
-from dnd_local.pipeline.plan import CONCEPTS, SCORES, TRIAGE, plan_of
+from dnd_local.pipeline.plan import CONCEPTS, MEANINGS, SCORES, TRIAGE, plan_of
 from dnd_local.pipeline.stage import Asked, Item
 from dnd_local.store.runs import RunRecord
 
@@ -72,13 +72,30 @@ def _labels(lab: Lab, scored: Sequence[Scores]) -> dict[Neuron, list[Label]]:
     """
     rule, above = lab.config.scores.rule, lab.config.scores.alike_above
     if above == 1:
-        return {scores.neuron: best_labels(scores.candidates, rule, LABELS) for scores in scored}
+        best = {scores.neuron: best_labels(scores.candidates, rule, LABELS) for scores in scored}
+        return _with_meanings(lab, best)
     texts = distinct(candidate.text for scores in scored for candidate in scores.candidates)
     vectors = dict(zip(texts, text_vectors(lab, texts), strict=True))
     lab.close()
     ranked = {scores.neuron: best_labels(scores.candidates, rule, len(texts)) for scores in scored}
+    return _with_meanings(
+        lab,
+        {neuron: drop_alike(labels, vectors, above)[:LABELS] for neuron, labels in ranked.items()},
+    )
+
+
+def _with_meanings(lab: Lab, labels: dict[Neuron, list[Label]]) -> dict[Neuron, list[Label]]:
+    """Return the labels with one in front that names all meanings, of neurons that have several.
+
+    A neuron whose meanings are not known yet is left out, where they are asked for.
+    """
+    if not MEANINGS.when(lab.config):
+        return labels
+    items = MEANINGS.there(lab, [Item.of_neuron(neuron) for neuron in labels])
+    rule = lab.config.scores.rule
     return {
-        neuron: drop_alike(labels, vectors, above)[:LABELS] for neuron, labels in ranked.items()
+        part.neuron: part.before(labels[part.neuron], rule, LABELS)
+        for part in MEANINGS.read(lab, items)
     }
 
 

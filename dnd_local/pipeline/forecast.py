@@ -19,6 +19,7 @@ from dnd_local.pipeline.plan import (
     RESPONSES,
     TRIAGE,
     plan_of,
+    proposing,
     triages_of,
 )
 from dnd_local.pipeline.race_rounds import picture_blocks
@@ -143,7 +144,8 @@ def _blind(config: Config, selection: Selection, rates: Mapping[str, float]) -> 
     """Return the same of a run that lacks something, so that no key and no part is known."""
     chosen = None if selection.ids is None else len(selection.ids) * len(selection.layers)
     neurons = chosen or 1
-    concepts = neurons * config.concepts.count
+    proposals = sum(stage.when(config) for stage in proposing())
+    concepts = neurons * config.concepts.count * proposals
     items = {
         RESPONSES.kind: 0,
         TRIAGE.kind: len(selection.layers),

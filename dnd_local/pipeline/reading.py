@@ -15,6 +15,7 @@ from dnd_local.core.config import Execution
 from dnd_local.core.descriptions import Description
 from dnd_local.core.errors import BadConfig, UserError
 from dnd_local.core.records import LayerTriage, Neuron, Pixels
+from dnd_local.core.sequences import distinct
 from dnd_local.pipeline.describing import LABELS, describe_all
 from dnd_local.pipeline.evidence import Evidence, gather_evidence
 from dnd_local.pipeline.lab import Lab
@@ -118,6 +119,11 @@ class StoredRun(Drawn):
         if layer not in layers:
             raise BadConfig(f"layer '{layer}' is none of the run's: {', '.join(layers)}")
         return np.concatenate([part.values for part in responses_of(self.lab, layer)])
+
+    def prompts(self) -> dict[str, str]:
+        """Return the digest of every prompt that the run's stages read, by the prompt's name."""
+        names = distinct(name for stage in plan_of(self.record.config) for name in stage.prompts)
+        return {name: self.lab.prompts.digest(name) for name in names}
 
     def labels(self) -> Any:
         """Return a row a neuron: layer, neuron, status, labels and their scores.

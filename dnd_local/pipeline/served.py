@@ -28,7 +28,7 @@ from dnd_local.engines.vllm_command import ServerSettings
 from dnd_local.engines.vllm_python import find_vllm
 from dnd_local.engines.vllm_server import options_now
 from dnd_local.pipeline.lab import Lab
-from dnd_local.pipeline.plan import CONCEPTS, triages_of
+from dnd_local.pipeline.plan import proposing, triages_of
 from dnd_local.pipeline.replies import replies_of
 from dnd_local.pipeline.selection import Selection
 from dnd_local.pipeline.stage import Asked
@@ -179,8 +179,9 @@ def asks_language_model(lab: Lab, selection: Selection, earlier: Sequence[Neuron
         *(neuron for neuron in earlier if neuron.index < widths[neuron.layer]),
         *(Neuron(target, layer, i) for layer, ids in selected.items() for i in ids),
     ]
-    items = CONCEPTS.items(lab, Asked(tuple(layers), tuple(neurons)))
-    return bool(CONCEPTS.missing(lab, items))
+    asked = Asked(tuple(layers), tuple(neurons))
+    asking = [stage for stage in proposing() if stage.when(lab.config)]
+    return any(stage.missing(lab, stage.items(lab, asked)) for stage in asking)
 
 
 def ask_server(execution: Execution, model: str, root: str | None = None) -> ServerFacts:

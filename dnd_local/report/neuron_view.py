@@ -12,6 +12,7 @@ from dnd_local.core.ranking import LOWER_IS_BETTER, compared_cosine
 from dnd_local.core.records import RULES, Box, Candidate, Exemplar, Pictures, Rule, ScoredCandidate
 from dnd_local.core.sequences import grouped
 from dnd_local.pipeline.evidence import Evidence
+from dnd_local.pipeline.plan import proposing
 from dnd_local.report import plots
 from dnd_local.report.cards import CardView
 from dnd_local.report.gather import Histogram, RangeGroup
@@ -140,7 +141,8 @@ def neuron_view(
     shelf.put(blobs_of(evidence))
     scored = evidence.scores.candidates if evidence.scores else ()
     phrases = evidence.phrases.exchanges if evidence.phrases else ()
-    concepts = evidence.concepts.exchanges if evidence.concepts else ()
+    proposals = [part for stage in proposing() for part in evidence.all_of(stage)]
+    concepts = [exchange for part in proposals for exchange in part.exchanges]
     exemplars = evidence.exemplars.exemplars if evidence.exemplars else ()
     plot = None
     if histogram is not None:

@@ -18,11 +18,10 @@ from dnd_local.core.descriptions import Status
 from dnd_local.core.ledger import Side
 from dnd_local.core.ledger_rows import ROWS, Row
 from dnd_local.core.protocols import EngineRole
-from dnd_local.core.sequences import distinct
 from dnd_local.evaluate.verdicts import LEGEND, Word
 from dnd_local.pipeline import opening
 from dnd_local.pipeline.lab import Lab
-from dnd_local.pipeline.plan import PLAN, plan_of
+from dnd_local.pipeline.plan import plan_of
 from dnd_local.pipeline.reading import StoredRun
 from dnd_local.pipeline.served import SERVER
 from dnd_local.pipeline.stage import roles_of
@@ -122,10 +121,7 @@ def run_view(
         stages=_stages(run),
         models=_models(lab),
         ledger=tuple((row, row.taken(record.config.ledger)) for row in ROWS),
-        prompts=tuple(
-            (name, lab.prompts.digest(name))
-            for name in distinct(name for stage in PLAN for name in stage.prompts)
-        ),
+        prompts=tuple(run.prompts().items()),
         probe=(" + ".join(record.config.probe.sets), len(lab.probe), lab.probe.digest),
         software=tuple(record.software.items()),
         devices=record.devices,
@@ -170,7 +166,11 @@ def _stages(run: StoredRun) -> tuple[StageView, ...]:
 
 
 def _models(lab: Lab) -> tuple[ModelView, ...]:
-    digests = {role: d for stage in PLAN for role, d in stage.meaning(lab)["weights"].items()}
+    digests = {
+        role: d
+        for stage in plan_of(lab.config)
+        for role, d in stage.meaning(lab)["weights"].items()
+    }
     views = []
     for role, names in opening.model_ids(lab.config).items():
         entries = [lab.weights.manifest.entry(name) for name in names]

@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dnd_local.core.protocols import Blobs, Captioner
-from dnd_local.core.records import Captions, Exemplars
+from dnd_local.core.records import Captions, Exemplar, Exemplars, Neuron
 from dnd_local.core.sequences import distinct
 
 
 def caption(batch: Sequence[Exemplars], captioner: Captioner, blobs: Blobs) -> list[Captions]:
     """Return the captions of each neuron's exemplars; a picture that several share is read once."""
-    wanted = distinct(e.blob for record in batch for e in record.exemplars)
+    return caption_images([(one.neuron, one.exemplars) for one in batch], captioner, blobs)
+
+
+def caption_images(
+    batch: Sequence[tuple[Neuron, Sequence[Exemplar]]], captioner: Captioner, blobs: Blobs
+) -> list[Captions]:
+    """Return the captions of each neuron's images, in their order."""
+    wanted = distinct(image.blob for _, images in batch for image in images)
     texts = captioner.caption(blobs.get_all(wanted))
     said = {blob: one_line(text) for blob, text in zip(wanted, texts, strict=True)}
     return [
-        Captions(record.neuron, tuple(said[exemplar.blob] for exemplar in record.exemplars))
-        for record in batch
+        Captions(neuron, tuple(said[image.blob] for image in images)) for neuron, images in batch
     ]
 
 

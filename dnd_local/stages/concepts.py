@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from dnd_local.core.config import ConceptsConfig, LlmConfig
-from dnd_local.core.conversations import Exchange
+from dnd_local.core.conversations import Exchange, Purpose
 from dnd_local.core.digest import seed
 from dnd_local.core.ledger import OURS, Ledger, Side
 from dnd_local.core.protocols import LanguageModel, Prompts
-from dnd_local.core.records import Candidate, Concepts, Neuron, Phrases, Reject
+from dnd_local.core.records import Candidate, Concepts, Phrases, Reject
 from dnd_local.stages.asking import WORDINGS, Question, Wording, ask
 from dnd_local.stages.letter import spell_list
 
@@ -65,12 +65,30 @@ _MANNERS: Final[Mapping[Side, _Manner]] = {
 """Row 19 of the ledger."""
 
 
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """How a neuron's candidates are asked for.
+
+    Attributes:
+        prompt: the prompt, which shows the phrases.
+        variables: what else it shows, by the variable's name.
+        known: labels that the neuron has already; a draw of one is a repeat.
+        about: what sets these draws apart from others about the same neuron; enters their seeds.
+    """
+
+    prompt: Purpose = "summarise"
+    variables: Mapping[str, str] = field(default_factory=dict)
+    known: frozenset[str] = frozenset()
+    about: tuple[str | int, ...] = ()
+
+
 @dataclass(slots=True)
 class _Draws:
     """One neuron's draws so far."""
 
     phrases: Phrases
     wording: Wording
+    asking: Asking
     drawn: int = 0
     distinct: int = 0
     repeats: int = 0
@@ -97,7 +115,7 @@ class _Draws:
             self.rejects.append(Reject(last.reply.text, reason, draw))
             return
         label, *twins = self.wording.enter(last.text)
-        known = {candidate.text for candidate in self.candidates}
+        known = {candidate.text for candidate in self.candidates} | self.asking.known
         if label in known:
             self.repeats += 1
             return
@@ -105,6 +123,12 @@ class _Draws:
         self.candidates += [
             Candidate(text, last.reply.text, draw) for text in (label, *twins) if text not in known
         ]
+
+    @property
+    def about(self) -> tuple[str | int, ...]:
+        """What the draws are about, for their seeds."""
+        neuron = self.phrases.neuron
+        return (neuron.target, neuron.layer, neuron.index, *self.asking.about)
 
 
 def conceive(
@@ -115,8 +139,9 @@ def conceive(
     config: ConceptsConfig,
     run_seed: int,
     ledger: Ledger = OURS,
+    asking: Sequence[Asking] = (),
 ) -> list[Concepts]:
-    """Return each neuron's candidate concepts.
+    """Return each neuron's candidate concepts; `asking` says how each is asked about.
 
     `count` draws at first; where labels repeat, more until `count` are distinct, `MOST_REPEATS` in
     a row repeat, or `max_draws` are spent (none under the released side of `ledger`). A reply that
@@ -125,7 +150,8 @@ def conceive(
     """
     wording, bound = WORDINGS[ledger.wording], _DRAWS[ledger.top_up](config)
     manner = _MANNERS[ledger.draws]
-    draws = [_Draws(phrases, wording) for phrases in batch]
+    every = asking or [Asking()] * len(batch)
+    draws = [_Draws(phrases, wording, how) for phrases, how in zip(batch, every, strict=True)]
     while open_draws := [(drawn, d) for drawn in draws for d in drawn.wanted(config.count, bound)]:
         questions = [
             _summarise(drawn, d, prompts, config, run_seed, manner) for drawn, d in open_draws
@@ -133,8 +159,7 @@ def conceive(
         answers = ask(questions, language_model, llm, run_seed, ledger)
         lists = [i for i, exchanges in enumerate(answers) if _wants_merging(exchanges, wording)]
         merges = [
-            _merge(manner.spell(answers[i][-1].text), open_draws[i][0].phrases.neuron,
-                   open_draws[i][1], prompts, config)
+            _merge(manner.spell(answers[i][-1].text), *open_draws[i], prompts, config)
             for i in lists
         ]  # fmt: skip
         for i, exchanges in zip(
@@ -162,18 +187,14 @@ def _summarise(
     run_seed: int,
     manner: _Manner,
 ) -> Question:
-    neuron = drawn.phrases.neuron
-    order = manner.order(drawn.phrases.texts, run_seed, _about(neuron), draw)
-    messages = prompts.messages("summarise", phrases=drawn.wording.join(order))
-    return Question("summarise", messages, _about(neuron), draw, config.max_words)
+    order = manner.order(drawn.phrases.texts, run_seed, drawn.about, draw)
+    how = drawn.asking
+    messages = prompts.messages(how.prompt, phrases=drawn.wording.join(order), **how.variables)
+    return Question(how.prompt, messages, drawn.about, draw, config.max_words)
 
 
 def _merge(
-    label: str, neuron: Neuron, draw: int, prompts: Prompts, config: ConceptsConfig
+    label: str, drawn: _Draws, draw: int, prompts: Prompts, config: ConceptsConfig
 ) -> Question:
     messages = prompts.messages("merge", label=label)
-    return Question("merge", messages, _about(neuron), draw, config.max_words)
-
-
-def _about(neuron: Neuron) -> tuple[str, str, int]:
-    return (neuron.target, neuron.layer, neuron.index)
+    return Question("merge", messages, drawn.about, draw, config.max_words)

@@ -24,8 +24,13 @@ VARIABLES: Final = {
     "summarise": frozenset({"phrases"}),
     "merge": frozenset({"label"}),
     "picture": frozenset({"label"}),
+    "contrast": frozenset({"phrases", "others"}),
+    "refine": frozenset({"phrases", "middling", "others", "tried"}),
 }
 """Every prompt file and the variables it must use, each at least once."""
+
+OPTIONAL: Final = frozenset({"contrast", "refine"})
+"""Prompts that only an option uses; a folder without them leaves the shipped ones in place."""
 
 VERBATIM: Final = "verbatim"
 _MARKER = re.compile(rf"^--- (\S+)(?: ({VERBATIM}))?[ \t]*$", re.MULTILINE)
@@ -48,7 +53,7 @@ class PromptFile:
 
 
 class PromptFolder:
-    """The four prompt files of a folder, read and checked at once.
+    """The prompt files of a folder, read and checked at once.
 
     Raises:
         BadConfig: a file is missing, is not UTF-8, has no turn, an unknown role, or uses other
@@ -56,8 +61,7 @@ class PromptFolder:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        folder = folder or shipped("prompts")
-        self._files = {name: read_prompt(folder / f"{name}.txt") for name in VARIABLES}
+        self._files = {name: read_prompt(_path(folder, name)) for name in VARIABLES}
 
     def messages(self, name: str, **variables: str) -> tuple[Message, ...]:
         """Return the turns of a prompt with its variables filled in."""
@@ -66,6 +70,11 @@ class PromptFolder:
     def digest(self, name: str) -> str:
         """Return the SHA-256 of a prompt file's bytes."""
         return self._files[name].digest
+
+
+def _path(folder: Path | None, name: str) -> Path:
+    path = (folder or shipped("prompts")) / f"{name}.txt"
+    return path if name not in OPTIONAL or path.exists() else shipped("prompts") / path.name
 
 
 def read_prompt(path: Path) -> PromptFile:

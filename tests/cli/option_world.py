@@ -303,7 +303,8 @@ class OptionWorld:
         self.patch.setattr(
             hard_bench, "run_hard_bench",
             lambda execution, progress, **asked: HardBench(
-                (Answer(f"{asked}", 0, "single", "dog", "right", 1.0),), execution.workspace
+                (Answer("-".join(map(str, asked.values())), 0, "single", "dog", "right", 1.0),),
+                execution.workspace,
             ),
         )  # fmt: skip
 

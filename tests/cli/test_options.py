@@ -23,6 +23,9 @@ NAMED = {
     "network.tokens": "--tokens",
     "network.latents": "--latents",
     "network.layout": "--layout",
+    "concepts.rounds": "--rounds",
+    "concepts.contrast": "--contrast",
+    "concepts.meanings": "--meanings",
 }
 """Settings with a short option; the network's name is the first argument."""
 

@@ -41,9 +41,9 @@ def test_the_hard_bench_is_asked_for_by_name(
     asked: list[object] = []
     done = HardBench((Answer("ours", 0, "single", "dog", "right", 1.0),), tmp_path)
     monkeypatch.setattr(hard_bench, "run_hard_bench", lambda *_, **how: asked.append(how) or done)
-    said = command("pocket", "bench", "--hard", "--frozen", "--each", "3")
+    said = command("pocket", "bench", "--hard", "--frozen", "--each", "3", "--rounds", "1")
     assert said.code == 0
-    assert asked == [{"frozen": True, "each": 3}]
+    assert asked == [{"frozen": True, "each": 3, "mode": {"rounds": 1}}]
     assert "1.000 (0.025 to 1.000)" in said.out
     assert (tmp_path / "plots" / "risk-coverage.svg").is_file()
     out = tmp_path / "figures.json"
@@ -56,6 +56,7 @@ def test_the_hard_bench_is_asked_for_by_name(
     ("words", "reason"),
     [
         (("--frozen",), "--frozen would change nothing here: add --hard"),
+        (("--rounds", "1", "--contrast", "2"), "--rounds and --contrast would change nothing"),
         (("--each", "2"), "--each would change nothing here: add --hard"),
         (("--hard", "--seed", "1"), "--seed would change nothing here: leave it out"),
     ],

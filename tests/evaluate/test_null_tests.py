@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from dnd_local.core.errors import UserError
+from dnd_local.core.ranking import share_below
 from dnd_local.evaluate import null_tests
 from dnd_local.evaluate.null_tests import (
     PictureEvidence,
     ProbeEvidence,
     discoveries,
     judge,
-    reach_of,
 )
 from dnd_local.evaluate.verdicts import DECIDING, Judged, Verdict
 
@@ -219,9 +219,11 @@ def test_the_chance_of_a_figure(value: float, low: float, level: float, chance: 
 
 def test_reach_is_the_percentile_of_the_median_picture() -> None:
     natural = np.arange(100.0)
-    assert reach_of([10.0, 95.5, 99.0], natural) == 0.96
-    assert reach_of([50.0], natural) == 0.505
-    assert np.isnan(reach_of([], natural))
+    assert share_below([10.0, 95.5, 99.0], natural) == 0.96
+    assert share_below([50.0], natural) == 0.505
+    assert share_below([50.0, np.nan], [*natural, np.nan]) == 0.505
+    assert np.isnan(share_below([], natural))
+    assert np.isnan(share_below([1.0], [np.nan]))
     probe, pictures = world()
     by_pictures = judge(KEYS, WORDS, probe, pictures)[0]
     own = np.median(pictures.pictured["word0"][:, 0])

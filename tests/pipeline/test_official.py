@@ -11,7 +11,7 @@ from dnd_local.core.ledger import OURS, RELEASED
 from dnd_local.core.ledger_rows import sides
 from dnd_local.core.records import Concepts, Exemplars
 from dnd_local.pipeline.describers import next_round
-from dnd_local.pipeline.plan import CONCEPTS, EXEMPLARS, PICTURES, PLAN, RESPONSES
+from dnd_local.pipeline.plan import CONCEPTS, EXEMPLARS, PICTURES, RESPONSES, plan_of
 from dnd_local.pipeline.reading import open_run
 from dnd_local.pipeline.replies import replies_of
 from dnd_local.pipeline.runner import RunResult
@@ -54,7 +54,7 @@ def test_a_dead_neuron_gets_a_confident_label(bench: Bench, official: RunResult)
 
 def test_parts_of_the_two_sides_do_not_mix(bench: Bench, official: RunResult) -> None:
     ours, released = bench.lab(), bench.lab(compat="official")
-    same = {stage.name for stage in PLAN if stage.key(ours) == stage.key(released)}
+    same = {stage.name for stage in plan_of(ours.config) if stage.key(ours) == stage.key(released)}
     assert same == {RESPONSES.name, PICTURES.name}
     before = {
         path: path.read_bytes()

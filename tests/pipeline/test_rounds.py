@@ -13,11 +13,12 @@ from dnd_local.pipeline.plan import (
     CONCEPTS,
     EXEMPLARS,
     PICTURES,
-    PLAN,
     SCORES,
+    plan_of,
 )
 from dnd_local.pipeline.race_rounds import picture_blocks
 from dnd_local.pipeline.session import Session, open_session
+from dnd_local.pipeline.settings import make_config
 from dnd_local.pipeline.stage import Asked, Item, Kind
 from dnd_local.stages.pictures import join_blocks
 from dnd_local.stages.scores import score
@@ -67,7 +68,7 @@ def score_again(lab: Lab, items: Sequence[Item]) -> list[Scores]:
 RESCORED = replace(
     SCORES, name="rescored", kind=SECOND, needs=(EXEMPLARS, REFINED, MORE_PICTURES), run=score_again
 )
-TWO_ROUNDS = (*PLAN, REFINED, MORE_PICTURES, RESCORED)
+TWO_ROUNDS = (*plan_of(make_config("pocket")), REFINED, MORE_PICTURES, RESCORED)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dnd_local.core.conversations import Message
 from dnd_local.core.errors import BadConfig
-from dnd_local.store.prompts import VARIABLES, PromptFolder, read_prompt
+from dnd_local.store.prompts import OPTIONAL, VARIABLES, PromptFolder, read_prompt
 from dnd_local.store.resources import shipped
 
 SIMPLIFY = """--- system
@@ -128,7 +128,13 @@ def test_a_folder_of_ones_own_takes_the_place_of_the_shipped(folder: Path) -> No
     assert prompts.digest("merge") == PromptFolder().digest("merge")
 
 
-@pytest.mark.parametrize("name", VARIABLES)
+@pytest.mark.parametrize("name", sorted(OPTIONAL))
+def test_a_folder_may_lack_the_prompts_that_only_an_option_uses(folder: Path, name: str) -> None:
+    (folder / f"{name}.txt").unlink()
+    assert PromptFolder(folder).digest(name) == PromptFolder().digest(name)
+
+
+@pytest.mark.parametrize("name", sorted(set(VARIABLES) - OPTIONAL))
 def test_a_missing_file_is_named(folder: Path, name: str) -> None:
     (folder / f"{name}.txt").unlink()
     with pytest.raises(BadConfig, match=rf"cannot read prompt .*{name}\.txt: No such file"):
