@@ -68,7 +68,7 @@ RESPONSES = Stage(
     name="responses", title="responses: the network over the probe set", kind=CHUNK, on_demand=True,
     version=1, record=Responses,
     settings=lambda c: (as_before("network", c.network), c.probe.chunk),
-    roles=("target",), reads_probe=True, batches=by_chunk, run=_responses,
+    roles=("target",), reads_probe=True, batches=by_chunk, at_once=2, run=_responses,
 )  # fmt: skip
 
 

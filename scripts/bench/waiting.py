@@ -2,7 +2,8 @@
 
 The engines sleep instead of computing, as if a GPU did the work, so that the figures hold on any
 machine. A painter takes 0.3 s for ten pictures of 512 px, a captioner 0.1 s for sixteen, target and
-embedder 0.1 s each for 32. The pictures are crops of photographs, and the storage is the real one::
+embedder 0.1 s each for 32. The pictures are crops of photographs, and the storage is the real one.
+The probe pass reads JPEGs of 512 px in chunks of 128::
 
     python scripts/bench/waiting.py
 
@@ -23,6 +24,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from dnd_local.core.config import Execution
@@ -30,14 +32,15 @@ from dnd_local.core.records import Candidate, Concepts, Exemplar, Exemplars, Neu
 from dnd_local.pipeline import opening
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.making import make_parts
-from dnd_local.pipeline.plan import CAPTIONS, CONCEPTS, EXEMPLARS, PICTURES, SCORES
+from dnd_local.pipeline.plan import CAPTIONS, CONCEPTS, EXEMPLARS, PICTURES, RESPONSES, SCORES
 from dnd_local.pipeline.race_rounds import picture_blocks
 from dnd_local.pipeline.settings import default_data, make_config
 from dnd_local.pipeline.stage import Item, Stage
 from dnd_local.store.weights import default_root
 
 SIDE, CANDIDATES, EXEMPLAR_COUNT = 512, 5, 10
-CONCEPTS_PAINTED, NEURONS = 60, 48
+CONCEPTS_PAINTED, NEURONS, IMAGES = 60, 48, 1024
+CHUNK = 128
 LAYER = "layer4"
 
 
@@ -47,6 +50,8 @@ class Sleeper:
     Args:
         speed: divides every duration.
     """
+
+    bands = 0
 
     def __init__(self, speed: float = 1.0) -> None:
         self.speed, self.slept = speed, 0.0
@@ -97,7 +102,15 @@ def sleeping_lab(workspace: Path, speed: float) -> Iterator[tuple[Lab, Sleeper]]
         yield sleeper
 
     opening.open_engine = asleep
-    config = make_config("pocket", options={"pictures": {"size": SIDE, "batch": 10, "count": 10}})
+    images = workspace / "images"
+    images.mkdir()
+    config = make_config(
+        "pocket",
+        options={
+            "pictures": {"size": SIDE, "batch": 10, "count": 10},
+            "probe": {"sets": [str(images)], "chunk": CHUNK},
+        },
+    )
     execution = Execution(workspace=workspace, weights=default_root(), data=default_data())
     lab = Lab(config, execution)
     try:
@@ -132,20 +145,31 @@ def prepare(lab: Lab, sleeper: Sleeper, neurons: int, concepts: Sequence[str]) -
 
 
 def measure(
-    workspace: Path, concepts: int = CONCEPTS_PAINTED, neurons: int = NEURONS, speed: float = 1.0
+    workspace: Path,
+    concepts: int = CONCEPTS_PAINTED,
+    neurons: int = NEURONS,
+    images: int = IMAGES,
+    speed: float = 1.0,
 ) -> dict[str, float]:
-    """Return the busy share of captioner, painter and scorer.
+    """Return the busy share of the target over the probe set, captioner, painter and scorer.
 
     Args:
+        workspace: an empty folder.
         concepts: how many are painted, ten pictures each.
         neurons: how many are captioned and scored.
+        images: in the probe set.
         speed: of the engines, 1 for the durations above.
     """
     with sleeping_lab(workspace, speed) as (lab, sleeper):
+        for number in range(images):
+            picture = Image.fromarray(sleeper.crop(number))
+            picture.save(workspace / "images" / f"{number:05d}.jpg", quality=90)
+        chunks = [Item.of_chunk(LAYER, i) for i in range(lab.chunks)]
         texts = [f"concept {number}" for number in range(concepts)]
         items = prepare(lab, sleeper, neurons, texts)
         blocks = picture_blocks(lab.config, texts)
         return {
+            "probe pass": busy_share(lab, sleeper, RESPONSES, chunks),
             "captioner": busy_share(lab, sleeper, CAPTIONS, items),
             "painter": busy_share(lab, sleeper, PICTURES, blocks),
             "scorer": busy_share(lab, sleeper, SCORES, items),
@@ -157,9 +181,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--concepts", type=int, default=CONCEPTS_PAINTED)
     parser.add_argument("--neurons", type=int, default=NEURONS)
+    parser.add_argument("--images", type=int, default=IMAGES)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        shares = measure(Path(scratch), given.concepts, given.neurons)
+        shares = measure(Path(scratch), given.concepts, given.neurons, given.images)
     print(json.dumps({name: round(share, 3) for name, share in shares.items()}))
 
 

@@ -36,13 +36,15 @@ def test_painter_and_scorer_do_not_wait_for_the_disk(tmp_path: Path) -> None:
     for attempt in range(3):
         # Among other programs the engines are slowed down as the cores are.
         speed = 1 / (2 * crowding(tmp_path / f"crowd-{attempt}") - 1)
-        shares = waiting.measure(tmp_path / str(attempt), concepts=20, neurons=32, speed=speed)
+        shares = waiting.measure(
+            tmp_path / str(attempt), concepts=20, neurons=32, images=512, speed=speed
+        )
         if shares["painter"] >= 0.97 and shares["scorer"] >= 0.9:
             return
     pytest.fail(f"{shares}")
 
 
 def test_what_is_slept_is_what_is_measured(tmp_path: Path) -> None:
-    shares = waiting.measure(tmp_path, concepts=2, neurons=2, speed=20)
-    assert set(shares) == {"captioner", "painter", "scorer"}
+    shares = waiting.measure(tmp_path, concepts=2, neurons=2, images=200, speed=20)
+    assert set(shares) == {"probe pass", "captioner", "painter", "scorer"}
     assert all(0 < share < 1 for share in shares.values())
