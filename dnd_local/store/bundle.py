@@ -31,6 +31,9 @@ INVENTORY: Final = "bundle.json"
 MANIFEST: Final = "weights_manifest.json"
 SUMS: Final = "SHA256SUMS"
 SCRIPT: Final = "install.sh"
+SBOM: Final = "sbom.cdx.json"
+REQUIREMENTS: Final = "requirements.txt"
+"""In each folder of wheels: its packages at their versions, with their hashes."""
 WEIGHTS: Final = "weights"
 SCHEMA: Final = 1
 _LARGEST_INVENTORY: Final = 64 << 20

@@ -21,13 +21,14 @@ _MAIN = """\
 (cd "$here" && sha256sum --check --quiet SHA256SUMS)
 "$python" -m venv "$target/main"
 "$target/main/bin/python" -m pip install --no-index --find-links "$here/wheels/main" \\
-    dnd-local
+    --no-deps --require-hashes --requirement "$here/wheels/main/requirements.txt"
 program="$target/main/bin/dnd-local"
 """
 
 _VLLM = """\
 "$python" -m venv "$target/vllm"
-"$target/vllm/bin/python" -m pip install --no-index --no-deps "$here"/wheels/vllm/*.whl
+"$target/vllm/bin/python" -m pip install --no-index --find-links "$here/wheels/vllm" \\
+    --no-deps --require-hashes --requirement "$here/wheels/vllm/requirements.txt"
 export DND_LOCAL_VLLM_PYTHON="$target/vllm/bin/python"
 echo "vLLM is in its own environment; name it with --vllm-python $target/vllm/bin/python"
 """

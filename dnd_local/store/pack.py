@@ -8,6 +8,7 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,9 +16,12 @@ import msgspec
 
 from dnd_local.core.digest import canonical, file_sha256, sha256
 from dnd_local.core.errors import DamagedFile, UserError
+from dnd_local.core.sequences import distinct, grouped
 from dnd_local.store.bundle import (
     INVENTORY,
     MANIFEST,
+    REQUIREMENTS,
+    SBOM,
     SCHEMA,
     SCRIPT,
     SUMS,
@@ -31,7 +35,9 @@ from dnd_local.store.install_script import install_script
 from dnd_local.store.manifest import Entry, Manifest, Shipped, User
 from dnd_local.store.own_models import OWN_NAME, encoded_own, portable
 from dnd_local.store.pins import PINS_NAME, Pins
+from dnd_local.store.supply import locked, package_of, sbom
 from dnd_local.store.weights import Weights
+from dnd_local.store.wheels import NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +101,8 @@ def pack(
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".pack-") as scratch:
         items = [_item(weights, entry, path) for entry in packed for path in _paths(entry)]
         wheel_items = _wheel_items(Path(scratch) / "wheels", wheels) if wheels else []
-        items = [*_papers(weights, packed, wheel_items), *wheel_items, *items]
+        papers = _papers(weights, packed, wheel_items, made_by)
+        items = [*papers, *wheel_items, *items]
         lines = tuple(Listed(path=i.name, size=i.size, sha256=i.sha256) for i in items)
         ids = tuple(entry.id for entry in packed)
         inventory = Inventory(schema=SCHEMA, made_by=made_by, ids=ids, files=lines)
@@ -116,13 +123,26 @@ def _item(weights: Weights, entry: Entry, path: str) -> _Item:
     return _Item(f"{WEIGHTS}/{entry.id}/{path}", place.stat().st_size, expected, place)
 
 
-def _papers(weights: Weights, entries: Sequence[Entry], wheels: Iterable[_Item]) -> list[_Item]:
-    """Return the bundle's own small files: manifest, pins, sums and script."""
+def _papers(
+    weights: Weights, entries: Sequence[Entry], wheels: Sequence[_Item], made_by: str
+) -> list[_Item]:
+    """Return the bundle's own small files: manifest, pins, sums, requirements, SBOM, script."""
     ids = [entry.id for entry in entries]
     pins = Pins(Path(), [pin for pin in weights.pins.every() if pin.id in ids])
     names = [item.name for item in wheels]
     script = install_script(ids, has_wheels=bool(names), has_vllm=_has(names, "wheels/vllm/"))
-    sums = "".join(f"{item.sha256}  {item.name}\n" for item in wheels)
+    folders = grouped(wheels, lambda item: item.name.rpartition("/")[0])
+    packages = {
+        folder: [package_of(item.name.rpartition("/")[2], item.sha256) for item in inside]
+        for folder, inside in folders.items()
+    }
+    every_package = distinct(chain(*packages.values()))
+    version = made_by.rpartition(" ")[2]
+    requirements = [
+        _Item.of(f"{folder}/{REQUIREMENTS}", locked(inside).encode())
+        for folder, inside in packages.items()
+    ]
+    sums = "".join(f"{item.sha256}  {item.name}\n" for item in [*wheels, *requirements])
     registered = [portable(entry) for entry in entries if entry.own]
     every = [portable(entry) for entry in weights.manifest.entries]
     return [
@@ -131,6 +151,8 @@ def _papers(weights: Weights, entries: Sequence[Entry], wheels: Iterable[_Item])
         ),
         *([_Item.of(f"{WEIGHTS}/{OWN_NAME}", encoded_own(registered))] if registered else []),
         _Item.of(f"{WEIGHTS}/{PINS_NAME}", pins.encoded()),
+        *requirements,
+        _Item.of(SBOM, sbom(NAME, version, every_package, entries, weights.pins.hash_of)),
         _Item.of(SCRIPT, script.encode()),
         _Item.of(SUMS, sums.encode()),
     ]

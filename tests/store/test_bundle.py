@@ -133,7 +133,14 @@ def test_wheels_come_with_sums_and_a_script_that_installs_them(home, tmp_path):
     subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=folder, check=True)
     script = (folder / "install.sh").read_text()
     assert os.access(folder / "install.sh", os.X_OK)
-    assert "wheels/vllm" in script
+    for name in ("main/a-1+cu-py3-none-any.whl", "vllm/v-1-py3-none-any.whl"):
+        part, _, wheel = name.partition("/")
+        promised = f"{wheel[0]}=={wheel.split('-')[1]} --hash=sha256:{sha256(name.encode())}\n"
+        assert (folder / f"wheels/{part}/requirements.txt").read_text() == promised
+        assert f'--require-hashes --requirement "$here/wheels/{part}/requirements.txt"' in script
+    bill = msgspec.json.decode((folder / "sbom.cdx.json").read_bytes())
+    named = [one["name"] for one in bill["components"]]
+    assert named == ["a", "v", "model", "pinned"]
     assert "weights verify model pinned" in script
     subprocess.run(["sh", "-n", "install.sh"], cwd=folder, check=True)
     unpack(weights(tmp_path / "away", *entries()), folder, Watcher())
