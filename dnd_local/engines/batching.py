@@ -26,7 +26,12 @@ class PaddedBatches:
     """
 
     def __init__(self, shape: int) -> None:
-        self.shape = shape
+        self.shape = self._asked = shape
+
+    @property
+    def narrowed(self) -> int:
+        """The shape that memory forced on the groups, 0 while they have the one asked for."""
+        return self.shape if self.shape < self._asked else 0
 
     def run(self, inputs: Sequence[T], forward: Callable[[list[T]], Sequence[R]]) -> list[R]:
         """Return `forward`'s result for every input, in their order.
@@ -81,6 +86,17 @@ class PaddedBatches:
         self.shape //= 2
         release()
         _log.warning("out of memory: going on with groups of %d", self.shape)
+
+
+class OnBatches:
+    """Mixin of an engine that runs its model on `PaddedBatches`."""
+
+    _batches: PaddedBatches
+
+    @property
+    def narrowed(self) -> int:
+        """See `PaddedBatches.narrowed`; parts that are made from then on say it."""
+        return self._batches.narrowed
 
 
 def up_to_multiple(length: int, multiple: int) -> int:

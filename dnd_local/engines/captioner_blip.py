@@ -18,7 +18,7 @@ from dnd_local.core.config import CaptionsConfig
 from dnd_local.core.errors import UserError
 from dnd_local.core.records import Pixels
 from dnd_local.engines.ahead import Preparation
-from dnd_local.engines.batching import PaddedBatches
+from dnd_local.engines.batching import OnBatches, PaddedBatches
 from dnd_local.engines.device import (
     CPU,
     dtype_of,
@@ -35,7 +35,7 @@ _CLASSES: Final = {
 }
 
 
-class BlipCaptioner:
+class BlipCaptioner(OnBatches):
     """A `Captioner`: greedy captions of BLIP or BLIP-2, whichever the folder's `config.json` is.
 
     Args:

@@ -16,14 +16,14 @@ from dnd_local.core.config import ClipConfig
 from dnd_local.core.errors import MissingWeights
 from dnd_local.core.records import Pixels
 from dnd_local.engines.ahead import Preparation
-from dnd_local.engines.batching import PaddedBatches
+from dnd_local.engines.batching import OnBatches, PaddedBatches
 from dnd_local.engines.device import CPU, dtype_of, home, make_deterministic
 from dnd_local.engines.folders import settings_of
 
 _PRECISIONS: Final = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 
 
-class OpenClipEmbedder:
+class OpenClipEmbedder(OnBatches):
     """An `Embedder`: any CLIP that open_clip can build from a folder.
 
     Args:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 
-from dnd_local.engines.batching import PaddedBatches, up_to_multiple
+from dnd_local.engines.batching import OnBatches, PaddedBatches, up_to_multiple
 from dnd_local.engines.device import CPU, home, make_deterministic
 from dnd_local.engines.folders import settings_of
 
@@ -19,7 +19,7 @@ _LENGTH_STEP: Final = 16
 """Texts are padded to a multiple of so many tokens, and batched with texts of the same."""
 
 
-class SentenceEncoder:
+class SentenceEncoder(OnBatches):
     """Unit vectors of texts; a text's vector does not depend on the texts beside it.
 
     Args:

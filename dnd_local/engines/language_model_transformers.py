@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from dnd_local.core.config import LlmConfig
 from dnd_local.core.conversations import Reply, Request
 from dnd_local.core.errors import UserError
-from dnd_local.engines.batching import PaddedBatches, up_to_multiple
+from dnd_local.engines.batching import OnBatches, PaddedBatches, up_to_multiple
 from dnd_local.engines.device import CPU, home, keep_precision, loading, make_deterministic
 from dnd_local.engines.folders import load_whole, settings_of
 
@@ -22,7 +22,7 @@ _LENGTH_STEP: Final = 64
 """Prompts are padded to a multiple of so many tokens, and batched with prompts of the same."""
 
 
-class TransformersLanguageModel:
+class TransformersLanguageModel(OnBatches):
     """A `LanguageModel`: any chat model of transformers with a chat template.
 
     Each request has its own random generator (one number a token), and prompts are padded on the

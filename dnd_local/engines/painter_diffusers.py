@@ -11,7 +11,7 @@ from diffusers.utils import import_utils, logging
 
 from dnd_local.core.config import PicturesConfig
 from dnd_local.core.records import Pixels
-from dnd_local.engines.batching import PaddedBatches
+from dnd_local.engines.batching import OnBatches, PaddedBatches
 from dnd_local.engines.device import CPU, dtype_of, home, make_deterministic, no_bars, placement
 from dnd_local.engines.lora import add_lora
 from dnd_local.engines.painter_kinds import Generator, generator_of
@@ -24,7 +24,7 @@ import diffusers  # noqa: E402
 from diffusers import AutoencoderTiny, DPMSolverMultistepScheduler, LCMScheduler  # noqa: E402
 
 
-class DiffusersPainter:
+class DiffusersPainter(OnBatches):
     """A `Painter`: a pipeline of one of `painter_kinds.GENERATORS`.
 
     Stable Diffusion paints by DPM-Solver++ multistep unless the settings name another sampler; a

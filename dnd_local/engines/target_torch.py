@@ -17,7 +17,7 @@ from dnd_local.core.protocols import ResponseMap
 from dnd_local.core.records import Box, LayerInfo, Pixels
 from dnd_local.engines.ahead import Preparation
 from dnd_local.engines.bands import bands_of, given, try_out
-from dnd_local.engines.batching import PaddedBatches
+from dnd_local.engines.batching import OnBatches, PaddedBatches
 from dnd_local.engines.device import (
     CPU,
     dtype_of,
@@ -37,7 +37,7 @@ _DISCOVERY_SIDE = 224
 """Side in pixels of the picture on which the layers are found."""
 
 
-class TorchTarget:
+class TorchTarget(OnBatches):
     """A `Target` over any torch module.
 
     The transform runs on PIL pictures in threads, so its pixels are exactly those that the

@@ -173,6 +173,11 @@ class Lab:
         engine = self._engines[role][0]
         return engine if self._calls is None else self._calls.through(engine)
 
+    def narrowed(self, roles: Sequence[EngineRole]) -> int:
+        """Return the smallest batch to which memory forced one of these engines, 0 for none."""
+        opened = [self._engines[role][0] for role in roles if role in self._engines]
+        return min(filter(None, (getattr(one, "narrowed", 0) for one in opened)), default=0)
+
     @contextmanager
     def engines_called_by(self, roles: Sequence[EngineRole], calls: EngineCalls) -> Iterator[None]:
         """Open the engines of `roles`, and let stages use them from several threads meanwhile."""

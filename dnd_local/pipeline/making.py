@@ -99,9 +99,9 @@ def _make_batch(stage: Stage[Any], lab: Lab, batch: Sequence[Item]) -> Made:
             return Made(0, (Failure(stage.name, batch[0].name, _reason(error)),))
         middle = len(batch) // 2
         return _make_batch(stage, lab, batch[:middle]) + _make_batch(stage, lab, batch[middle:])
-    folder = stage.parts(lab)
+    folder, narrow = stage.parts(lab), lab.narrowed(stage.roles)
     for item, record in zip(batch, records, strict=True):
-        folder.write(item.name, record)
+        folder.write(item.name, record, narrow)
     return Made(len(batch))
 
 

@@ -28,12 +28,18 @@ from dnd_local.store.files import read_whole, write_atomic
 R = TypeVar("R")
 
 
-class _Of(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a part belongs to."""
+class _Of(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a part belongs to.
+
+    `narrow` is the smaller batch that its engine ran when memory had forced it to one: the part
+    then agrees with others of its key within rounding, not to the byte. 0, which is not written,
+    says that the batch was that of the settings.
+    """
 
     stage: str
     key: str
     item: str
+    narrow: int = 0
 
 
 FEW: Final = 8
@@ -111,12 +117,19 @@ class PartFolder(Generic[R]):
         with os.scandir(self.folder) as entries:
             return {entry.name for entry in entries if entry.is_file()}
 
-    def write(self, item: str, record: R) -> None:
-        """Store a part; an empty folder in its place gives way."""
+    def write(self, item: str, record: R, narrow: int = 0) -> None:
+        """Store a part; an empty folder in its place gives way.
+
+        Args:
+            item: whose part it is.
+            record: what was made.
+            narrow: the batch that memory forced the engine to, 0 where it did not.
+        """
         path = self.path(item)
         if path.is_dir():
             path.rmdir()
-        write_atomic(path, _encode(self._of(item), record))
+        of = _Of(self.stage, self.key, item, narrow)
+        write_atomic(path, _encode(of, record))
 
     def read(self, item: str) -> R:
         """Return a stored part.
@@ -144,8 +157,13 @@ class PartFolder(Generic[R]):
             )
         return record
 
-    def _of(self, item: str) -> _Of:
-        return _Of(self.stage, self.key, item)
+    def narrow(self, item: str) -> int:
+        """Return the batch that memory forced the engine to when it made a part, 0 for none.
+
+        Raises:
+            FileNotFoundError: there is no such part.
+        """
+        return self._read(read_whole(self.path(item)))[0].narrow
 
     def _read(self, data: bytes) -> tuple[_Of, R]:
         if self._record is Responses:

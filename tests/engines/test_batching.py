@@ -9,7 +9,7 @@ import torch
 
 from dnd_local.core.errors import OutOfMemory
 from dnd_local.engines import batching
-from dnd_local.engines.batching import PaddedBatches, up_to_multiple
+from dnd_local.engines.batching import OnBatches, PaddedBatches, up_to_multiple
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 4, 7])
@@ -93,3 +93,18 @@ def test_inputs_meet_only_inputs_of_their_own_length():
 @pytest.mark.parametrize(("length", "expected"), [(0, 16), (1, 16), (16, 16), (17, 32)])
 def test_up_to_multiple(length, expected):
     assert up_to_multiple(length, 16) == expected
+
+
+def test_what_memory_forced_is_told(monkeypatch):
+    monkeypatch.setattr(batching, "release", lambda: None)
+
+    def forward(group):
+        if len(group) > 1:
+            raise MemoryError
+        return group
+
+    engine = OnBatches()
+    engine._batches = PaddedBatches(4)
+    assert engine.narrowed == 0
+    assert engine._batches.run([1, 2], forward) == [1, 2]
+    assert engine.narrowed == 1
