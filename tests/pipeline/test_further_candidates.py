@@ -20,6 +20,7 @@ from dnd_local.pipeline.plan import (
     MEANINGS,
     OF_GROUP,
     PICTURES,
+    PLAN,
     REFINED,
     SCORES,
     TRIALS,
@@ -29,6 +30,7 @@ from dnd_local.pipeline.reading import open_run
 from dnd_local.pipeline.selection import Selection
 from dnd_local.pipeline.served import asks_language_model
 from dnd_local.pipeline.stage import Item
+from dnd_local.pipeline.upkeep import check_workspace, find_unneeded
 from tests.bench import Bench
 from tests.fakes import LAYER, FakeLanguageModel
 
@@ -193,6 +195,21 @@ def test_the_evidence_and_the_forecast_know_the_further_stages(bench: Bench) -> 
     assert not asks_language_model(stored.lab, Selection((LAYER,), (0, 1)), ())
     REFINED[0].parts(stored.lab).path(ITEMS[1].name).unlink()
     assert asks_language_model(stored.lab, Selection((LAYER,), (0, 1)), ())
+
+
+def test_verify_and_gc_know_the_further_stages_and_their_pictures(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(further_stages, "clusters", lambda rows, most: ([[*range(len(rows))]], 0.0))
+    result = run(bench, rounds=1, contrast=2, meanings=2)
+    stored = open_run(result.record.name, bench.workspace)
+    assert all(one.done == one.of for one in stored.status())
+    assert check_workspace(bench.workspace, PLAN).faults == ()
+    unneeded = find_unneeded(bench.workspace, PLAN)
+    assert (unneeded.folders, unneeded.unknown) == ((), ())
+    kept = {image.blob for part in CONTRASTS.read(stored.lab, ITEMS) for image in part.images}
+    assert kept
+    assert not kept & {path.stem for path in unneeded.pictures}
 
 
 def test_another_number_of_candidates_is_expected_at_most(bench: Bench) -> None:
