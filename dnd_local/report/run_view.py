@@ -15,6 +15,7 @@ from dnd_local.core.cards import Card
 from dnd_local.core.config import Config
 from dnd_local.core.config_reading import flat
 from dnd_local.core.descriptions import Status
+from dnd_local.core.factory_names import is_factory
 from dnd_local.core.ledger import Side
 from dnd_local.core.ledger_rows import ROWS, Row
 from dnd_local.core.protocols import EngineRole
@@ -177,7 +178,7 @@ def _models(lab: Lab) -> tuple[ModelView, ...]:
         views.append(
             ModelView(
                 role=role,
-                names=names or (_unlisted(role, lab.config),),
+                names=(*names, *unlisted(role, lab.config, names)),
                 sources=tuple(_source(entry.source) for entry in entries),
                 licences=tuple(entry.licence.spdx or "not stated" for entry in entries),
                 digest=digests[role],
@@ -186,13 +187,17 @@ def _models(lab: Lab) -> tuple[ModelView, ...]:
     return tuple(views)
 
 
-def _unlisted(role: EngineRole, config: Config) -> str:
-    """Return the name of an engine that has no entry in the manifest."""
+def unlisted(role: EngineRole, config: Config, listed: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of what is behind a role and has no entry in the manifest."""
     name, llm = opening.engine_name(role, config), config.llm
+    if role == "target":
+        return tuple(one for one in (name, config.network.latents) if is_factory(one))
+    if listed:
+        return ()
     if role != "language-model" or name != SERVER:
-        return name
+        return (name,)
     known = (("root", llm.root), ("revision", llm.revision))
-    return f"{llm.model} (a server's{''.join(f', {k} {v}' for k, v in known if v)})"
+    return (f"{llm.model} (a server's{''.join(f', {k} {v}' for k, v in known if v)})",)
 
 
 def _source(source: Source) -> str:

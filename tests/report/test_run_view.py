@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
+from dnd_local.core.config_reading import read_config
 from dnd_local.core.descriptions import Label
 from dnd_local.core.records import Neuron
 from dnd_local.evaluate.verdicts import Ruling, Verdict
@@ -14,7 +15,7 @@ from dnd_local.pipeline import opening
 from dnd_local.pipeline.plan import PLAN, plan_of
 from dnd_local.report.cards import CardView
 from dnd_local.report.map_names import LONGEST_NAME, NAMED, NAMED_SMALL, PHONE_TYPE, TYPE
-from dnd_local.report.run_view import RunView, run_view, settings_in_words
+from dnd_local.report.run_view import RunView, run_view, settings_in_words, unlisted
 from tests.report.conftest import Desk
 from tests.report.synthetic import plain_label
 
@@ -115,6 +116,11 @@ def test_models_with_source_licence_and_digest(desk: Desk, monkeypatch: pytest.M
         "painter": ("sd15",), "embedder": ("clip-vit-b-16",),
     }  # fmt: skip
     monkeypatch.setattr(opening, "model_ids", lambda config: named)
+    network = {"name": "net.py:make", "latents": "my/sae.py:make"}
+    own = {"target": ("sae",), "language-model": ()}
+    config = read_config({"network": network, "llm": {"engine": "vllm"}})
+    names = {role: unlisted(role, config, listed) for role, listed in own.items()}
+    assert names == {"target": ("net.py:make", "my/sae.py:make"), "language-model": ("vllm",)}
     models = {own.role: own for own in view_of(desk, []).models}
     assert models["target"].sources == ("ships with dnd-local",)
     assert " at " in models["captioner"].sources[0]
