@@ -67,6 +67,14 @@ def dissect(
             rich_help_panel=RARE,
         ),
     ] = False,
+    cluster: Annotated[
+        str,
+        typer.Option(
+            help="A Ray cluster's address, or local: its actors are the workers, one a GPU (extra "
+            "ray; the one exception to the rules on network and pickle, docs/airgap.md).",
+            rich_help_panel=RARE,
+        ),
+    ] = "",
     seed: RunSeed = None,
     manifest: Annotated[
         Path | None,
@@ -149,11 +157,11 @@ def dissect(
 
     if report:
         check_libraries(["jinja2"])  # said now, not when all is done
-    go_offline(allow=asked.allowed_hosts(llm_url, allow_remote_llm))
+    go_offline(allow=asked.allowed_hosts(llm_url, allow_remote_llm, cluster))
     dissection = asked.Dissection(
         model=model, layer=layer, ids=ids, probe=probe, preset=preset, config=config, run=run,
         workspace=workspace, weights=weights, manifest=manifest, devices=devices, workers=workers,
-        shared=shared, seed=seed, prompts=prompts, llm_url=llm_url,
+        shared=shared, cluster=cluster, seed=seed, prompts=prompts, llm_url=llm_url,
         allow_remote_llm=allow_remote_llm, llm_timeout=llm_timeout, llm_concurrency=llm_concurrency,
         vllm_python=vllm_python, vllm_options=vllm_options, settings=settings,
     )  # fmt: skip

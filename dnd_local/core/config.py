@@ -277,7 +277,8 @@ class Execution(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `workspace` holds parts, pictures and runs; `weights` the models that `manifest` (the shipped
     one if None) names; `data` prepared probe sets.
     `devices` are "cpu" or CUDA indices; `workers` the number of processes (one a device). `shared`:
-    other processes may be at work on the same parts.
+    other processes may be at work on the same parts. `cluster`: the address of the Ray cluster that
+    holds the workers, or "local"; "" for none.
     `llm_timeout` is seconds a request to the language model's server; `llm_concurrency` requests
     under way at once (0: many at a server of our own, few at another).
     """
@@ -290,6 +291,7 @@ class Execution(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     devices: tuple[str, ...] = ("cpu",)
     workers: int = 1
     shared: bool = False
+    cluster: str = ""
     llm_url: str = ""
     allow_remote_llm: bool = False
     llm_timeout: Annotated[float, Meta(gt=0)] = TIMEOUT_S

@@ -10,7 +10,9 @@ from typing import Final
 
 from dnd_local.core.errors import UserError
 
-_EXTRAS: Final[Mapping[str, str]] = {"vllm": "pip install 'dnd-local[vllm]'"}
+_EXTRAS: Final[Mapping[str, str]] = {
+    name: f"pip install 'dnd-local[{name}]'" for name in ("vllm", "ray")
+}
 """How to get a library that the ordinary installation does not bring."""
 
 _ORDINARY: Final = "pip install dnd-local"

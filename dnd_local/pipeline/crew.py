@@ -7,6 +7,7 @@ nothing to merge, and who makes which changes nothing.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -30,6 +31,8 @@ from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.making import Failure, Made
 from dnd_local.pipeline.stage import Item, Stage
 
+_LOGGER: Final = logging.getLogger(__name__)
+
 MOST_BATCHES: Final = 8
 """Batches of an order at most. Within an order reading, computing and writing overlap."""
 ORDERS_EACH: Final = 4
@@ -41,6 +44,12 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
     stage: str
     batches: tuple[tuple[Item, ...], ...]
+    again: bool = False
+    """Whether a worker that was lost may have made some of it."""
+
+
+class HandLost(EngineError):
+    """A worker is gone, and others may go on without it."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +68,8 @@ class Hand(Protocol):
         """Have an order made; `advance` hears of each few parts that are written.
 
         Raises:
-            EngineError: the worker ended.
+            HandLost: the worker is gone; another may be given the order.
+            EngineError: the worker ended, and others would as well.
         """
 
     def close(self) -> None:
@@ -109,12 +119,28 @@ class Crew:
         self._hands = []
 
     def _hand_out(self, orders: Sequence[Order], advance: Callable[[int], None]) -> Made:
-        """Have every order made; what the threads hear is passed on here, in the caller's own."""
-        waiting = deque(orders)
+        """Have every order made, by those who are left if workers are lost."""
+        waiting, every = deque(orders), Made()
+        while waiting:
+            lost: list[Hand] = []
+            every += self._go_round(waiting, lost, advance)
+            self._hands = [hand for hand in self._hands if hand not in lost]
+            if waiting and not self._hands:
+                raise EngineError(
+                    "every worker was lost; what they made is kept: run the same command again"
+                )
+        return every
+
+    def _go_round(
+        self, waiting: deque[Order], lost: list[Hand], advance: Callable[[int], None]
+    ) -> Made:
+        """Have orders made; what the threads hear is passed on here, in the caller's own."""
         heard = SimpleQueue[int | Future[Made]]()
         with ThreadPoolExecutor(len(self._hands), thread_name_prefix="worker") as pool:
             try:
-                tasks = [pool.submit(_serve, hand, waiting, heard.put) for hand in self._hands]
+                tasks = [
+                    pool.submit(_serve, hand, waiting, lost, heard.put) for hand in self._hands
+                ]
                 for task in tasks:
                     task.add_done_callback(heard.put)
                 every = Made()
@@ -129,15 +155,23 @@ class Crew:
                 raise
 
 
-def _serve(hand: Hand, waiting: deque[Order], advance: Callable[[int], None]) -> Made:
-    """Have `hand` make orders until none is left; return what came of them."""
+def _serve(
+    hand: Hand, waiting: deque[Order], lost: list[Hand], advance: Callable[[int], None]
+) -> Made:
+    """Have `hand` make orders until none is left or it is lost; return what came of them."""
     every, tried = Made(), 0
     while True:
         try:
             order = waiting.popleft()
         except IndexError:
             return every
-        outcome = hand.make(order, advance)
+        try:
+            outcome = hand.make(order, advance)
+        except HandLost as error:
+            _LOGGER.warning("%s; its work goes to another", error)
+            waiting.appendleft(msgspec.structs.replace(order, again=True))
+            lost.append(hand)
+            return every
         if outcome.error:
             raise _ERRORS.get(outcome.error, EngineError)(outcome.message)
         every, tried = every + Made(outcome.parts, outcome.failures), tried + 1

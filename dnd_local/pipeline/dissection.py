@@ -12,8 +12,10 @@ from urllib.parse import urlsplit
 from dnd_local.core.config import TIMEOUT_S, Config, Execution
 from dnd_local.core.config_reading import read_toml
 from dnd_local.core.errors import BadConfig
+from dnd_local.core.libraries import check_libraries
 from dnd_local.engines.llm_address import read_address
 from dnd_local.engines.vllm_options import read_vllm_options
+from dnd_local.pipeline.cluster import cluster_hosts
 from dnd_local.pipeline.forecast import Forecast, forecast
 from dnd_local.pipeline.runner import RunResult, dissect_neurons
 from dnd_local.pipeline.selection import Selection, read_selection
@@ -46,6 +48,7 @@ class Dissection:
     devices: str = "cpu"
     workers: int = 0
     shared: bool = False
+    cluster: str = ""
     seed: int | None = None
     prompts: Path | None = None
     llm_url: str = ""
@@ -138,6 +141,7 @@ class Dissection:
                 f"{self.devices} and --workers {self.workers or len(devices)}; start the command "
                 "once for each device, with one of --devices each"
             )
+        self._check_cluster(devices)
         if self.llm_url:
             read_address(self.llm_url, allow_remote=self.allow_remote_llm)
         return Execution(
@@ -147,8 +151,10 @@ class Dissection:
             manifest=self.manifest,
             prompts=self.prompts,
             devices=devices,
-            workers=self.workers or len(devices),
+            # A cluster knows best how many it can hold.
+            workers=self.workers or (0 if self.cluster else len(devices)),
             shared=self.shared,
+            cluster=self.cluster,
             llm_url=self.llm_url,
             allow_remote_llm=self.allow_remote_llm,
             llm_timeout=self.llm_timeout,
@@ -156,6 +162,19 @@ class Dissection:
             vllm_python=self.vllm_python,
             vllm_options=read_options(self.vllm_options, on_cpu=devices == ("cpu",)),
         )
+
+    def _check_cluster(self, devices: tuple[str, ...]) -> None:
+        """Refuse what a cluster has no use for, before it is joined."""
+        if not self.cluster:
+            return
+        check_libraries(["ray"])
+        if self.shared:
+            raise BadConfig("--cluster and --shared are two ways to many machines; leave one out")
+        if len(devices) > 1:
+            raise BadConfig(
+                f"--devices {self.devices}: a cluster deals out its GPUs itself; give --devices 0 "
+                "for its GPUs, cpu for its processors, and --workers for how many"
+            )
 
     def selection(self) -> Selection:
         """Return the neurons asked for, with an encoder its latents.
@@ -205,7 +224,7 @@ def read_options(text: str, *, on_cpu: bool = False) -> tuple[str, ...]:
     return options
 
 
-def allowed_hosts(llm_url: str, allow_remote: bool) -> tuple[str, ...]:
-    """Return the hosts that may be reached: a language model server, if the user says so."""
+def allowed_hosts(llm_url: str, allow_remote: bool, cluster: str = "") -> tuple[str, ...]:
+    """Return the hosts that may be reached: a language model's server, a cluster's head."""
     host = urlsplit(llm_url).hostname if allow_remote and llm_url else None
-    return (host,) if host else ()
+    return ((host,) if host else ()) + cluster_hosts(cluster)

@@ -85,14 +85,18 @@ def launch(execution: Execution) -> tuple[list[str], dict[str, str]]:
     Where the system allows it, a worker has a network namespace of its own that holds nothing but
     a loopback: a language model elsewhere is asked by the process that starts the workers.
     """
-    environment = {
+    environment = {**worker_environment(execution), **child_environment()}
+    command = [sys.executable, "-P", "-m", "dnd_local.pipeline.worker"]
+    return ([*isolated_with_loopback(command)] if not why_no_loopback() else command), environment
+
+
+def worker_environment(execution: Execution) -> dict[str, str]:
+    """Return how a worker's threads are to behave, unless the user's environment says otherwise."""
+    return {
         "OMP_NUM_THREADS": str(_threads(execution)),
         # A thread that waits for work must not keep a core from another worker.
         "OMP_WAIT_POLICY": "passive",
-        **child_environment(),
     }
-    command = [sys.executable, "-P", "-m", "dnd_local.pipeline.worker"]
-    return ([*isolated_with_loopback(command)] if not why_no_loopback() else command), environment
 
 
 def _threads(execution: Execution) -> int:

@@ -31,6 +31,7 @@ def dissect(
     devices: str = "cpu",
     workers: int = 0,
     shared: bool = False,
+    cluster: str = "",
     seed: int | None = None,
     llm_url: str = "",
     allow_remote_llm: bool = False,
@@ -60,6 +61,7 @@ def dissect(
         prompts: a folder of prompts in place of the shipped one.
         devices: ``cpu``, or CUDA indices: ``0`` or ``0,1``.
         workers: processes; 0 is one a device.
+        cluster: a Ray cluster's address, or ``local``, whose actors are the workers.
         shared: whether to share the work with every process that is started so.
         seed: the run's seed.
         llm_url: a language model's server that runs already.
@@ -90,6 +92,7 @@ def dissect(
         devices=devices,
         workers=workers,
         shared=shared,
+        cluster=cluster,
         seed=seed,
         llm_url=llm_url,
         allow_remote_llm=allow_remote_llm,

@@ -122,7 +122,7 @@ def _dissect(session: Session, selection: Selection) -> RunResult:
             software=software(),
             remote_llm=remote_host(execution.llm_url) or record.remote_llm,
             llm_server=server or record.llm_server,
-            isolation=isolation(execution.workers),
+            isolation=isolation(execution.workers, execution.cluster),
         )
     run.write_json(PLACES, places(lab, plan))
     for stage in plan:

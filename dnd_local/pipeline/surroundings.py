@@ -38,9 +38,11 @@ def remote_host(llm_url: str) -> str:
     return "" if is_local(host) else host
 
 
-def isolation(workers: int) -> str:
+def isolation(workers: int, cluster: str = "") -> str:
     """Return how this process and its worker processes are kept off the network, in words."""
     here = "this process guarded" if is_guarded() else "this process not guarded"
+    if cluster:
+        return f"{here}; workers guarded, on the Ray cluster '{cluster}', without a namespace"
     if workers == 1:
         return here
     if reason := why_no_loopback():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any, BinaryIO
@@ -20,6 +20,7 @@ from dnd_local.pipeline.crew import Order, Outcome, outcome_of
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.making import make_parts
 from dnd_local.pipeline.plan import PLAN
+from dnd_local.pipeline.stage import Item
 from dnd_local.store.guard import go_offline
 from dnd_local.store.in_use import at_work
 
@@ -55,7 +56,11 @@ class Worker:
         try:
             # A worker may outlive the command that started it, for a moment.
             with at_work(self._lab.execution.workspace):
-                result = make_parts(stage, self._lab, order.batches, advance)
+                batches: Sequence[Sequence[Item]] = order.batches
+                if order.again:
+                    left = [stage.missing(self._lab, batch) for batch in batches]
+                    batches = [batch for batch in left if batch]
+                result = make_parts(stage, self._lab, batches, advance)
         except DndError as error:
             return outcome_of(error)
         except OSError as error:

@@ -14,7 +14,7 @@ import shutil
 import sys
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -139,6 +139,7 @@ class OptionWorld:
         monkeypatch.setattr(opening, "open_engine", self._open_engine(bench))
         monkeypatch.setattr(opening, "open_probe_set", Probe)
         monkeypatch.setattr(session, "Crew", self._crew)
+        monkeypatch.setattr(session, "joined", self._joined)
         monkeypatch.setattr(session, "Shared", self._shared)
         self._fake_metrics()
 
@@ -202,6 +203,10 @@ class OptionWorld:
         self.asked.append(f"{lab.execution.workers} processes")
         here = InProcess(lab)
         return SimpleNamespace(free=here.free, make=here.make, close=lambda: None)
+
+    def _joined(self, address: str) -> Any:
+        self.asked.append(f"the cluster '{address}'")
+        return nullcontext()
 
     def _shared(self, lab: Any, leases: Leases) -> Shared:
         self.asked.append("parts that nobody has in hand")

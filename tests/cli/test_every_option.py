@@ -128,6 +128,7 @@ CASES = {
     ("dissect", "--run"): Case("--run another"),
     ("dissect", "--workers"): Case("--workers 2"),
     ("dissect", "--shared"): Case("--shared"),
+    ("dissect", "--cluster"): Case("--cluster local"),
     ("dissect", "--race"): Case("--pictures-count 4 --race 2", "--pictures-count 4"),
     ("dissect", "--manifest"): Case("--manifest broken-manifest.json", refused="broken-manifest"),
     ("dissect", "--llm-url"): Case(

@@ -26,6 +26,7 @@ from dnd_local.pipeline.crew import (
     MOST_BATCHES,
     Crew,
     Hand,
+    HandLost,
     Order,
     Outcome,
     orders_of,
@@ -170,6 +171,52 @@ def test_an_error_crosses_with_its_type_and_words(
     assert str(caught.value) == str(error)
     assert good.closed
     assert bad.closed
+
+
+def test_the_work_of_a_lost_worker_goes_to_another(bench: Bench) -> None:
+    gone = threading.Event()
+
+    def lose(order: Order) -> Outcome:
+        gone.set()
+        raise HandLost("its node is gone")
+
+    def late(order: Order) -> Outcome:
+        assert gone.wait(20)
+        return Outcome(parts=sum(map(len, order.batches)))
+
+    bad, good = Idle(lose), Idle(late)
+    crew = Crew(lab_of(bench), lambda: [bad, good])
+    assert crew.make(SINGLY, ITEMS, lambda done: None) == Made(40)
+    (order,) = bad.orders
+    assert msgspec.structs.replace(order, again=True) in good.orders
+    assert sum(one.again for one in good.orders) == 1
+    assert crew.make(SINGLY, ITEMS, lambda done: None) == Made(40)
+    assert len(bad.orders) == 1, "a lost worker gets no more"
+
+
+def test_an_order_that_is_lost_last_is_handed_out_again(bench: Bench) -> None:
+    done = threading.Event()
+
+    def lose(order: Order) -> Outcome:
+        assert done.wait(20)
+        raise HandLost("its node is gone")
+
+    def make(order: Order) -> Outcome:
+        if not order.again and len(good.orders) == 7:
+            done.set()
+        return Outcome(parts=sum(map(len, order.batches)))
+
+    good = Idle(make)
+    assert made(bench, Idle(lose), good)[0] == Made(40)
+    assert good.orders[-1].again
+
+
+def test_when_every_worker_is_lost_the_run_stops(bench: Bench) -> None:
+    def lose(order: Order) -> Outcome:
+        raise HandLost("its node is gone")
+
+    with pytest.raises(EngineError, match="every worker was lost; what they made is kept"):
+        made(bench, Idle(lose), Idle(lose))
 
 
 def test_being_interrupted_ends_the_workers(bench: Bench) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from dnd_local.core.config import Execution
 from dnd_local.core.errors import BadConfig, Refused, UserError
 from dnd_local.pipeline.dissection import Dissection, allowed_hosts, read_devices
 from dnd_local.pipeline.python import dissect
@@ -151,3 +152,23 @@ def test_a_named_generator_paints_as_it_is_meant_to_unless_told_otherwise() -> N
     assert pictures(model="sdxl-turbo") == (4, 0.0, 512, "own")
     assert pictures(model="sdxl-turbo", steps=1) == (1, 0.0, 512, "own")
     assert pictures(lora="lcm-lora-sdv1-5") == (4, 1.0, 512, "lcm")
+
+
+def test_a_clusters_head_may_be_reached() -> None:
+    assert allowed_hosts("", allow_remote=False, cluster="10.0.0.1:6379") == ("10.0.0.1",)
+
+
+def test_what_a_cluster_has_no_use_for_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadConfig, match="--cluster and --shared are two ways"):
+        asked(tmp_path, shared=True)
+    with pytest.raises(BadConfig, match="--devices 0,1: a cluster deals out its GPUs itself"):
+        asked(tmp_path, devices="0,1")
+    here = asked(tmp_path, devices="0")
+    assert (here.cluster, here.workers, here.devices) == ("local", 0, ("0",))
+    assert asked(tmp_path, workers=3).workers == 3
+
+
+def asked(tmp_path: Path, **words: Any) -> Execution:
+    return Dissection(
+        model="pocket", layer="fc", cluster="local", workspace=tmp_path, **words
+    ).execution()

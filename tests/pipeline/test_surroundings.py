@@ -60,3 +60,10 @@ def test_it_is_said_how_far_the_network_is(
     monkeypatch.setattr(surroundings, "is_guarded", lambda: guarded)
     monkeypatch.setattr(surroundings, "why_no_loopback", lambda: reason)
     assert isolation(workers) == words
+
+
+def test_workers_of_a_cluster_have_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(surroundings, "is_guarded", lambda: True)
+    assert isolation(0, "head:6379") == (
+        "this process guarded; workers guarded, on the Ray cluster 'head:6379', without a namespace"
+    )
