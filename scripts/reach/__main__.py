@@ -2,6 +2,7 @@
 
     python scripts/reach                     every command, with a network and without one: minutes
     python scripts/reach --sample            a few commands
+    python scripts/reach --leave-out 'pocket bench'    all but the longest
     python scripts/reach --by hook           as Python sees it, where there is no strace
 
 The engines are the pocket pack's. Exit code 1 where a command reached beyond its places (they are
@@ -39,6 +40,9 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--sample", action="store_true", help=f"only {', '.join(SAMPLE)}")
+    parser.add_argument(
+        "--leave-out", action="append", default=[], choices=list(LINES), metavar="COMMAND"
+    )
     parser.add_argument("--by", choices=["strace", "hook"], default="strace")
     parser.add_argument("--network", choices=["with", "without", "both"], default="both")
     given = parser.parse_args()
@@ -50,7 +54,8 @@ def main() -> int:
     if True in closed and (why := why_no_loopback()):
         print(f"{why}: no command runs without a network")
         closed = [False]
-    chosen = SAMPLE if given.sample else tuple(LINES)
+    chosen = [one for one in SAMPLE if given.sample] or list(LINES)
+    chosen = [one for one in chosen if one not in given.leave_out]
     broken = 0
     for without in closed:
         with tempfile.TemporaryDirectory() as folder:

@@ -313,3 +313,17 @@ def test_a_pattern_over_folders_is_refused(tmp_path):
 def test_what_is_not_there(tmp_path):
     with pytest.raises(UserError, match="No such file"):
         opened(tmp_path / "nowhere", tmp_path)
+
+
+def test_a_damaged_column_of_paths_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pq.write_table(image_table(), tmp_path / "a.parquet")
+    probe = parts_of(opened(tmp_path / "a.parquet", tmp_path))[0]
+
+    def broken(column: str) -> list[str]:
+        raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+
+    monkeypatch.setattr(probe._tables[0], "paths", broken)
+    with pytest.raises(UserError, match=r"cannot read .*a\.parquet: .*invalid start byte"):
+        probe.name(0)

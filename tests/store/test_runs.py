@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from dnd_local.core.config import Config
-from dnd_local.core.config_reading import read_config
+from dnd_local.core.config_reading import _ADDED, read_config
 from dnd_local.core.digest import key
 from dnd_local.core.errors import DamagedFile, Refused, UnknownName, UserError
 from dnd_local.core.ledger_rows import sides
@@ -213,19 +213,7 @@ def test_where_parts_lie_is_read_back(tmp_path: Path) -> None:
         run.places()
 
 
-LATER = (
-    ("network", "latents"),
-    ("scores", "alike_above"),
-    ("scores", "race"),
-    ("probe", "keep"),
-    ("probe", "sample"),
-    ("pictures", "sampler"),
-    ("pictures", "lora"),
-    ("pictures", "quality"),
-    ("exemplars", "whole"),
-    ("exemplars", "min_side"),
-    ("exemplars", "views"),
-)
+LATER = tuple(name.split(".") for name in _ADDED)
 """Settings that came after runs had names."""
 
 

@@ -1,5 +1,7 @@
 """What the headers of safetensors files say."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -42,3 +44,16 @@ def test_parts_hold_what_the_index_says(tmp_path):
     own.tensors(tmp_path / "model-00002-of-00002.safetensors", "other")
     with pytest.raises(DamagedFile, match=r"'b' lies in model-00002-of-00002\.safetensors, which"):
         check_index(index)
+
+
+@pytest.mark.parametrize("text", [b"{", b"\xff", b'{"weight_map": 3}', b"[" * 100_000])
+def test_an_index_that_is_none_or_names_what_cannot_be_read(tmp_path: Path, text: bytes) -> None:
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_bytes(text)
+    with pytest.raises(DamagedFile, match="is no index of a model's parts"):
+        check_index(index)
+    for part in ("absent.safetensors", "cut.safetensors"):
+        (tmp_path / "cut.safetensors").write_bytes(b"cut")
+        index.write_text(f'{{"weight_map": {{"a": "{part}"}}}}')
+        with pytest.raises(DamagedFile, match=f"names {part}, which cannot be read"):
+            check_index(index)
