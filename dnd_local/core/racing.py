@@ -10,7 +10,7 @@ candidates together, so that no score stands alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -127,21 +127,21 @@ def resampled_scores(
     ends = np.cumsum(in_group, axis=1)
     ranks = ((2 * ends - in_group - 1) / 2)[:, group]
     spans = np.split(np.arange(len(responses)), np.cumsum(sizes)[:-1])
-    if rule == "mean":
-        return _means(ranks, many, spans)
-    if rule == "image-products":
-        return _means(_unit_ranges(responses, drawn > 0) * cosines, many, spans)
     best = [span[np.argsort(group[span], kind="stable")] for span in spans]
     counted = np.zeros(many.shape)
     for order in best:
         before = np.cumsum(many[:, order], axis=1) - many[:, order]
         counted[:, order] = np.clip(beta - before, 0, many[:, order])
     squares = _means(ranks**2, counted, spans)
-    if rule == "topk-sq-mean":
-        return squares
+    as_drawn = np.broadcast_to(cosines, many.shape)
     worse = (squares[:, None, :] > squares[:, :, None]).sum(axis=2)
-    cosine = _means(np.broadcast_to(cosines, many.shape), counted, spans)
-    return np.asarray((1 + worse) * cosine, dtype=np.float64)
+    by_rule: dict[Rule, Callable[[], NDArray[np.float64]]] = {
+        "mean": lambda: _means(ranks, many, spans),
+        "topk-sq-mean": lambda: squares,
+        "topk-compare": lambda: (1 + worse) * _means(as_drawn, counted, spans),
+        "image-products": lambda: _means(_unit_ranges(responses, drawn > 0) * cosines, many, spans),
+    }
+    return by_rule[rule]()
 
 
 def _means(

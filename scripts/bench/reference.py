@@ -66,7 +66,7 @@ class MemoryBlobs:
     def get(self, blob: BlobId) -> Pixels:
         return self._kept[blob]
 
-    def put_all(self, pictures: Sequence[NDArray[np.uint8]]) -> list[BlobId]:
+    def put_all(self, pictures: Sequence[NDArray[np.uint8]], quality: int = 0) -> list[BlobId]:
         return [self.put(picture) for picture in pictures]
 
     def get_all(self, blobs: Sequence[BlobId]) -> list[Pixels]:

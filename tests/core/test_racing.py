@@ -132,6 +132,13 @@ def test_resampled_scores_are_those_of_the_pictures_drawn(seed: int, rule: Rule,
         assert fast[number].tolist() == pytest.approx([each.score(rule) for each in slow])
 
 
+def test_a_race_knows_every_rule() -> None:
+    candidates = scored([1.0, 2], [2.0, 3])
+    drawn = np.ones((1, 4), dtype=np.int64)
+    for rule in RULES:
+        assert resampled_scores(candidates, drawn, rule, BETA, WHOLE).shape == (1, 2)
+
+
 VALUES = st.floats(-100, 100, width=32)
 
 
