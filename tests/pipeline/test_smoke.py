@@ -60,6 +60,8 @@ def test_a_model_that_breaks_leaves_the_others_to_be_tried(bench: Bench) -> None
 class Silly:
     """Answers everything, with nothing."""
 
+    bands = 0
+
     def layers(self) -> tuple[Any, ...]:
         return (type("Layer", (), {"path": "fc"}),)
 
