@@ -23,7 +23,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 # The files that lines read are those of tests, which lie beside this folder.
-from lines import ALONE, LINES, OWN, SAMPLE, make_world, prepare
+from lines import LINES, OWN, SAMPLE, make_world, prepare
 from places import Places, Reached
 from tracing import hooked, read_hooked, read_trace, traced, why_no_strace
 
@@ -73,7 +73,6 @@ def report(command: str, world: Path, by: str, without: bool) -> bool:
     places = Places(
         inputs=(str(world / "in"),),
         own=tuple(str(world / name) for name in OWN),
-        alone=command in ALONE and not why_no_loopback(),
     )
     beyond = places.beyond(reached)
     files = len({one.there for one in reached if one.kind in ("read", "change")})

@@ -67,9 +67,6 @@ LINES = {
 SAMPLE = ("dissect", "show", "status", "runs")
 """What `scripts/check` tries each time: the first reaches most of what any command does."""
 
-ALONE = ("dissect, two workers",)
-"""Commands whose worker processes meet in a network namespace of their own, where there is one."""
-
 OWN = ("workspace", "weights", "data", "out", "tmp")
 """Folders of the world that a command may change; what is in `in` it may only read."""
 

@@ -59,13 +59,10 @@ class Places:
     Args:
         inputs: the files that the command was told to read.
         own: the workspace, the weights, prepared probe sets, outputs and temporary files.
-        alone: whether the command's children with sockets are in a namespace that holds nothing
-            but their own loopback: any address is one of theirs there, or leads nowhere.
     """
 
     inputs: tuple[str, ...]
     own: tuple[str, ...]
-    alone: bool = False
 
     def beyond(self, reached: Iterable[Reached]) -> list[Reached]:
         """Return what is in none of the places, each once, in order."""
@@ -73,7 +70,7 @@ class Places:
 
     def _allowed(self, one: Reached) -> bool:
         if one.kind in ("connect", "bind"):
-            return self.alone or one.there == "unix" or is_local(one.there)
+            return one.there == "unix" or is_local(one.there)
         if _within(one.there, (*self.own, *SHARED)) or _process_file(one.there):
             return True
         return one.kind == "read" and _within(one.there, (*SYSTEM, *installation(), *self.inputs))

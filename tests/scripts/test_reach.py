@@ -68,8 +68,6 @@ def test_what_is_allowed_and_what_is_not(tmp_path: Path) -> None:
         Reached("bind", "0.0.0.0"), Reached("bind", "::"), Reached("change", "/world"),
     ]  # fmt: skip
     assert places.beyond([*fine, *wrong, *wrong]) == wrong
-    alone = Places(inputs=("/in",), own=("/world/workspace",), alone=True)
-    assert alone.beyond(wrong) == [one for one in wrong if one.kind not in ("bind", "connect")]
 
 
 def breach(tmp_path: Path, environment: dict[str, str], *before: str) -> tuple[str, str]:
