@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -22,6 +23,7 @@ from dnd_local.core.records import (
 from dnd_local.core.sequences import distinct
 from dnd_local.pipeline.lab import Lab
 from dnd_local.pipeline.stage import Asked, Item, Kind, Stage, by_chunk, groups_of
+from dnd_local.pipeline.top_windows import TopWindows
 from dnd_local.stages.captions import caption
 from dnd_local.stages.concepts import conceive
 from dnd_local.stages.exemplars import exemplify, top_images
@@ -98,10 +100,24 @@ def triages_of(lab: Lab, layers: Sequence[str]) -> dict[str, LayerTriage]:
     return {part.layer: part for part in TRIAGE.read(lab, items)}
 
 
+_TOPS: Final = WeakKeyDictionary[Lab, TopWindows]()
+"""What is known of top images, for as long as a lab is at work."""
+
+
+def _expect_exemplars(lab: Lab, items: Sequence[Item]) -> None:
+    tops = _TOPS.setdefault(lab, TopWindows())
+    tops.expect((item.layer, item.index) for item in items)
+
+
 def _exemplars(lab: Lab, items: Sequence[Item]) -> list[Exemplars]:
     config, layer = lab.config, items[0].layer
     wanted = [item.index for item in items]
-    top = top_images(responses_of(lab, layer), wanted, config.exemplars.images, lab.eligible)
+
+    def find(neurons: Sequence[int]) -> list[list[int]]:
+        chunks = responses_of(lab, layer)
+        return top_images(chunks, neurons, config.exemplars.images, lab.eligible)
+
+    top = _TOPS.setdefault(lab, TopWindows()).of(layer, wanted, find)
     neurons = [Neuron(config.network.name, layer, index) for index in wanted]
     return exemplify(
         neurons, top, lab.target, lab.seen_probe, lab.blobs, config.exemplars, config.ledger
@@ -116,6 +132,7 @@ EXEMPLARS = Stage(
         c.ledger.map_values, c.ledger.map_place, c.ledger.map_resize, c.ledger.crop_shape,
     ),
     roles=("target",), reads_probe=True, batches=groups_of(6), at_once=3, run=_exemplars,
+    expects=_expect_exemplars,
 )  # fmt: skip
 
 CAPTIONS = Stage(

@@ -55,6 +55,7 @@ def make_parts(
     folder = stage.parts(lab)
     may_be_the_items = folder.any_made()
     folder.describe(stage.meaning(lab))
+    stage.expects(lab, [item for batch in batches for item in batch])
     every = Made()
     with closing(_results(stage, lab, batches, holding)) as results:
         for number, result in enumerate(results):

@@ -114,6 +114,7 @@ class Stage(Generic[P]):
             read and write.
         join: how the parts that concern one neuron are put together for a reader.
         when: whether the stage is part of a run under these settings.
+        expects: hears of all items that will be made, before the first group.
         back_to: an earlier stage of which this one's parts list further items: when it has made
             parts, the run goes on from there.
     """
@@ -134,6 +135,7 @@ class Stage(Generic[P]):
     at_once: int = 1
     join: Callable[[Sequence[P]], Sequence[P]] = tuple
     when: Callable[[Config], bool] = lambda config: True
+    expects: Callable[[Lab, Sequence[Item]], None] = lambda lab, items: None
     back_to: Stage[Any] | None = None
 
     def items(self, lab: Lab, asked: Asked) -> list[Item]:
