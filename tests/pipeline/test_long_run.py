@@ -1,4 +1,4 @@
-"""A run of 2,000 neurons keeps memory, file handles and threads flat, and its logs short."""
+"""A run of 2,000 neurons keeps memory, handles, threads and time a neuron flat, its logs short."""
 
 from __future__ import annotations
 
@@ -14,23 +14,27 @@ from numpy.typing import NDArray
 from dnd_local.core.records import LayerInfo, Pixels
 from dnd_local.pipeline.runner import dissect_neurons
 from dnd_local.pipeline.selection import read_selection
+from dnd_local.store.runs import RunFolder
 from tests.bench import Bench
 from tests.fakes import LAYER, Calls, ColourProbe, FakeTarget
 
 NEURONS = 2000
+FEW = 250
 
 
 class WideTarget(FakeTarget):
     """A layer of many neurons, each with responses that no other shares."""
 
+    neurons = NEURONS
+
     def layers(self) -> tuple[LayerInfo, ...]:
-        return (LayerInfo(LAYER, "Colours", (NEURONS, 8, 8), NEURONS, True),)
+        return (LayerInfo(LAYER, "Colours", (self.neurons, 8, 8), self.neurons, True),)
 
     def responses(
         self, pictures: list[Pixels], layers: list[str]
     ) -> dict[str, NDArray[np.float32]]:
         rows = [
-            np.random.default_rng(int(picture.sum())).gamma(1.0, size=NEURONS)
+            np.random.default_rng(int(picture.sum())).gamma(1.0, size=self.neurons)
             for picture in pictures
         ]
         return dict.fromkeys(layers, np.array(rows, dtype=np.float32))
@@ -77,6 +81,32 @@ def test_nothing_grows_with_the_neurons(tmp_path: Path, monkeypatch: pytest.Monk
     assert most - first[1] <= 20
     assert threads <= 5
     assert _logs(result.folder) < 200_000
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600, func_only=True)
+def test_a_neuron_takes_as_long_among_many_as_among_few(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    each: dict[int, dict[str, float]] = {}
+    for neurons in (FEW, NEURONS):
+        bench = Bench(tmp_path / str(neurons), monkeypatch)
+        bench.probe = ColourProbe(40)
+        target = WideTarget(Calls())
+        target.neurons = neurons
+        bench.replaced["target"] = target
+        selection = read_selection(LAYER, "all")
+        dissect_neurons(bench.config(), bench.execution(), selection, "long")
+        each[neurons] = {
+            event["stage"]: event["seconds"] / neurons
+            for event in RunFolder(bench.workspace, "long").events()
+            if event["event"] == "finish"
+        }
+    for stage, seconds in each[NEURONS].items():
+        few = each[FEW][stage]
+        sys.stdout.write(f"{stage}: {few * 1000:.2f} ms a neuron, then {seconds * 1000:.2f}\n")
+        # What takes under half a millisecond a neuron is no matter, at any number of them.
+        assert seconds < max(1.5 * few, 0.0005), stage
 
 
 def _logs(folder: Path) -> int:
