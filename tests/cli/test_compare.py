@@ -63,7 +63,7 @@ def test_json_and_a_preference_among_three(files: tuple[Path, Path], tmp_path: P
     assert len(found["agreements"]) == 3
     assert found["read"][0].startswith("a_fc.csv: DnD release, last layer, 4 neurons")
     assert found["matched"]["by"] == "layer and index"
-    assert found["matched"]["notes"][0].startswith("a_fc: 1 of 4 labelled neurons")
+    assert found["matched"]["notes"][0].startswith("a_fc: of 4 labelled neurons, 1 not in")
     assert found["preferences"][0]["left"] == "b"
     assert "Nearer to a_fc" in run("compare", *files, third, "--metric", "token-f1").output
 
