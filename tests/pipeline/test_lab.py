@@ -249,6 +249,7 @@ EXECUTION: dict[str, Any] = {
     "devices": ("0", "1"),
     "workers": 4,
     "shared": True,
+    "cluster": "local",
     "llm_url": "unix:/run/llm",
     "allow_remote_llm": True,
     "llm_timeout": 7.0,

@@ -103,5 +103,5 @@ def test_ten_thousand_latents_are_triaged_in_little_memory(weights: Path, tmp_pa
     assert values.shape == (300, 10_000)
     assert 0 < np.count_nonzero(values) < values.size
     peak = int(done.stderr.split()[-1])
-    # Their covariance alone would be 800 MB.
-    assert peak < 1_300_000, f"{peak} KiB"
+    # 96 neurons take 780,000; the covariance of the latents alone would add 780,000 to that.
+    assert peak < 1_450_000, f"{peak} KiB"
