@@ -110,11 +110,19 @@ def run(
     return done, list(read_trace(log, str(world)) if by == "strace" else read_hooked(log))
 
 
+ELSEWHERE = ("XDG_", "TORCHINDUCTOR_", "TRITON_")
+"""Variables that name folders outside the world; torch sets one where it was imported."""
+
+
 def environment_of(world: Path) -> dict[str, str]:
     """Return an environment in which every folder of the user's lies in the world."""
     folders = {name: str(world / name.lower()) for name in ("WORKSPACE", "WEIGHTS", "DATA")}
     return {
-        **{name: text for name, text in child_environment().items() if not name.startswith("XDG_")},
+        **{
+            name: text
+            for name, text in child_environment().items()
+            if not name.startswith(ELSEWHERE)
+        },
         **{f"DND_LOCAL_{name}": folder for name, folder in folders.items()},
         "HOME": str(world / "home"),
         "TMPDIR": str(world / "tmp"),

@@ -113,3 +113,12 @@ def test_a_file_without_ids_is_refused(tmp_path: Path, content: bytes | None, re
         file.write_bytes(content)
     with pytest.raises(BadConfig, match=reason):
         read_selection("a", f"@{file}")
+
+
+def test_with_latents_it_is_said_which_layers_fit() -> None:
+    layers = [LayerInfo("layer4:sae", "latents of Sequential", (300, 8, 8), 300, True)]
+    selection = read_selection("layer1", "0").through("sae")
+    assert selection.layers == ("layer1:sae",)
+    assert read_selection("layer1", "0").through("") == read_selection("layer1", "0")
+    with pytest.raises(UnknownName, match="as many neurons as the encoder reads"):
+        selection.check(layers)

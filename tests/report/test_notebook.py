@@ -11,7 +11,7 @@ import pytest
 
 import dnd_local
 from dnd_local.core.cards import Drawn
-from dnd_local.pipeline.executors import Failure
+from dnd_local.pipeline.making import Failure
 from dnd_local.pipeline.reading import StoredRun, open_run
 from dnd_local.report.notebook import ROWS, compare, html_of, neuron_card
 from dnd_local.report.site import build_site
