@@ -140,7 +140,7 @@ def _check_loopback(nodes: Sequence[Mapping[str, Any]]) -> None:
             )
 
 
-def hire_on(lab: Lab, allow: Sequence[str] = ()) -> list[RayHand]:
+def hire_on(lab: Lab) -> list[RayHand]:
     """Return an actor for each GPU of the cluster, or as many as there are to be workers.
 
     On the CPU one a node. Where there are more workers than GPUs, several share one.
@@ -158,7 +158,7 @@ def hire_on(lab: Lab, allow: Sequence[str] = ()) -> list[RayHand]:
     needs = _needs(has, number, on_cpu=on_cpu)
     alone = msgspec.structs.replace(execution, workers=1, cluster="")
     post = encoded(Post(config=lab.config, execution=alone, device=execution.devices[0]))
-    environment = worker_environment(execution)
+    environment, allow = worker_environment(execution), cluster_hosts(execution.cluster)
     kind: Any = ray.remote(RayWorker)
     actors = [
         kind.options(scheduling_strategy="SPREAD", **needs).remote(post, environment, list(allow))

@@ -106,11 +106,7 @@ class Crew:
         batches = list(stage.batches(self.lab.config, items))
         if self.lab.execution.devices != ("cpu",):
             batches = spread(batches, len(self._hands))
-        try:
-            return self._hand_out(orders_of(stage.name, batches, len(self._hands)), advance)
-        except BaseException:
-            self.close()
-            raise
+        return self._hand_out(orders_of(stage.name, batches, len(self._hands)), advance)
 
     def close(self) -> None:
         """End the workers."""

@@ -101,12 +101,15 @@ def triages_of(lab: Lab, layers: Sequence[str]) -> dict[str, LayerTriage]:
 
 
 _TOPS: Final = WeakKeyDictionary[Lab, TopWindows]()
-"""What is known of top images, for as long as a lab is at work."""
+
+
+def _tops(lab: Lab) -> TopWindows:
+    """Return what is known of top images for as long as a lab is at work."""
+    return _TOPS.setdefault(lab, TopWindows())
 
 
 def _expect_exemplars(lab: Lab, items: Sequence[Item]) -> None:
-    tops = _TOPS.setdefault(lab, TopWindows())
-    tops.expect((item.layer, item.index) for item in items)
+    _tops(lab).expect((item.layer, item.index) for item in items)
 
 
 def _exemplars(lab: Lab, items: Sequence[Item]) -> list[Exemplars]:
@@ -117,7 +120,7 @@ def _exemplars(lab: Lab, items: Sequence[Item]) -> list[Exemplars]:
         chunks = responses_of(lab, layer)
         return top_images(chunks, neurons, config.exemplars.images, lab.eligible)
 
-    top = _TOPS.setdefault(lab, TopWindows()).of(layer, wanted, find)
+    top = _tops(lab).of(layer, wanted, find)
     neurons = [Neuron(config.network.name, layer, index) for index in wanted]
     return exemplify(
         neurons, top, lab.target, lab.seen_probe, lab.blobs, config.exemplars, config.ledger

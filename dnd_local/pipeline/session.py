@@ -15,7 +15,7 @@ from dnd_local.core.config import Config, Execution
 from dnd_local.core.errors import EngineError, UserError
 from dnd_local.core.records import LayerTriage
 from dnd_local.core.sequences import distinct
-from dnd_local.pipeline.cluster import cluster_hosts, hire_on, joined
+from dnd_local.pipeline.cluster import hire_on, joined
 from dnd_local.pipeline.crew import Crew
 from dnd_local.pipeline.executors import Executor, InProcess
 from dnd_local.pipeline.hands import hire
@@ -211,8 +211,7 @@ def open_session(
                 executor = Shared(lab, held.enter_context(Leases(execution.workspace)))
             elif execution.cluster:
                 held.enter_context(joined(execution.cluster))
-                hosts = cluster_hosts(execution.cluster)
-                executor = held.enter_context(closing(Crew(lab, partial(hire_on, lab, hosts))))
+                executor = held.enter_context(closing(Crew(lab, partial(hire_on, lab))))
             elif execution.workers > 1:
                 executor = held.enter_context(closing(Crew(lab, partial(hire, lab))))
             yield Session(lab, executor, run, progress or Quiet())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dnd_local.core.concept_words import content_words
+from dnd_local.core.descriptions import SAME_CONCEPT
 from dnd_local.core.meanings import ExemplarGroups, Meaning, Meanings
 from dnd_local.core.protocols import Blobs, Embedder
 from dnd_local.core.ranking import best_first
@@ -16,9 +17,6 @@ from dnd_local.core.records import Concepts, Exemplars, Phrases, Rule, Scores
 from dnd_local.core.sequences import distinct
 
 Clusters: TypeAlias = Callable[[NDArray[np.float32], int], tuple[list[list[int]], float]]
-
-SAME: Final = 0.9
-"""Two labels whose text embeddings have this cosine mean the same."""
 
 
 def group(
@@ -89,4 +87,4 @@ def label_groups(
 
 def _same(one: str, other: str, vectors: Mapping[str, NDArray[np.float32]]) -> bool:
     shared = content_words(one) & content_words(other)
-    return bool(shared) or float(vectors[one] @ vectors[other]) >= SAME
+    return bool(shared) or float(vectors[one] @ vectors[other]) >= SAME_CONCEPT

@@ -126,7 +126,7 @@ def test_one_actor_a_gpu_or_as_many_as_asked_for(
     devices: tuple[str, ...], number: int, needs: dict[str, float],
 ) -> None:  # fmt: skip
     ray = pretend(resources=has, nodes=3)
-    hands = hire_on(lab_of(bench, workers, *devices), ["there"])
+    hands = hire_on(lab_of(bench, workers, *devices))
     assert len(hands) == number
     for words, (post, environment, allow) in ray.asked["actors"]:
         assert words == {"scheduling_strategy": "SPREAD", **needs}
