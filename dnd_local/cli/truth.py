@@ -38,18 +38,21 @@ PLANTED: Final = "planted"
 CLASSES: Final = "classes"
 """The class names that a network brings along."""
 
+Known = Annotated[
+    str,
+    typer.Argument(
+        metavar="TRUTH",
+        help="planted (of the embedded targets), planted concepts (.json), classes (of a "
+        "torchvision or embedded network's last layer), class names (.txt), human "
+        "annotations (.csv).",
+    ),
+]
+"""What labels are held against."""
+
 
 def truth(
     run: Run,
-    known: Annotated[
-        str,
-        typer.Argument(
-            metavar="TRUTH",
-            help="planted (of the embedded targets), planted concepts (.json), classes (of a "
-            "torchvision or embedded network's last layer), class names (.txt), human "
-            "annotations (.csv).",
-        ),
-    ],
+    known: Known,
     labels: Annotated[
         str, typer.Option(help="Another describer's labels on this run's neurons.")
     ] = "",
